@@ -1,0 +1,108 @@
+"""Ask judges in order: the first no settles it, and a judge that crashes has said no (unless its seat fails open)."""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, TypeAlias
+
+import msgspec
+
+from trimtab import texts
+from trimtab.types import OK, Action, Answer, Request, Span, Verdict
+
+
+class Seat(msgspec.Struct, frozen=True, kw_only=True):
+    """A judge at its place: what follows from its finding, what a crash means, and whether it only watches.
+
+    `on` names the texts a guard judges: request, evidence, answer.
+    """
+
+    name: str
+    judge: Any
+    action: Action = Action.REFUSE
+    fail_open: bool = False
+    shadow: bool = False
+    on: frozenset[str] = frozenset({"request"})
+
+
+Ask: TypeAlias = Callable[[Any], Awaitable[Verdict]]
+
+
+async def settle(seats: Iterable[Seat], ask: Ask, seen: Callable[[Verdict], None] | None = None) -> tuple[Verdict, ...]:
+    """The verdicts in order, up to and with the first that is not ok; `ask` puts the question to one judge."""
+    verdicts: list[Verdict] = []
+    for seat in seats:
+        verdict = await _verdict(seat, ask)
+        verdicts.append(verdict)
+        if seen:
+            seen(verdict)
+        if not verdict.ok:
+            break
+    return tuple(verdicts)
+
+
+def ruling(verdicts: Sequence[Verdict]) -> Verdict:
+    """The one that settled it: the first no, or ok."""
+    return next((verdict for verdict in verdicts if not verdict.ok), OK)
+
+
+def actions(verdicts: Iterable[Verdict]) -> frozenset[Action]:
+    """What the verdicts oblige the path to."""
+    return frozenset(verdict.action for verdict in verdicts if verdict.action is not Action.ALLOW)
+
+
+def bound(request: Request, verdicts: Iterable[Verdict]) -> Request:
+    """The request as the verdicts leave it: redacted, and kept local where one of them says so."""
+    verdicts = tuple(verdicts)
+    redactions, limits = spans(verdicts), request.limits
+    if Action.LOCAL in actions(verdicts):
+        limits = msgspec.structs.replace(limits, where="local")
+    if not redactions and limits is request.limits:
+        return request
+    messages = texts.rewrite(request.messages, lambda text: texts.cut(text.text, redactions.get(text.path, ())))
+    return msgspec.structs.replace(request, messages=messages, limits=limits)
+
+
+def cut(text: str, path: str, verdicts: Iterable[Verdict]) -> str:
+    """`text` less what the verdicts redact at `path`."""
+    return texts.cut(text, spans(verdicts).get(path, ()))
+
+
+def cut_answer(answer: Answer, verdicts: Iterable[Verdict]) -> Answer:
+    """The answer less what the verdicts redact in its text and its tool calls' arguments."""
+    redactions = spans(verdicts)
+    if not redactions:
+        return answer
+    calls = tuple(
+        {**call, "function": {**call["function"], "arguments": texts.cut(call["function"]["arguments"], found)}}
+        if (found := redactions.get(f"tool_calls[{i}]"))
+        else call
+        for i, call in enumerate(answer.tool_calls)
+    )
+    text = answer.text and texts.cut(answer.text, redactions.get("answer", ()))
+    return msgspec.structs.replace(answer, text=text, tool_calls=calls)
+
+
+def spans(verdicts: Iterable[Verdict]) -> dict[str, list[Span]]:
+    """The spans to redact, by path."""
+    found: dict[str, list[Span]] = {}
+    for verdict in verdicts:
+        if verdict.action is Action.REDACT:
+            for span in verdict.spans:
+                found.setdefault(span.path, []).append(span)
+    return found
+
+
+async def _verdict(seat: Seat, ask: Ask) -> Verdict:
+    try:
+        said = await ask(seat.judge)
+    except Exception as error:  # noqa: BLE001 - a judge that crashes has said no, whatever it crashed with
+        said = Verdict(ok=False, code="judge_crashed", why=f"{seat.name} failed ({type(error).__name__}: {error}).")
+        return _acted(seat, said, Action.ALLOW if seat.fail_open else Action.REFUSE)
+    return msgspec.structs.replace(said, by=seat.name) if said.ok else _acted(seat, said, seat.action)
+
+
+def _acted(seat: Seat, said: Verdict, action: Action) -> Verdict:
+    """The finding as the seat's policy has it: only a refusal is a no, all other actions let the request go on."""
+    refused = action is Action.REFUSE and not seat.shadow
+    return msgspec.structs.replace(
+        said, by=seat.name, ok=not refused, action=Action.ALLOW if seat.shadow else action, shadow=seat.shadow
+    )

@@ -1,0 +1,250 @@
+"""What one request leaves behind on the path: its steps, and the window its streamed tokens pass through."""
+
+import time
+from asyncio import CancelledError
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeAlias, TypeVar
+
+from trimtab import texts
+from trimtab.errors import TrimtabError, row
+from trimtab.escalate import next_rung
+from trimtab.judge import Seat, cut, ruling, settle
+from trimtab.money import cost, estimate, total
+from trimtab.types import (
+    Action,
+    Answer,
+    Decision,
+    Delta,
+    Evidence,
+    Impact,
+    ModelSpec,
+    Origin,
+    Outcome,
+    Passage,
+    Pending,
+    Price,
+    Refused,
+    Request,
+    Step,
+    Text,
+    Trace,
+    Usage,
+    Verdict,
+)  # fmt: skip
+
+Emit: TypeAlias = Callable[[Delta], Awaitable[None]]
+
+T = TypeVar("T")
+
+HOLD = 48
+"""Characters held back while answer guards watch a stream: more than a card, an IBAN or most keys' prefixes have."""
+EXPECTED_COMPLETION = 256
+"""Tokens reckoned for an answer whose length the client did not limit, when a cost limit must be kept."""
+
+
+class Withheld(Exception):  # noqa: N818 - a decision that unwinds a model's stream, not an error
+    """An answer guard stopped a stream; `verdict` says why."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.why)
+        self.verdict = verdict
+
+
+class Note:
+    """One step while it happens; as a context manager it times itself and joins the trail, crashed or not."""
+
+    __slots__ = ("_began", "_price", "_trail", "begun", "by", "code", "cost", "ok", "score", "stage", "usage", "why")
+
+    def __init__(self, trail: "Trail", stage: str, by: str, price: Price | None) -> None:
+        self._trail, self.stage, self.by, self._price = trail, stage, by, price
+        self.ok, self.code, self.why = True, "", ""
+        self.score: float | None = None
+        self.cost: int | None = 0
+        self.usage: Usage | None = None
+        self.begun = False
+        self._began = time.perf_counter()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if error is not None:
+            self.ok, self.code = False, "cancelled" if isinstance(error, CancelledError) else row(error).code
+            self.why = "" if isinstance(error, CancelledError) else str(error)
+        if self.usage is not None:
+            self.cost = cost(self.usage, self._price)
+        self._trail.add(self)
+
+    def step(self) -> Step:
+        return Step(
+            stage=self.stage, by=self.by, ms=(time.perf_counter() - self._began) * 1e3, ok=self.ok, code=self.code,
+            why=self.why, score=self.score, cost=self.cost, usage=self.usage,
+        )  # fmt: skip
+
+    def passed(self, verdict: Verdict) -> None:
+        """The rung did not take the request."""
+        self.ok, self.code, self.why, self.score = False, verdict.code, verdict.why, verdict.score
+        self.cost = verdict.cost
+
+    def answered(self, answer: Answer) -> None:
+        self.score, self.usage, self.why = answer.confidence, answer.usage, answer.label or ""
+
+    def crashed(self, error: Exception, instead: T) -> T:
+        """The stage failed and the path goes on with `instead`; traced."""
+        self.ok, self.code, self.why = False, row(error).code, f"{type(error).__name__}: {error}"
+        return instead
+
+    def fault(self, error: Exception) -> Verdict:
+        """The rung is down: a fall to the next one, traced; the error is kept for the case that none is left."""
+        self._trail.fault = error
+        code = error.code if isinstance(error, TrimtabError) else "rung_crashed"
+        return Verdict(ok=False, by=self.by, code=code, why=f"{self.by} is down: {error}")
+
+
+class Window:
+    """The `Sink` of one rung: tokens pass the answer's guards `HOLD` characters late, then reach the client.
+
+    Not live without an `emit`. Guards that redact cut the text before it leaves; one that refuses raises `Withheld`.
+    """
+
+    def __init__(self, emit: Emit | None, note: Note, guards: Sequence[Seat], request: Request) -> None:
+        self._emit, self._note, self._guards, self._request = emit, note, guards, request
+        self._held: dict[int, str] = {}
+        self.live = emit is not None
+
+    def spent(self, usage: Usage) -> None:
+        self._note.usage = usage
+
+    async def emit(self, delta: Delta) -> None:
+        if not self._emit:
+            return
+        if not self._guards or not delta.text:
+            await self._send(delta)
+            return
+        held = await self._judged(self._held.get(delta.index, "") + delta.text)
+        leaves, self._held[delta.index] = held[:-HOLD], held[-HOLD:]
+        if leaves or delta.extra:
+            await self._send(Delta(text=leaves, index=delta.index, extra=delta.extra, logprobs=delta.logprobs))
+
+    async def close(self) -> None:
+        """Let the rest out; called once the model has answered."""
+        for index, held in self._held.items():
+            if self._emit and held:
+                await self._send(Delta(text=await self._judged(held), index=index))
+        self._held.clear()
+
+    async def _send(self, delta: Delta) -> None:
+        assert self._emit
+        self._note.begun = True
+        await self._emit(delta)
+
+    async def _judged(self, text: str) -> str:
+        said = (Text(text=text, origin=Origin.ANSWER, path="answer"),)
+        verdicts = await settle(self._guards, lambda guard: guard.check(said, self._request))
+        if not (verdict := ruling(verdicts)).ok:
+            raise Withheld(verdict)
+        return cut(text, "answer", verdicts)
+
+
+class Trail:
+    """Collects the steps of one request and makes its `Trace`."""
+
+    def __init__(self, request: Request, baseline: Price | None) -> None:
+        self._request, self._baseline = request, baseline
+        self._at, self._began = time.time(), time.perf_counter()
+        self._steps: list[Step] = []
+        self.decision: Decision | None = None
+        self.result: Outcome | None = None
+        self.error: BaseException | None = None
+        self.fault: Exception | None = None
+
+    def step(self, stage: str, by: str = "", price: Price | None = None) -> Note:
+        return Note(self, stage, by, price)
+
+    def add(self, note: Note) -> None:
+        self._steps.append(note.step())
+
+    async def judged(
+        self, stage: str, seats: Sequence[Seat], ask: Callable[[Any], Awaitable[Verdict]]
+    ) -> tuple[Verdict, ...]:
+        """The verdicts of `settle`, each a step."""
+        if not seats:
+            return ()
+        clock = time.perf_counter()
+
+        def seen(verdict: Verdict) -> None:
+            nonlocal clock
+            now = time.perf_counter()
+            self._steps.append(_judgement(stage, verdict, (now - clock) * 1e3))
+            clock = now
+
+        return await settle(seats, ask, seen)
+
+    async def sift(self, evidence: Evidence, seats: Sequence[Seat], request: Request) -> Evidence:
+        """The passages that every guard let pass as untrusted text; a dropped one is a step with its source."""
+        if not seats:
+            return evidence
+        kept: list[Passage] = []
+        for passage in evidence.passages:
+            found = (Text(text=passage.text, origin=Origin.RETRIEVED, path=passage.source),)
+            verdicts = await self.judged("guard", seats, lambda guard, found=found: guard.check(found, request))
+            if ruling(verdicts).ok:
+                kept.append(passage)
+        return Evidence(passages=tuple(kept))
+
+    def next(self, ladder: Sequence[str], position: int, specs: Mapping[str, ModelSpec]) -> int | None:
+        """The next rung under this request's limits and what it has cost so far. Raises `LimitError`."""
+        limits = self._request.limits
+        expected = Usage() if limits.cost is None else _expected(self._request)
+        spent = total(step.cost for step in self._steps)
+        return next_rung(ladder, position, specs=specs, limits=limits, spent=spent, expected=expected)
+
+    def trace(self) -> Trace:
+        outcome, code, why = self._outcome()
+        answer = self.result if isinstance(self.result, Answer) else None
+        usage = answer.usage if answer else Usage()
+        return Trace(
+            request=self._request, at=self._at, ms=(time.perf_counter() - self._began) * 1e3, outcome=outcome,
+            steps=tuple(self._steps), decision=self.decision, answered_by=answer.model if answer else "",
+            confidence=answer.confidence if answer else None, usage=usage,
+            cost=total(step.cost for step in self._steps), baseline=cost(usage, self._baseline) if answer else None,
+            code=code, why=why, result=self.result,
+        )  # fmt: skip
+
+    def _outcome(self) -> tuple[str, str, str]:
+        match self.result:
+            case Answer():
+                return "answer", "", ""
+            case Refused(code=code, why=why):
+                return "refused", code, why
+            case Pending(code=code, why=why):
+                return "pending", code, why
+            case None if isinstance(self.error, CancelledError):
+                return "cancelled", "cancelled", "The client went away."
+            case None:
+                code = self.error.code if isinstance(self.error, TrimtabError) else "internal_error"
+                return "error", code, str(self.error or "")
+
+
+def gated(decision: Decision, actions: frozenset[Action], guards: Sequence[Seat]) -> bool:
+    """Whether a person may have to see the finished answer first, so that none of it may be streamed before."""
+    return (
+        decision.impact is Impact.HIGH
+        or Action.PERSON in actions
+        or any(seat.action is Action.PERSON for seat in guards if "answer" in seat.on)
+    )
+
+
+def _judgement(stage: str, verdict: Verdict, ms: float) -> Step:
+    code = verdict.code if verdict.action is Action.ALLOW and not verdict.shadow else f"{verdict.code}:{verdict.action}"
+    why = f"shadow: {verdict.why}" if verdict.shadow else verdict.why
+    return Step(
+        stage=stage, by=verdict.by, ms=ms, ok=verdict.ok, code=code, why=why, score=verdict.score, cost=verdict.cost
+    )
+
+
+def _expected(request: Request) -> Usage:
+    prompt = sum(estimate(text.text) for text in texts.texts(request.messages))
+    asked = request.params.get("max_completion_tokens") or request.params.get("max_tokens")
+    return Usage(prompt=prompt, completion=asked if isinstance(asked, int) else EXPECTED_COMPLETION, estimated=True)

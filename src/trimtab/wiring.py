@@ -1,0 +1,152 @@
+"""Settings -> `System`: the only place that builds things, and takes them down again in reverse order."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from trimtab import load
+from trimtab.flow import Desk
+from trimtab.judge import Seat
+from trimtab.ports import Model, Recorder, Tools
+from trimtab.settings import GuardPart, ModelPart, Part, Settings
+from trimtab.types import ModelSpec
+
+if TYPE_CHECKING:
+    from trimtab.encode.encoder import Encoder
+    from trimtab.store.engine import Store
+
+
+class System(msgspec.Struct, frozen=True, kw_only=True):
+    """A running system: the desk and what else the gateway shows of it; `found` says which models there are and why."""
+
+    desk: Desk
+    settings: Settings
+    tools: Tools
+    found: tuple[str, ...]
+
+    @property
+    def store(self) -> "Store":
+        return self.tools.store()
+
+    @property
+    def encoder(self) -> "Encoder":
+        return self.tools.encoder()
+
+
+@asynccontextmanager
+async def open_system(settings: Settings, say: Callable[[str], None] = lambda _: None) -> AsyncIterator[System]:
+    """Build everything, start what must start before the first request, and close it all at the end.
+
+    `say` takes lines of progress. Raises `ConfigError` for what cannot be built, `StorageError` for the database.
+    """
+    async with AsyncExitStack() as closing:
+        starting: list[Callable[[], Awaitable[Any]]] = []
+        tools = _tools(settings, say, starting, closing)
+        settings, found = await _discovered(settings)
+        system = System(desk=_desk(settings, tools), settings=settings, tools=tools, found=found)
+        for start in starting:
+            await start()
+        yield system
+
+
+def _tools(
+    settings: Settings,
+    say: Callable[[str], None],
+    starting: list[Callable[[], Awaitable[Any]]],
+    closing: AsyncExitStack,
+) -> Tools:
+    @cache
+    def encoder() -> "Encoder":
+        from trimtab.encode.encoder import Encoder
+
+        built = Encoder.load()
+        closing.callback(built.close)
+        return built
+
+    @cache
+    def store() -> "Store":
+        from trimtab.store.engine import Store
+
+        opened = Store.open(settings.home / "trimtab.db", say)
+        closing.push_async_callback(opened.close)
+        return opened
+
+    return Tools(
+        name="", recipe=settings.folder, home=settings.home, encoder=encoder, store=store,
+        personal=lambda text: load.kind("guard", "pii").find(text), secret=settings.secrets.get,
+        starting=starting.append, closing=closing.push_async_callback, say=say,
+    )  # fmt: skip
+
+
+def bench_tools(home: Path) -> Tools:
+    """Tools outside of a running system, for tests of a single kind: nothing is started or closed."""
+    settings = Settings(name="bench", folder=home, home=home)
+    return _tools(settings, lambda _: None, [], AsyncExitStack())
+
+
+async def _discovered(settings: Settings) -> tuple[Settings, tuple[str, ...]]:
+    """The settings with the models that were found; those of the recipe win over found ones of the same name."""
+    from trimtab.answer._discover import discover
+
+    models, lines = await discover(settings)
+    mine = {model.name for model in settings.models}
+    new = tuple(model for model in models if model.name not in mine)
+    return msgspec.structs.replace(settings, models=(*settings.models, *new)), lines
+
+
+def _desk(settings: Settings, tools: Tools) -> Desk:
+    built = {part.name: _model(part, tools) for part in settings.models}
+    models = {name: model for name, (_, model) in built.items()}
+    recorders = [_build("record", part, tools) for part in settings.recorders]
+    recorders += [model for model in models.values() if isinstance(model, Recorder)]
+    return Desk(
+        guards=tuple(_seat(part, tools) for part in settings.guards),
+        router=_build("route", settings.route, tools),
+        retriever=_build("retrieve", settings.retrieve, tools) if settings.retrieve else None,
+        models=models,
+        specs={name: spec for name, (spec, _) in built.items()},
+        verifiers=tuple(Seat(name=part.name, judge=_build("verify", part, tools)) for part in settings.verifiers),
+        approver=_build("approve", settings.approve, tools) if settings.approve else None,
+        recorders=tuple(recorders),
+        baseline=settings.baseline.price if settings.baseline else None,
+    )
+
+
+def _build(stage: str, part: Part, tools: Tools) -> Any:
+    given = load.options(stage, part.kind, part.options)
+    return load.kind(stage, part.kind).build(given, msgspec.structs.replace(tools, name=part.name))
+
+
+def _seat(part: GuardPart, tools: Tools) -> Seat:
+    return Seat(
+        name=part.name, judge=_build("guard", part, tools), action=part.action, fail_open=part.fail == "open",
+        shadow=part.shadow, on=frozenset(part.on),
+    )  # fmt: skip
+
+
+def _model(part: ModelPart, tools: Tools) -> tuple[ModelSpec, Model]:
+    """A rung, masked where it is not local: masking is an edge, on unless the model's settings say `mask = false`."""
+    module = load.kind("answer", part.kind)
+    given = load.options("answer", part.kind, part.options)
+    spec = _spec(part, module, given)
+    tools = msgspec.structs.replace(tools, name=part.name, spec=spec)
+    model = module.build(given, tools)
+    masked = part.mask if part.mask is not None else spec.where != "local"
+    if masked:
+        wrap = load.kind("answer", "masked")
+        model = wrap.build(wrap.Options(), msgspec.structs.replace(tools, inner=model))
+    return spec, model
+
+
+def _spec(part: ModelPart, module: ModuleType, given: Any) -> ModelSpec:
+    """What the kind says of itself, with what the settings say laid over it."""
+    said = {"where": part.where, "price": part.price, "context": part.context}
+    changes: dict[str, Any] = {key: value for key, value in said.items() if value is not None}
+    if part.abilities is not None:
+        changes["abilities"] = frozenset(part.abilities)
+    return msgspec.structs.replace(module.spec(given), name=part.name, **changes)

@@ -1,0 +1,98 @@
+"""What the path does when things go wrong: deadlines, cancellation, limits, broken stages; all of it recorded."""
+
+import asyncio
+
+import pytest
+
+from trimtab.errors import DeadlineError, LimitError, RequestError
+from trimtab.flow import run
+from trimtab.testing import PRICE, Breaks, Finds, Keeps, Passes, Says, ask, desk, seat
+from trimtab.types import Action, Answer, Evidence, Limits, ModelSpec, Passage, Usage
+
+
+class Hangs:
+    async def answer(self, request, evidence, sink):
+        sink.spent(Usage(prompt=100, estimated=True))
+        await asyncio.sleep(60)
+
+
+async def test_a_deadline_is_an_error_of_its_own_and_its_cost_is_kept():
+    ledger = Keeps()
+    with pytest.raises(DeadlineError):
+        await run(desk({"large": Hangs()}, recorders=(ledger,)), ask("Go", limits=Limits(latency=0.01)))
+    assert ledger.traces[0].code == "deadline_exceeded"
+    assert ledger.traces[0].cost == 100_000
+
+
+async def test_a_cancelled_request_is_recorded_with_what_it_cost_so_far():
+    ledger = Keeps()
+    task = asyncio.create_task(run(desk({"large": Hangs()}, recorders=(ledger,)), ask("Go")))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (ledger.traces[0].outcome, ledger.traces[0].cost) == ("cancelled", 100_000)
+
+
+async def test_a_cost_limit_stops_the_climb_with_an_error_that_names_the_rung():
+    with pytest.raises(LimitError, match="large"):
+        await run(desk({"small": Passes(), "large": Says()}), ask("Go", limits=Limits(cost=1)))
+    outcome, _ = await run(desk({"small": Passes(), "large": Says()}), ask("Go", limits=Limits(cost=10**9)))
+    assert isinstance(outcome, Answer)
+
+
+async def test_an_unknown_price_is_never_0():
+    specs = {"large": ModelSpec(name="large", price=None)}
+    _, trace = await run(desk({"large": Says()}, specs=specs), ask("Go"))
+    assert trace.cost is None
+    with pytest.raises(LimitError):
+        await run(desk({"large": Says()}, specs=specs), ask("Go", limits=Limits(cost=10**12)))
+
+
+async def test_the_clients_own_mistake_does_not_climb():
+    large = Says()
+    with pytest.raises(RequestError):
+        await run(desk({"small": Breaks(RequestError("max_tokens is negative.")), "large": large}), ask("Go"))
+    assert not large.asked
+
+
+class Shelf:
+    def __init__(self, *texts):
+        self.passages = tuple(Passage(text=text, source=f"{i}.md", start=0, end=9) for i, text in enumerate(texts))
+
+    async def retrieve(self, request):
+        return Evidence(passages=self.passages)
+
+
+class Reads:
+    async def answer(self, request, evidence, sink):
+        return Answer(text=" | ".join(passage.text for passage in evidence.passages) or "nothing", model="reader")
+
+
+READER = {"reader": ModelSpec(name="reader", price=PRICE, abilities=frozenset({"question", "evidence"}))}
+
+
+async def test_a_passage_that_a_guard_refuses_is_dropped_and_the_rest_is_read():
+    guards = (seat(Finds("ignore all"), on=frozenset({"evidence"})),)
+    system = desk({"reader": Reads()}, specs=READER, retriever=Shelf("good", "ignore all of it", "fine"), guards=guards)
+    outcome, trace = await run(system, ask("Go"))
+    assert outcome.text == "good | fine"
+    assert [step.ok for step in trace.steps if step.stage == "guard"] == [True, False, True]
+
+
+async def test_a_retriever_that_crashes_leaves_no_evidence_and_a_trace():
+    system = desk({"reader": Reads()}, specs=READER, retriever=Breaks(OSError("disk")))
+    outcome, trace = await run(system, ask("Go"))
+    assert outcome.text == "nothing"
+    assert next(step for step in trace.steps if step.stage == "retrieve").ok is False
+
+
+async def test_local_only_binds_the_router():
+    specs = {
+        "remote": ModelSpec(name="remote", where="remote", price=PRICE),
+        "local": ModelSpec(name="local", where="local", price=PRICE),
+    }
+    remote, local = Says(), Says()
+    guards = (seat(Finds("@"), action=Action.LOCAL),)
+    await run(desk({"remote": remote, "local": local}, specs=specs, guards=guards), ask("me@example.org"))
+    assert (len(remote.asked), len(local.asked)) == (0, 1)

@@ -1,0 +1,103 @@
+"""Properties of the pure parts: the climb ends, never repeats, never descends; money adds up; texts survive."""
+
+from decimal import Decimal
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trimtab import money, texts
+from trimtab.errors import LimitError
+from trimtab.escalate import next_rung
+from trimtab.types import Limits, ModelSpec, Price, Span, Usage
+
+prices = st.one_of(
+    st.none(),
+    st.builds(Price, input=st.decimals(0, 100, places=3), output=st.decimals(0, 100, places=3)),
+)
+ladders = st.lists(prices, max_size=8)
+
+
+@given(ladders, st.one_of(st.none(), st.integers(0, 10**8)), st.integers(0, 10**7))
+def test_the_climb_ends_never_repeats_and_never_descends(given_prices, limit, spent):
+    specs = {str(i): ModelSpec(name=str(i), price=price) for i, price in enumerate(given_prices)}
+    ladder, position, visited = tuple(specs), -1, []
+    usage = Usage(prompt=100, completion=100)
+    for _ in range(len(ladder) + 1):
+        try:
+            step = next_rung(ladder, position, specs=specs, limits=Limits(cost=limit), spent=spent, expected=usage)
+        except LimitError:
+            assert limit is not None
+            break
+        if step is None:
+            break
+        assert step > position
+        cost = money.cost(usage, specs[ladder[step]].price)
+        assert limit is None or cost == 0 or (cost is not None and spent + cost <= limit)
+        visited.append(position := step)
+    else:
+        raise AssertionError("the climb did not end")
+    if limit is None:
+        assert visited == list(range(len(ladder))), "without a limit every rung is reached"
+
+
+@given(st.lists(st.one_of(st.none(), st.integers(0, 10**12))))
+def test_a_total_is_the_sum_or_unknown(parts):
+    assert money.total(parts) == (None if None in parts else sum(parts))
+
+
+@given(st.integers(0, 10**7), st.integers(0, 10**7), prices)
+def test_a_cost_is_additive_in_tokens_within_rounding(prompt, completion, price):
+    whole = money.cost(Usage(prompt=prompt, completion=completion), price)
+    parts = money.total([money.cost(Usage(prompt=prompt), price), money.cost(Usage(completion=completion), price)])
+    assert (whole is None) == (price is None) == (parts is None)
+    if whole is not None:
+        assert abs(whole - parts) <= 1
+
+
+@given(st.integers(0, 10**15))
+def test_usd_is_exact_both_ways(nano):
+    assert money.from_usd(money.usd(nano)) == nano
+    assert Decimal(money.usd(nano)) * money.NANO == nano
+
+
+def test_cached_tokens_cost_their_own_price():
+    price = Price(input=Decimal("2.5"), output=Decimal(10), cached=Decimal("0.25"))
+    assert money.cost(Usage(prompt=1000, cached=400, completion=10), price) == 600 * 2500 + 400 * 250 + 10 * 10_000
+
+
+anything = st.text(max_size=40)
+parts = st.lists(st.fixed_dictionaries({"type": st.just("text"), "text": anything}), max_size=3)
+calls = st.lists(
+    st.fixed_dictionaries(
+        {"id": anything, "function": st.fixed_dictionaries({"name": anything, "arguments": anything})}
+    ),
+    max_size=2,
+)
+messages = st.lists(
+    st.fixed_dictionaries(
+        {
+            "role": st.sampled_from(["user", "system", "assistant", "tool", "odd"]),
+            "content": st.one_of(anything, parts, st.none()),
+        },
+        optional={"tool_calls": calls, "name": anything},
+    ),
+    max_size=4,
+)
+
+
+@given(messages)
+def test_rewriting_with_the_same_text_changes_nothing(given_messages):
+    assert texts.rewrite(given_messages, lambda text: text.text) == tuple(given_messages)
+
+
+@given(messages)
+def test_rewriting_reaches_exactly_the_texts_that_are_walked(given_messages):
+    rewritten = texts.rewrite(given_messages, lambda text: f"<{text.path}>")
+    assert [text.text for text in texts.texts(rewritten)] == [f"<{text.path}>" for text in texts.texts(given_messages)]
+
+
+@given(anything, st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=5))
+def test_a_cut_leaves_nothing_of_any_span(text, ranges):
+    spans = [Span(kind="K", start=a, end=b) for a, b in ranges if a < b <= len(text)]
+    covered = {i for span in spans for i in range(span.start, span.end)}
+    assert texts.cut(text, spans, lambda _: "") == "".join(c for i, c in enumerate(text) if i not in covered)
