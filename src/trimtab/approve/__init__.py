@@ -1,0 +1,1 @@
+"""Approvers: whether a person must see an answer before it is released."""

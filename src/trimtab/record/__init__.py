@@ -1,0 +1,1 @@
+"""Recorders: what is kept of every request."""

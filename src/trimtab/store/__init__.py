@@ -1,0 +1,1 @@
+"""Storage that stages share: one database, its tables, migrations and group-committing writer."""

@@ -1,0 +1,107 @@
+"""The tables, in types that SQLite and PostgreSQL both have; `HEAD` is the migration that makes them.
+
+Money is nanodollars in 64 bits (NULL is unknown), times are epoch seconds, JSON is text that was encoded once.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+HEAD = "0001"
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+SEQUENCE = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite numbers rows by itself only in a column that is called INTEGER."""
+
+traces = Table(
+    "traces",
+    metadata,
+    Column("seq", SEQUENCE, primary_key=True),
+    Column("id", String, nullable=False, unique=True),
+    Column("at", Double, nullable=False, index=True),
+    Column("principal", String, nullable=False),
+    Column("outcome", String, nullable=False),
+    Column("answered_by", String, nullable=False),
+    Column("model", String, nullable=False),
+    Column("stream", Boolean, nullable=False),
+    Column("code", String, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("confidence", Double),
+    Column("cost_nano", BigInteger),
+    Column("baseline_nano", BigInteger),
+    Column("prompt_tokens", BigInteger, nullable=False),
+    Column("completion_tokens", BigInteger, nullable=False),
+    Column("cached_tokens", BigInteger, nullable=False),
+    Column("estimated", Boolean, nullable=False),
+    Column("ms", Double, nullable=False),
+    Column("decision", Text),
+    Column("steps", Text, nullable=False),
+    Column("question", Text),
+    Column("answer", Text),
+)
+"""One row a request; what is only shown (`steps`, `decision`) is JSON, so that a trace is one insert."""
+
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("seq", SEQUENCE, primary_key=True),
+    Column("trace_id", String, ForeignKey("traces.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("at", Double, nullable=False),
+    Column("principal", String, nullable=False),
+    Column("score", Double),
+    Column("label", String),
+    Column("comment", Text, nullable=False),
+)
+"""What people said of an answer; it goes when its trace goes."""
+
+tickets = Table(
+    "tickets",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("created", Double, nullable=False),
+    Column("expires", Double, nullable=False),
+    Column("trace_id", String, nullable=False, index=True),
+    Column("principal", String, nullable=False),
+    Column("code", String, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("messages", Text, nullable=False),
+    Column("answer", LargeBinary),
+    Column("digest", String, nullable=False),
+    Column("state", String, nullable=False, index=True),
+    Column("decided_by", String),
+    Column("decided_at", Double),
+    Column("note", Text),
+    Column("final", LargeBinary),
+    Column("final_digest", String),
+)
+"""What waits for a person. No foreign key to the trace: a ticket is stored before its request's trace is."""
+
+cached = Table(
+    "cached",
+    metadata,
+    Column("key", LargeBinary, primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("expires", Double, nullable=False, index=True),
+    Column("principal", String, nullable=False, index=True),
+    Column("rung", String, nullable=False),
+    Column("body", Text, nullable=False),
+)
+"""Answers that may be given again; `key` is the SHA-256 of what they answer."""

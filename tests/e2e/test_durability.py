@@ -1,0 +1,193 @@
+"""What was acknowledged is there after a kill -9, and databases of other versions are migrated or left alone."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine
+
+from trimtab.approve import _tickets
+from trimtab.errors import StorageError
+from trimtab.record import _read
+from trimtab.store import schema, sqlite
+from trimtab.store.engine import Store
+from trimtab.store.tables import HEAD, metadata
+
+WRITER = """
+import asyncio, os, sys, time
+from pathlib import Path
+from trimtab.approve import policy
+from trimtab.record import ledger
+from trimtab.store.engine import Store
+from trimtab.testing import ask
+from trimtab.ports import Tools
+from trimtab.types import Answer, Case, Decision, Impact, Trace, Wishes, OK
+
+def said(line):
+    os.write(1, (line + "\\n").encode())  # past every buffer: what is read was acknowledged
+
+async def one(kind, writer, keep, approver):
+    for i in range(1_000_000):
+        request = ask("Hi", id=f"tr_{writer}_{i}", wishes=Wishes(durable=kind == "trace"))
+        answer = Answer(text="Hello.", model="m")
+        if kind == "ticket":
+            decision = Decision(ladder=("m",), impact=Impact.HIGH)
+            case = Case(request=request, decision=decision, answer=answer, verdict=OK)
+            pending = await approver.approve(case)
+            said(f"ticket {pending.ticket} {pending.digest}")
+        else:
+            await keep.record(Trace(request=request, at=time.time(), ms=1.0, outcome="answer", result=answer))
+            if kind == "trace":
+                said(f"trace {request.id} -")
+            else:
+                await asyncio.sleep(0.001)
+
+async def main():
+    home = Path(sys.argv[1])
+    store = Store.open(home / "trimtab.db")
+    tools = Tools(
+        name="x", recipe=home, home=home, encoder=None, store=lambda: store, personal=lambda _: (), secret=None,
+        starting=lambda _: None, closing=None, say=print,
+    )
+    keep, approver = ledger.build(ledger.Options(), tools), policy.build(policy.Options(), tools)
+    kinds = ["trace"] * 4 + ["ticket"] * 2 + ["queued"] * 2
+    await asyncio.gather(*(one(kind, n, keep, approver) for n, kind in enumerate(kinds)))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("acknowledged", [1, 60, 400])
+async def test_all_that_was_acknowledged_survives_a_kill(tmp_path, acknowledged):
+    child = subprocess.Popen([sys.executable, "-c", textwrap.dedent(WRITER), tmp_path], stdout=subprocess.PIPE)
+    lines = [child.stdout.readline() for _ in range(acknowledged)]
+    os.kill(child.pid, signal.SIGKILL)
+    lines += child.stdout.read().splitlines(keepends=True)
+    assert child.wait(20) == -signal.SIGKILL
+    done = [line.decode().split() for line in lines if line.endswith(b"\n")]
+    assert len(done) >= acknowledged
+
+    store = Store.open(tmp_path / "trimtab.db")
+    for kind, name, digest in done:
+        if kind == "trace":
+            assert (await _read.trace(store, name))["id"] == name
+        else:
+            ticket = await _tickets.get(store, name)
+            assert (ticket.state, ticket.digest) == ("pending", digest)
+            assert _tickets.digest(_tickets.canonical(ticket.answer)) == digest
+    assert (await store.transact(lambda c: c.exec_driver_sql("PRAGMA integrity_check").scalar())) == "ok"
+    await store.close()
+
+
+async def test_the_writer_syncs_each_commit_and_logs_ahead(tmp_path):
+    store = Store.open(tmp_path / "trimtab.db")
+    seen = await store.transact(
+        lambda c: [
+            c.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous", "foreign_keys")
+        ]
+    )
+    assert seen == ["wal", 2, 1]  # 2 is FULL
+    await store.close()
+
+
+async def test_an_empty_file_is_brought_to_the_schema_of_the_code(tmp_path):
+    (tmp_path / "trimtab.db").touch()
+    lines = []
+    store = Store.open(tmp_path / "trimtab.db", lines.append)
+    difference = await store.transact(lambda c: compare_metadata(MigrationContext.configure(c), metadata))
+    await store.close()
+    assert difference == []
+    assert lines == []
+
+
+def test_every_migration_leads_to_the_one_head():
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", str(schema.MIGRATIONS))
+    script = ScriptDirectory.from_config(config)
+    assert script.get_heads() == [HEAD]
+    assert len({revision.revision for revision in script.walk_revisions()}) == len(
+        list(schema.MIGRATIONS.glob("versions/*.py"))
+    )
+
+
+def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path, monkeypatch):
+    path = tmp_path / "trimtab.db"
+    migrate = schema._upgrade
+
+    def breaks(connection):
+        migrate(connection)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(schema, "_upgrade", breaks)
+    with pytest.raises(StorageError, match=r"No space left.*Free space"):
+        Store.open(path)
+    assert sqlite3.connect(path).execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+
+
+async def test_a_newer_database_is_refused_and_left_alone(tmp_path):
+    path = tmp_path / "trimtab.db"
+    await Store.open(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(StorageError, match=r"newer Trimtab.*9999.*Upgrade") as caught:
+        Store.open(path)
+    assert caught.value.code == "newer_database"
+    assert sqlite3.connect(path).execute("SELECT version_num FROM alembic_version").fetchone() == ("9999",)
+
+
+async def test_an_older_database_is_migrated_with_its_rows(tmp_path, monkeypatch):
+    """There is one revision so far, so the migration after it is made here."""
+    path, folder = tmp_path / "trimtab.db", tmp_path / "migrations"
+    await Store.open(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("INSERT INTO cached VALUES (x'01', 1, 2, 'p', 'r', '{}')")
+    (folder / "versions").mkdir(parents=True)
+    for file in (schema.MIGRATIONS / "env.py", *schema.MIGRATIONS.glob("versions/*.py")):
+        (folder / file.relative_to(schema.MIGRATIONS)).write_text(file.read_text())
+    (folder / "versions" / "0002_note.py").write_text(
+        "import sqlalchemy as sa\nfrom alembic import op\nrevision = '0002'\ndown_revision = '0001'\n"
+        "def upgrade():\n    op.add_column('cached', sa.Column('note', sa.Text()))\n"
+    )
+    monkeypatch.setattr(schema, "MIGRATIONS", folder)
+    monkeypatch.setattr(schema, "HEAD", "0002")
+    lines = []
+    await Store.open(path, lines.append).close()
+    assert "from schema 0001 to 0002" in lines[0]
+    assert sqlite3.connect(path).execute("SELECT key, note FROM cached").fetchall() == [(b"\x01", None)]
+
+
+def test_opening_what_is_up_to_date_does_not_import_alembic(tmp_path):
+    code = (
+        "import asyncio, sys; from pathlib import Path; from trimtab.store.engine import Store;"
+        f"asyncio.run(Store.open(Path({str(tmp_path)!r}) / 'trimtab.db').close()); print('alembic' in sys.modules)"
+    )
+    said = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(2)]
+    assert [one.stdout.strip() for one in said] == ["True", "False"]
+
+
+def test_two_processes_may_open_a_new_file_at_once(tmp_path):
+    code = (
+        "import asyncio, sys; from pathlib import Path; from trimtab.store.engine import Store;"
+        f"asyncio.run(Store.open(Path({str(tmp_path)!r}) / 'trimtab.db').close())"
+    )
+    both = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) for _ in range(3)]
+    assert [(one.communicate()[1], one.returncode) for one in both] == [(b"", 0)] * 3
+
+
+def test_the_tables_have_no_type_that_postgresql_lacks():
+    from sqlalchemy.dialects import postgresql
+    from sqlalchemy.schema import CreateTable
+
+    for table in metadata.sorted_tables:
+        assert str(CreateTable(table).compile(dialect=postgresql.dialect()))
+        statement = str(sqlite.upsert(table).compile(dialect=create_engine("sqlite://").dialect))
+        assert "ON CONFLICT" in statement
