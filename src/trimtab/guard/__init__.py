@@ -1,0 +1,1 @@
+"""Guards: judges of the request, of the retrieved evidence and of the answer."""

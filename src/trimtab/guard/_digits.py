@@ -1,0 +1,26 @@
+"""Texts with the many digits, dashes and spaces of Unicode written as ASCII, one for one: offsets stay the same."""
+
+import re
+
+ZEROS = (0x0660, 0x06F0, 0x0966, 0x09E6, 0x0E50, 0xFF10)
+"""The zeros of Arabic-Indic, Persian, Devanagari, Bengali, Thai and full-width digits."""
+ALIKE: dict[int, str] = {
+    **{ord(char): "-" for char in "\u2010\u2011\u2012\u2013\u2212\uff0d"},
+    **{ord(char): " " for char in "\u00a0\u2007\u2009\u202f\u3000"},
+    0xFF20: "@", 0xFF0B: "+", 0xFF0E: ".", 0xFF1A: ":", 0xFF08: "(", 0xFF09: ")",
+    **{zero + digit: str(digit) for zero in ZEROS for digit in range(10)},
+}  # fmt: skip
+
+
+ANY = re.compile("[" + "".join(map(re.escape, map(chr, ALIKE))) + "]")
+
+
+def ascii_digits(text: str) -> str:
+    """`text` with look-alikes of digits and of the signs between them in ASCII; its length is the same."""
+    return text if text.isascii() else ANY.sub(lambda odd: ALIKE[ord(odd[0])], text)
+
+
+def near(low: str, start: int, end: int, words: tuple[str, ...], before: int = 48, after: int = 16) -> bool:
+    """Whether one of `words` stands within `before` characters before `start` or `after` characters after `end`."""
+    around = low[max(0, start - before) : start] + "\n" + low[end : end + after]
+    return any(word in around for word in words)

@@ -1,0 +1,16 @@
+"""Finds of several kinds brought into one row of spans."""
+
+from collections.abc import Iterable
+
+from trimtab.types import Span
+
+
+def apart(found: Iterable[tuple[str, int, int]], length: int) -> tuple[Span, ...]:
+    """Spans without overlaps in the order of a text of `length` characters: of two that overlap, the first found."""
+    taken = bytearray(length)
+    kept: list[Span] = []
+    for kind, start, end in found:
+        if start < end and taken.find(1, start, end) < 0:
+            taken[start:end] = b"\1" * (end - start)
+            kept.append(Span(kind=kind, start=start, end=end))
+    return tuple(sorted(kept, key=lambda span: span.start))

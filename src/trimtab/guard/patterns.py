@@ -1,0 +1,164 @@
+"""Finds injections and jailbreaks by what they say, on text freed of its disguises; the patterns lie in patterns.toml.
+
+Text that nobody vouches for (retrieved passages, tool results) is held to more patterns than the user's: a document
+has no business addressing the assistant. It is the cheap first guard, made for precision: what is said in new words
+passes it.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterator, Sequence
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from trimtab.guard._normalise import FOLD, back, decoded, plain
+from trimtab.ports import Guard, Tools
+from trimtab.types import OK, Origin, Request, Span, Text, Verdict
+
+SCOPES = {
+    Origin.SYSTEM: "user",
+    Origin.USER: "user",
+    Origin.ASSISTANT: "user",
+    Origin.TOOL: "untrusted",
+    Origin.RETRIEVED: "untrusted",
+    Origin.ANSWER: "answer",
+}
+GAP = re.compile(r"( ?)<(\d)> ?")
+DATA = Path(__file__).with_name("patterns.toml")
+
+
+class Pattern(NamedTuple):
+    """One thing that injections say; `needs` are words of which one must be there.
+
+    With `then`, that must follow `shape` within `within` characters: two scans in linear time instead of one regex
+    that could try every pair.
+    """
+
+    id: str
+    why: str
+    needs: tuple[str, ...]
+    shape: re.Pattern[str]
+    then: re.Pattern[str] | None = None
+    within: int = 0
+
+
+class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`system`: judge the operator's own system texts too; `decode`: look into leet, ROT13 and base64.
+
+    `off` are ids of patterns.toml that do not count.
+    """
+
+    system: bool = False
+    decode: bool = True
+    off: tuple[str, ...] = ()
+
+
+class Patterns:
+    """A finding is a text that tries to command the model; its spans are where."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._off = frozenset(options.off)
+
+    async def check(self, texts: Sequence[Text], request: Request) -> Verdict:
+        found = [
+            (pattern, Span(kind=pattern.id, start=start, end=end, path=text.path))
+            for text in texts
+            if self._options.system or text.origin is not Origin.SYSTEM
+            for pattern, start, end in find(text.text, SCOPES[text.origin], self._options.decode)
+            if pattern.id not in self._off
+        ]
+        if not found:
+            return OK
+        why = f"It reads like an injection: {'; '.join(dict.fromkeys(pattern.why for pattern, _ in found))}."
+        return Verdict(ok=False, code="injection", why=why, spans=tuple(span for _, span in found))
+
+
+def build(options: Options, _: Tools) -> Guard:
+    """The guard, its patterns compiled. Raises `ConfigError` for an id in `off` that does not exist."""
+    ids = {pattern.id for scope in set(SCOPES.values()) for pattern in patterns(scope)}
+    if unknown := set(options.off) - ids:
+        from trimtab.errors import ConfigError
+
+        raise ConfigError(
+            f"Unknown patterns in off: {', '.join(sorted(unknown))}.", f"Known: {', '.join(sorted(ids))}."
+        )
+    return Patterns(options)
+
+
+def find(text: str, scope: str = "user", decode: bool = True) -> Iterator[tuple[Pattern, int, int]]:
+    """(pattern, start, end) of the first match of each pattern of `scope` (user, untrusted, answer) in `text`."""
+    normal = plain(text)
+    for pattern, at in _matches(normal, scope):
+        start, end = back(text, *at)
+        if end > start:
+            yield pattern, start, end
+    for inside, start, end in decoded(text, normal) if decode else ():
+        if inside != normal:
+            yield from ((pattern, start, end) for pattern, _ in islice(_matches(inside, scope), 1))
+
+
+def _matches(normal: str, scope: str) -> Iterator[tuple[Pattern, tuple[int, int]]]:
+    tried: set[str] = set()
+    needs, all_of = _index(scope)
+    for need in [need for need in needs if need in normal]:
+        for pattern in all_of[need]:
+            if pattern.id not in tried:
+                tried.add(pattern.id)
+                if at := _search(pattern, normal):
+                    yield pattern, at
+
+
+@cache
+def _index(scope: str) -> tuple[tuple[str, ...], dict[str, list[Pattern]]]:
+    """The words that patterns need, the longer ones that hold another left out, and the patterns that need them."""
+    wanted: dict[str, list[Pattern]] = {}
+    for pattern in patterns(scope):
+        for need in pattern.needs:
+            wanted.setdefault(need, []).append(pattern)
+    for need in tuple(wanted):
+        if shorter := next((other for other in wanted if other != need and other in need), None):
+            wanted[shorter] += wanted.pop(need)
+    return tuple(wanted), wanted
+
+
+def _search(pattern: Pattern, normal: str) -> tuple[int, int] | None:
+    if not pattern.then:
+        match = pattern.shape.search(normal)
+        return match.span() if match else None
+    first = pattern.shape.search(normal)
+    if not first:
+        return None
+    starts = pattern.shape.finditer(normal, first.end())
+    for then in pattern.then.finditer(normal, first.end()):
+        while first.end() + pattern.within < then.start():
+            if not (first := next(starts, None)):
+                return None
+        if first.end() <= then.start():
+            return first.start(), then.end()
+    return None
+
+
+@cache
+def patterns(scope: str) -> tuple[Pattern, ...]:
+    """The patterns of patterns.toml for `scope`, compiled."""
+    entries = tomllib.loads(DATA.read_text("utf-8"))["pattern"]
+    return tuple(_compiled(entry) for entry in entries if scope in entry.get("on", ("user", "untrusted")))
+
+
+def _compiled(entry: dict[str, Any]) -> Pattern:
+    then = entry.get("then")
+    return Pattern(
+        entry["id"], entry["why"], tuple(plain(need) for need in entry["needs"]), _regex(entry["regex"]),
+        _regex(then) if then else None, entry.get("within", 0),
+    )  # fmt: skip
+
+
+def _regex(source: str) -> re.Pattern[str]:
+    """The shorthands of patterns.toml written out; letters of other scripts folded as the texts are."""
+    source = GAP.sub(lambda gap: rf"{gap[1]}(?:\w{{1,24}}\W{{1,8}}){{0,{gap[2]}}}", source).replace(" ", r"(?:\W{1,8})")
+    return re.compile(source.translate({code: fold for code, fold in FOLD.items() if code > 127}), re.MULTILINE)

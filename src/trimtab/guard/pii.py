@@ -1,0 +1,200 @@
+"""Finds personal data that has a structure: patterns with checksums; names and addresses need a model and are not here.
+
+Kinds: EMAIL PHONE CARD IBAN IP URL_CREDENTIALS URL US_SSN CRYPTO and the national numbers of `_national`. Precision
+comes first: a checksum, a numbering plan or a word nearby must speak for a run of digits before it is called personal.
+"""
+
+import ipaddress
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from trimtab.guard._digits import ascii_digits, near
+from trimtab.guard._national import national
+from trimtab.guard._phones import phones
+from trimtab.guard._spans import apart
+from trimtab.ports import Guard, Tools
+from trimtab.types import OK, Request, Span, Text, Verdict
+
+REGIONS = ("US", "GB", "AU")
+DIGIT = re.compile(r"[0-9]")
+CANDIDATE = re.compile(
+    r"[0-9](?:[0-9]|[ .\-()/:A-Za-z][0-9 (]){4}|[0-9]\.[0-9]{1,3}\.[0-9]|[A-Za-z]{5}[0-9]{2}"
+    r"|(?:0x|bc1|[13])[A-Za-z0-9]{25}|[0-9a-fA-F]{1,4}:[0-9a-fA-F]{0,4}:"
+)
+"""Where no such run stands and no `@`, nothing below can match."""
+EMAIL = re.compile(r"(?<!\w)\w[\w.%+'-]{0,63}@[\w.-]{1,190}\.[^\W\d_]{2,24}(?![\w@])")
+LOGIN = re.compile(
+    r"(?<![\w+.-])[a-zA-Z][a-zA-Z0-9+.-]{1,20}://[^\s/:@]{0,100}:[^\s/@]{1,200}@[^\s\"'<>]{0,400}[^\s\"'<>.,;:!?)]"
+)
+LINK = re.compile(r"https?://[^\s\"'<>)]{3,2000}")
+# A regex that begins with a character class is searched fast: so the look at what stands before comes second.
+IBAN = re.compile(
+    r"[A-Za-z](?<![A-Za-z0-9].)[A-Za-z][0-9]{2}(?: ?[A-Za-z0-9]{4}){2,7}(?: ?[A-Za-z0-9]{1,3})?(?![A-Za-z0-9])"
+)
+CARD = re.compile(r"[0-9](?<![\w.-].)(?:[ -]?[0-9]){11,18}(?![\w-]|\.[0-9])")
+ISSUER = re.compile(
+    r"4|5[1-5]|2[2-7]|3[47]|6011|6[45]|3[5689]|30[0-5]|1800|2131|50|5[6-9]|6[0-9]"
+)  # Visa, Mastercard, American Express, Discover, JCB, Diners Club, Maestro, UnionPay: ISO/IEC 7812 ranges
+CARD_WORDS = ("card", "visa", "master", "amex", "maestro", "credit", "debit", "diners", "jcb", "discover", "pay", "cc")
+IPV4 = re.compile(r"[0-9](?<![\w.].)[0-9]{0,2}\.(?:[0-9]{1,3}\.){2}[0-9]{1,3}(?![\w]|\.[0-9])")
+IPV6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]{2,34}(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3})?(?![\w:])")
+VERSION = ("version", "ver.", " v", "release", "build", "firmware", "driver", "section", "chapter")
+SSN = re.compile(r"[0-8](?<![\w.-].)[0-9]{2}(?<!000)(?<!666)([- ]?)(?!00)[0-9]{2}\1(?!0000)[0-9]{4}(?![\w-]|\.[0-9])")
+SSN_WORDS = ("ssn", "social security", "soc sec")
+ETH = re.compile(r"(?<!\w)0x[0-9a-fA-F]{40}(?!\w)")
+BTC = re.compile(r"[13b](?<!\w.)(?:(?<=[13])[1-9A-HJ-NP-Za-km-z]{25,34}|(?<=b)c1[02-9ac-hj-np-z]{11,71})(?!\w)")
+
+Found = Iterator[tuple[str, int, int]]
+
+
+class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`regions`: countries whose national phone format counts without a `+`; `urls`: plain links count too.
+
+    `kinds` empty means all; else only these are findings.
+    """
+
+    regions: tuple[str, ...] = REGIONS
+    urls: bool = False
+    kinds: tuple[str, ...] = ()
+
+
+class Pii:
+    """A finding is personal data in any of the texts; its spans say where, never what."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+
+    async def check(self, texts: Sequence[Text], request: Request) -> Verdict:
+        spans = tuple(
+            msgspec.structs.replace(span, path=text.path)
+            for text in texts
+            for span in find(text.text, self._options.regions, self._options.urls)
+            if not self._options.kinds or span.kind in self._options.kinds
+        )
+        if not spans:
+            return OK
+        kinds = ", ".join(sorted({span.kind for span in spans}))
+        return Verdict(ok=False, code="personal_data", why=f"Personal data: {kinds}.", spans=spans)
+
+
+def build(options: Options, tools: Tools) -> Guard:
+    """The guard; the numbering plans are read before the first request, not during it."""
+    tools.starting(_warm)
+    return Pii(options)
+
+
+def find(text: str, regions: Sequence[str] = REGIONS, urls: bool = False) -> tuple[Span, ...]:
+    """The structured personal data in `text`, in order, without overlaps; `Span.path` is empty.
+
+    Offsets are characters of `text`. Where two kinds claim the same characters, the more certain one stands.
+    """
+    has_at = "@" in text or "＠" in text
+    if not text.isascii():
+        text = ascii_digits(text)
+    runs = DIGIT.search(text) is not None and CANDIDATE.search(text) is not None
+    if not (has_at or runs or (urls and "://" in text)):
+        return ()
+    return apart(_all(text, has_at, runs, regions, urls), len(text))
+
+
+def _all(text: str, has_at: bool, runs: bool, regions: Sequence[str], urls: bool) -> Found:
+    """All finds, the most certain kind first."""
+    if has_at:
+        if "://" in text:
+            yield from _plain("URL_CREDENTIALS", LOGIN, text)
+        yield from _plain("EMAIL", EMAIL, text)
+    if urls:
+        yield from _plain("URL", LINK, text)
+    if runs:
+        low = text.lower()
+        low = low if len(low) == len(text) else "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
+        yield from _ibans(text)
+        yield from _wallets(text)
+        yield from _cards(text, low)
+        yield from _ssns(text, low)
+        yield from national(text, low)
+        yield from _ips(text, low)
+        yield from (("PHONE", start, end) for start, end in phones(text, low, regions))
+
+
+def _plain(kind: str, shape: re.Pattern[str], text: str) -> Found:
+    yield from ((kind, *match.span()) for match in shape.finditer(text))
+
+
+def _ibans(text: str) -> Found:
+    for match in IBAN.finditer(text):
+        if end := _iban_end(match[0]):
+            yield "IBAN", match.start(), match.start() + end
+
+
+def _iban_end(run: str) -> int:
+    """Where the IBAN at the start of `run` ends, 0 where none is: a word may follow it and look like its last group."""
+    from stdnum import iban
+
+    ends = [len(run), *(i for i in range(len(run) - 1, 14, -1) if run[i] == " ")]
+    return next((end for end in ends if _valid(lambda end=end: iban.validate(run[:end], check_country=False))), 0)
+
+
+def _wallets(text: str) -> Found:
+    if "0x" in text:
+        yield from _plain("CRYPTO", ETH, text)
+    for match in BTC.finditer(text):
+        from stdnum import bitcoin
+
+        if _valid(lambda match=match: bitcoin.validate(match[0])):
+            yield "CRYPTO", match.start(), match.end()
+
+
+def _cards(text: str, low: str) -> Found:
+    for match in CARD.finditer(text):
+        digits = match[0].replace(" ", "").replace("-", "")
+        sure = len(digits) >= 14 or near(low, *match.span(), CARD_WORDS)
+        if sure and ISSUER.match(digits) and _luhn(digits):
+            yield "CARD", match.start(), match.end()
+
+
+def _luhn(digits: str) -> bool:
+    from stdnum import luhn
+
+    return len(set(digits)) > 1 and luhn.is_valid(digits)
+
+
+def _ssns(text: str, low: str) -> Found:
+    for match in SSN.finditer(text):
+        if match[1] == "-" or near(low, *match.span(), SSN_WORDS):
+            yield "US_SSN", match.start(), match.end()
+
+
+def _ips(text: str, low: str) -> Found:
+    for match in IPV4.finditer(text) if "." in text else ():
+        if _address(match[0]) and not near(low, *match.span(), VERSION, before=12, after=0):
+            yield "IP", match.start(), match.end()
+    for match in IPV6.finditer(text) if ":" in text else ():
+        if sum(map(bool, match[0].split(":"))) > 2 and _address(match[0]):
+            yield "IP", match.start(), match.end()
+
+
+def _address(text: str) -> bool:
+    """Whether it is an address of somebody: not this machine's own, not a netmask."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return not (address.is_loopback or address.is_unspecified or text.startswith("255."))
+
+
+def _valid(check: Any) -> bool:
+    from stdnum.exceptions import ValidationError
+
+    try:
+        check()
+    except (ValidationError, ValueError):
+        return False
+    return True
+
+
+async def _warm() -> None:
+    find("Call +1 201 555 0123 or 4111 1111 1111 1111, IBAN GB82 WEST 1234 5698 7654 32.")
