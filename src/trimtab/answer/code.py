@@ -1,0 +1,216 @@
+"""The deterministic rung: arithmetic, dates, time zones and units, answered exactly or not at all.
+
+It takes a question only where every word of it is accounted for and one reading is left; English only.
+"""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from trimtab import texts
+from trimtab.answer import _clocks, _dates, _expression, _phrases, _units
+from trimtab.answer._reading import Reading, Unclear
+from trimtab.errors import ConfigError
+from trimtab.money import estimate
+from trimtab.ports import Sink, Tools
+from trimtab.types import FREE, Answer, Delta, Evidence, ModelSpec, Request, Usage, Verdict
+
+LONGEST = 300
+"""Characters of the longest question that is parsed; all that can be asked here is shorter."""
+HARMLESS = frozenset({
+    "temperature", "top_p", "top_k", "seed", "user", "safety_identifier", "metadata", "store", "stream_options",
+    "service_tier", "frequency_penalty", "presence_penalty", "max_tokens", "max_completion_tokens", "n",
+    "reasoning_effort", "parallel_tool_calls", "prompt_cache_key", "response_format",
+})  # fmt: skip
+"""Parameters that do not change what a right answer is; with any other one set the rung passes."""
+_PLAIN = """
+you are a an the and very helpful concise friendly polite honest harmless accurate smart kind assistant ai chatbot bot
+answer respond reply to questions question user users user's please be always briefly concisely shortly accurately
+correctly in english help with math maths mathematics arithmetic tutor
+"""
+PLAIN = frozenset(_PLAIN.split())
+"""Words of a system message that asks for nothing but help: one with any other word may ask for another answer."""
+_COURTESY = re.compile(
+    r"(?:please|hi|hello|hey|hi there|can you|could you|would you|tell me|calculate for me|i want to know|"
+    r"quick question|do you know|i need to know)[,:!]? ",
+    re.IGNORECASE,
+)
+_THANKS = re.compile(r"[,.?]? (?:please|thanks|thank you|for me|thx)$", re.IGNORECASE)
+_ASK = re.compile(
+    r"(?:what is|what are|how much is|how much are|the (?:result|value) of|the answer to|work out|calculate|compute|"
+    r"evaluate|find|solve|what does) "
+)
+_ENGLISH = re.compile(r"\b(?:plus|minus|times|divided|multiplied|squared|cubed|power|percent|mod|modulo)\b")
+_COMPUTE = re.compile(r"(?:calculate|compute|evaluate|work out) ")
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`skills` are the parsers used; `zone` the IANA zone of "today" ("" leaves such questions to others).
+
+    `now` fixes the clock to an ISO 8601 instant with its offset (replays, tests). `system`: `plain` passes where a
+    system message may ask for another answer or form, `any` takes the question whatever the system message says.
+    """
+
+    skills: tuple[Literal["arithmetic", "dates", "clocks", "units"], ...] = ("arithmetic", "dates", "clocks", "units")
+    zone: str = "UTC"
+    now: str = ""
+    system: Literal["plain", "any"] = "plain"
+
+
+def spec(_: Options) -> ModelSpec:
+    """In the process, free, one plain question."""
+    return ModelSpec(where="local", price=FREE, abilities=frozenset({"question"}))
+
+
+def build(options: Options, tools: Tools) -> "Code":
+    """Raises `ConfigError` for a zone or an instant that does not exist."""
+    return Code(tools.name, options, _zone(options.zone), _clock(options.now))
+
+
+class Code:
+    """The model; `read` is its pure core."""
+
+    def __init__(self, name: str, options: Options, zone: ZoneInfo | None, now: Callable[[], datetime]) -> None:
+        self._name, self._options, self._zone, self._now = name, options, zone, now
+
+    async def answer(self, request: Request, evidence: Evidence, sink: Sink) -> Answer | Verdict:
+        """An exact answer, or a pass: `not_plain` for more than one plain question, `not_parsed` for the rest."""
+        question = plain_question(request, self._options.system)
+        if question is None:
+            return self._pass("not_plain", "More than one plain question was asked.")
+        reading = self.read(question)
+        if reading is None:
+            return self._pass("not_parsed", "The question has not one exact reading.")
+        usage = Usage(prompt=estimate(question), completion=estimate(reading.text), estimated=True)
+        if not _fits(usage, request):
+            return self._pass("not_plain", "The answer is longer than the request allows.")
+        await sink.emit(Delta(text=reading.text))
+        return Answer(text=reading.text, model=self._name, usage=usage, confidence=1.0, label=reading.parse)
+
+    def read(self, question: str) -> Reading | None:
+        """The one reading of a question; None where there is none, or two that differ."""
+        if len(question) > LONGEST or not (asked := tidy(question)):
+            return None
+        readings = [reading for skill in self._options.skills if (reading := self._try(skill, asked))]
+        return readings[0] if len({reading.text for reading in readings}) == 1 else None
+
+    def _try(self, skill: str, asked: str) -> Reading | None:
+        try:
+            match skill:
+                case "arithmetic":
+                    return arithmetic(asked)
+                case "dates":
+                    return _dates.read(asked.lower(), self._today)
+                case "clocks":
+                    return _clocks.read(asked.lower(), self._now)
+                case _:
+                    return _units.read(asked)
+        except Unclear:
+            return None
+
+    def _today(self) -> tuple[date, str]:
+        if self._zone is None:
+            raise Unclear
+        return self._now().astimezone(self._zone).date(), self._zone.key
+
+    def _pass(self, code: str, why: str) -> Verdict:
+        return Verdict(ok=False, by=self._name, code=code, why=why)
+
+
+def arithmetic(asked: str) -> Reading:
+    """A set phrase or an expression, after its "what is". Raises `Unclear`."""
+    text, english, computing = asked.lower(), False, asked.endswith("=")
+    text = text.rstrip("= ")
+    while match := _ASK.match(text):
+        english, computing = True, computing or bool(_COMPUTE.match(text))
+        text = text[match.end() :]
+    for tail in (" equal to", " equals", " equal"):
+        text = text.removesuffix(tail)
+    try:
+        return _phrases.read(text)
+    except Unclear:
+        return _expression.read(text, english=english or bool(_ENGLISH.search(text)), computing=computing)
+
+
+def tidy(question: str) -> str:
+    """The question without courtesies and closing marks, its case kept; empty where it has several lines.
+
+    A closing `!` after a digit stays: it may be a factorial.
+    """
+    text = question.strip()
+    if "\n" in text or "\r" in text:
+        return ""
+    text = re.sub(r"[ \t\u00a0]+", " ", text).replace("’", "'")
+    while (match := _COURTESY.match(text)) or (match := _THANKS.search(text)):
+        text = (text[: match.start()] + text[match.end() :]).strip()
+    text = re.sub(r"(?: ?\?)+$|(?<![0-9)])!$|(?<=[^.])\.$", "", text).strip()
+    while match := _THANKS.search(text):
+        text = text[: match.start()].strip()
+    return re.sub(r"^what(?:'s|s) ", "what is ", text, flags=re.IGNORECASE)
+
+
+def plain_question(request: Request, system: str = "plain") -> str | None:
+    """The text of a request that is one user question in words, with at most a plain system message; else None."""
+    *before, last = request.messages or ({},)
+    if last.get("role") != "user" or len(before) > 1 or not isinstance(text := _only_text(last), str):
+        return None
+    if before and not (_system_role(before[0]) and (system == "any" or _plain(texts.content(before[0])))):
+        return None
+    return text if all(_harmless(name, value) for name, value in request.params.items()) else None
+
+
+def _only_text(message: dict[str, Any]) -> str | None:
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    only = isinstance(content, list) and all(isinstance(part, dict) and part.get("type") == "text" for part in content)  # pyright: ignore[reportUnknownVariableType,reportUnknownMemberType]
+    return texts.content(message) if only else None
+
+
+def _system_role(message: dict[str, Any]) -> bool:
+    return message.get("role") in ("system", "developer")
+
+
+def _plain(text: str) -> bool:
+    return len(text) <= LONGEST and PLAIN.issuperset(re.findall(r"[^\s.,!]+", text.lower()))
+
+
+def _harmless(name: str, value: Any) -> bool:
+    if name == "n":
+        return value in (None, 1)
+    if name == "response_format":
+        return value in (None, {"type": "text"})
+    return name in HARMLESS or value is None or value == [] or value is False
+
+
+def _fits(usage: Usage, request: Request) -> bool:
+    most = request.params.get("max_completion_tokens") or request.params.get("max_tokens")
+    return not isinstance(most, int) or usage.completion <= most
+
+
+def _zone(name: str) -> ZoneInfo | None:
+    if not name:
+        return None
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise ConfigError(
+            f"There is no time zone {name!r} on this machine.",
+            "Use an IANA name such as Europe/Berlin; install tzdata.",
+        ) from error
+
+
+def _clock(now: str) -> Callable[[], datetime]:
+    if not now:
+        return lambda: datetime.now(UTC)
+    try:
+        fixed = datetime.fromisoformat(now)
+    except ValueError as error:
+        raise ConfigError(f"{now!r} is no instant.", "Write ISO 8601, such as 2026-01-31T12:00:00+00:00.") from error
+    if fixed.tzinfo is None:
+        raise ConfigError(f"{now!r} has no offset.", "Write it with one, such as 2026-01-31T12:00:00+00:00.")
+    return lambda: fixed

@@ -1,0 +1,1 @@
+"""Routers: from a request to the ladder of models that may answer it."""

@@ -1,0 +1,1 @@
+"""Verifiers: judges of a finished answer."""

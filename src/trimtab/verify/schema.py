@@ -1,0 +1,231 @@
+"""Checks that an answer keeps the form that was asked for: JSON, a JSON Schema, tool calls that the tools can take.
+
+Schemas are the client's: references to other documents are never followed, and patterns run on a linear-time engine.
+"""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, cast
+
+import msgspec
+
+from trimtab.errors import RequestError
+from trimtab.ports import Tools
+from trimtab.types import Answer, Evidence, Json, ModelSpec, Request, Verdict
+
+MAX_SCHEMA = 200_000
+"""Bytes of the largest schema that is compiled."""
+MAX_TOOLS = 512
+_FORMATS = ("json_object", "json_schema")
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which promises are checked."""
+
+    json: bool = True
+    tools: bool = True
+
+
+def build(options: Options, tools: Tools) -> "Schema":
+    return Schema(tools.name, options)
+
+
+class Schema:
+    """The verifier."""
+
+    def __init__(self, name: str, options: Options) -> None:
+        self._name, self._options = name, options
+
+    def applies(self, request: Request, spec: ModelSpec) -> bool:
+        """Where the request wants JSON or brings tools."""
+        wants_json = self._options.json and _format(request.params) in _FORMATS
+        return wants_json or (self._options.tools and bool(_tools(request.params)))
+
+    async def verify(self, request: Request, evidence: Evidence, answer: Answer) -> Verdict:
+        """Not ok: `bad_json`, `schema_mismatch`, `unknown_tool`, `bad_arguments`, `no_tool_call`, with the JSON path.
+
+        Raises `RequestError` where the client's own schema is wrong, as `check_request` does before the path.
+        """
+        for code, why in self._faults(request.params, answer):
+            return Verdict(ok=False, by=self._name, code=code, why=why)
+        return Verdict(ok=True, by=self._name)
+
+    def _faults(self, params: Json, answer: Answer) -> Iterator[tuple[str, str]]:
+        first: Json = {**answer.extra, "content": answer.text, "tool_calls": list(answer.tool_calls)}
+        for i, choice in enumerate((first, *(choice.get("message") or {} for choice in answer.choices))):
+            where = f"choices[{i}]"
+            calls = choice.get("tool_calls") or []
+            if self._options.tools and _tools(params):
+                yield from _call_faults(params, calls, where)
+            if self._options.json and _format(params) in _FORMATS and not calls and not choice.get("refusal"):
+                yield from _text_faults(params, choice.get("content"), where)
+
+
+def check_request(request: Request) -> None:
+    """Refuse a request whose tools or schema can never be kept.
+
+    For the server, before the path. Raises `RequestError` that names the parameter.
+    """
+    names = [_name(tool, i) for i, tool in enumerate(_tools(request.params))]
+    if len(names) > MAX_TOOLS:
+        raise RequestError(f"{len(names)} tools are too many.", f"Send at most {MAX_TOOLS}.", param="tools")
+    for i, tool in enumerate(_tools(request.params)):
+        if (parameters := _parameters(tool)) is not None:
+            _compiled(parameters, f"tools[{i}].function.parameters")
+    chosen = _chosen(request.params)
+    if chosen and chosen not in names:
+        raise RequestError(
+            f"tool_choice names {chosen!r}, which is no tool.", "Name one in tools.", param="tool_choice"
+        )
+    _check_format(request.params)
+
+
+def _check_format(params: Json) -> None:
+    wanted = params.get("response_format")
+    if wanted is None:
+        return
+    if not isinstance(wanted, dict) or _format(params) not in (*_FORMATS, "text", "grammar", "python"):
+        raise RequestError(
+            "response_format is not understood.", "Its type is text, json_object or json_schema.",
+            param="response_format",
+        )  # fmt: skip
+    if _format(params) == "json_schema":
+        _compiled(_schema(params), "response_format.json_schema.schema")
+
+
+def _format(params: Json) -> str:
+    wanted = params.get("response_format")
+    return str(cast("Json", wanted).get("type", "")) if isinstance(wanted, dict) else ""
+
+
+def _schema(params: Json) -> Any:
+    """The schema of a `json_schema` format; without one any JSON will do, as with OpenAI."""
+    named = params["response_format"].get("json_schema")
+    if not isinstance(named, dict):
+        raise RequestError(
+            "response_format.json_schema is missing.", "Give it as an object with name and schema.",
+            param="response_format.json_schema",
+        )  # fmt: skip
+    return cast("Json", named).get("schema", True)
+
+
+def _tools(params: Json) -> list[Any]:
+    """The request's tools; the deprecated `functions` in the shape of tools."""
+    tools = params.get("tools")
+    if tools is None:
+        old = params.get("functions")
+        tools = [{"type": "function", "function": one} for one in old] if isinstance(old, list) else []  # pyright: ignore[reportUnknownVariableType]
+    if not isinstance(tools, list):
+        raise RequestError("tools must be a list.", "Send [] or leave it out.", param="tools")
+    return cast("list[Any]", tools)
+
+
+def _body(tool: Any) -> Any:
+    """The inner object of a tool or a call: `{"type": "function", "function": {...}}`, or `custom`."""
+    if not isinstance(tool, dict):
+        return None
+    known = cast("Json", tool)
+    return known.get("custom") if known.get("type") == "custom" else known.get("function")
+
+
+def _name(tool: Any, i: int) -> str:
+    body = _body(tool)
+    if not isinstance(body, dict) or not isinstance(name := cast("Json", body).get("name"), str) or not name:
+        raise RequestError(
+            f"tools[{i}] has no name.", 'Write {"type": "function", "function": {"name": ...}}.', param=f"tools[{i}]"
+        )
+    return name
+
+
+def _parameters(tool: Any) -> Any:
+    """The schema of a function's arguments; None for a tool of free text, and where none was given."""
+    return None if tool.get("type") == "custom" else tool["function"].get("parameters")
+
+
+def _chosen(params: Json) -> str:
+    """The one tool that must be called, "" where the model chooses."""
+    choice = params.get("tool_choice")
+    body = _body(choice) if isinstance(choice, dict) else None
+    return str(cast("Json", body).get("name", "")) if isinstance(body, dict) else ""
+
+
+def _call_faults(params: Json, calls: list[Json], where: str) -> Iterator[tuple[str, str]]:
+    tools = {_name(tool, i): (tool, i) for i, tool in enumerate(_tools(params))}
+    chosen = _chosen(params)
+    if not calls and (chosen or params.get("tool_choice") == "required"):
+        yield "no_tool_call", f"{where}: a tool call was asked for and none was made."
+    for i, call in enumerate(calls):
+        path, body = f"{where}.tool_calls[{i}]", cast("Json", _body(call) or {})
+        name = body.get("name")
+        if name not in tools or (chosen and name != chosen):
+            yield "unknown_tool", f"{path}: {str(name)[:60]!r} is none of {', '.join([chosen] if chosen else tools)}."
+        elif call.get("type") != "custom":
+            yield from _argument_faults(tools[name], body.get("arguments"), f"{path}.function.arguments")
+
+
+def _argument_faults(tool: tuple[Any, int], arguments: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Arguments must be a JSON object; none at all count as `{}`, as servers of parameterless tools send them."""
+    known, value = _decoded(arguments if arguments not in (None, "") else "{}")
+    if not known or not isinstance(value, dict):
+        yield "bad_arguments", f"{path}: not a JSON object."
+        return
+    schema = _parameters(tool[0])
+    if schema is not None and (why := _mismatch(schema, value, f"tools[{tool[1]}].function.parameters")):
+        yield "bad_arguments", f"{path}{why}"
+
+
+def _text_faults(params: Json, text: Any, where: str) -> Iterator[tuple[str, str]]:
+    known, value = _decoded(text)
+    if not known or (_format(params) == "json_object" and not isinstance(value, dict)):
+        yield "bad_json", f"{where}.message.content: not {'JSON' if not known else 'a JSON object'}."
+    elif _format(params) == "json_schema" and (
+        why := _mismatch(_schema(params), value, "response_format.json_schema.schema")
+    ):
+        yield "schema_mismatch", f"{where}.message.content{why}"
+
+
+def _decoded(text: Any) -> tuple[bool, Any]:
+    """Whether a text is JSON, and its value; NaN, comments, code fences and endless nesting are not JSON."""
+    if not isinstance(text, str):
+        return False, None
+    try:
+        return True, msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        return False, None
+
+
+def _mismatch(schema: Any, value: Any, param: str) -> str:
+    """The path and the sentence of the first fault, "" where there is none."""
+    error = next(iter(_compiled(schema, param).iter_errors(value)), None)
+    if error is None:
+        return ""
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.instance_path)
+    return f"{path}: {error.message[:300]}"
+
+
+def _compiled(schema: Any, param: str) -> Any:
+    """Raises `RequestError` naming `param` for a schema that is none, is too large or refers elsewhere."""
+    if not isinstance(schema, dict | bool):
+        raise RequestError(f"{param} is not a JSON Schema.", "A schema is an object.", param=param)
+    encoded = msgspec.json.encode(schema)
+    if len(encoded) > MAX_SCHEMA:
+        raise RequestError(f"{param} has {len(encoded)} bytes.", f"Send at most {MAX_SCHEMA}.", param=param)
+    try:
+        return _compile(encoded)
+    except ValueError as error:
+        fix = "Mend the schema; references to other documents are not followed."
+        raise RequestError(
+            f"{param} cannot be used: {str(error)[:300]}", fix, param=param, code="bad_schema"
+        ) from error
+
+
+@lru_cache(maxsize=256)
+def _compile(encoded: bytes) -> Any:
+    """A validator by its schema's bytes; every fault in making it leaves as `ValueError`."""
+    import jsonschema_rs
+
+    schema = msgspec.json.decode(encoded)
+    try:
+        return jsonschema_rs.validator_for(schema, offline=True, pattern_options=jsonschema_rs.RegexOptions())
+    except Exception as error:
+        raise ValueError(str(error).splitlines()[0]) from error

@@ -1,0 +1,294 @@
+"""The verifiers of confidence and of form."""
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from trimtab.errors import ConfigError, RequestError
+from trimtab.ports import Tools
+from trimtab.types import Answer, Evidence, ModelSpec, Request, Verdict
+from trimtab.verify import confidence, schema
+
+QUESTION = ModelSpec(name="skill", abilities=frozenset({"question"}))
+CHAT = ModelSpec(name="large", abilities=frozenset({"chat"}))
+
+
+def tools(name: str) -> Tools:
+    def none(*_: Any) -> Any:
+        return None
+
+    return Tools(
+        name=name, recipe=Path(), home=Path(), encoder=none, store=none, personal=lambda _: (), secret=none,
+        starting=none, closing=none, say=none,
+    )  # fmt: skip
+
+
+def request(**params: Any) -> Request:
+    return Request(id="t", messages=({"role": "user", "content": "hi"},), params=params)
+
+
+# --- confidence
+
+
+def confident(**options: Any) -> confidence.Confidence:
+    return confidence.build(msgspec.convert(options, confidence.Options), tools("sure"))
+
+
+async def sure(score: float | None, model: str = "skill", **options: Any) -> Verdict:
+    answer = Answer(text="x", model=model, confidence=score)
+    return await confident(**options).verify(request(), Evidence(), answer)
+
+
+async def test_an_answer_at_the_threshold_stands_and_one_below_does_not() -> None:
+    assert (await sure(0.7, threshold=0.7)).ok
+    low = await sure(0.69, threshold=0.7)
+    assert (low.ok, low.code, low.by, low.score) == (False, "low_confidence", "sure", 0.69)
+    assert "0.690" in low.why
+    assert "0.700" in low.why
+
+
+async def test_a_model_s_own_threshold_counts_before_the_common_one() -> None:
+    assert not (await sure(0.9, model="skill", models={"skill": 0.95})).ok
+    assert (await sure(0.9, model="cache", models={"skill": 0.95})).ok
+
+
+async def test_an_answer_without_confidence_is_not_judged() -> None:
+    verdict = await sure(None)
+    assert (verdict.ok, verdict.code, verdict.score) == (True, "not_judged", None)
+
+
+def test_it_applies_to_rungs_with_a_calibrated_confidence() -> None:
+    assert confident().applies(request(), QUESTION)
+    assert not confident().applies(request(), CHAT)
+    assert confident(models={"large": 0.5}).applies(request(), CHAT)
+
+
+@pytest.mark.parametrize(
+    "options", [{"threshold": 1.1}, {"threshold": -0.1}, {"models": {"skill": float("nan")}}], ids=str
+)
+def test_a_threshold_is_a_probability(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        confident(**options)
+
+
+# --- schema
+
+PERSON = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "ages": {"type": "array", "items": {"type": "integer"}}},
+    "required": ["name"],
+    "additionalProperties": False,
+}
+WANTS_PERSON = {"response_format": {"type": "json_schema", "json_schema": {"name": "person", "schema": PERSON}}}
+WANTS_OBJECT = {"response_format": {"type": "json_object"}}
+TOOLS = {
+    "tools": [
+        {"type": "function", "function": {"name": "save", "parameters": PERSON}},
+        {"type": "function", "function": {"name": "ping"}},
+        {"type": "custom", "custom": {"name": "shell"}},
+    ]
+}
+
+
+def formal(**options: Any) -> schema.Schema:
+    return schema.build(schema.Options(**options), tools("form"))
+
+
+def call(name: str, arguments: Any) -> dict[str, Any]:
+    return {"id": "c", "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+async def judged(params: dict[str, Any], text: str | None = None, *calls: dict[str, Any], **more: Any) -> Verdict:
+    answer = Answer(text=text, model="m", tool_calls=calls, **more)
+    return await formal().verify(request(**params), Evidence(), answer)
+
+
+@pytest.mark.parametrize(
+    ("params", "applies"),
+    [
+        ({}, False), ({"tools": []}, False), ({"response_format": {"type": "text"}}, False),
+        (WANTS_OBJECT, True), (WANTS_PERSON, True), (TOOLS, True), ({"functions": [{"name": "f"}]}, True),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_it_applies_where_a_form_is_asked_for(params: dict[str, Any], applies: bool) -> None:
+    assert formal().applies(request(**params), CHAT) is applies
+
+
+@pytest.mark.parametrize("text", ['{"name": "Ada"}', ' {"name": "Ada", "ages": [36]}\n'])
+async def test_json_that_fits_stands(text: str) -> None:
+    assert (await judged(WANTS_PERSON, text)).ok
+    assert (await judged(WANTS_OBJECT, text)).ok
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Ada",
+        "{'name': 'Ada'}",
+        '{"name": "Ada"',
+        '```json\n{"name": "Ada"}\n```',
+        '{"name": NaN}',
+        "[" * 100_000,
+        None,
+    ],
+    ids=lambda text: str(text)[:20],
+)
+async def test_what_is_not_json_falls(text: str | None) -> None:
+    for params in (WANTS_PERSON, WANTS_OBJECT):
+        verdict = await judged(params, text)
+        assert (verdict.ok, verdict.code, verdict.by) == (False, "bad_json", "form")
+
+
+async def test_an_object_was_promised() -> None:
+    assert (await judged(WANTS_OBJECT, "[1]")).code == "bad_json"
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ('{"name": 7}', "content.name: "),
+        ('{"name": "Ada", "ages": [1, "x"]}', "content.ages[1]: "),
+        ('{"ages": []}', "content: "),
+        ('{"name": "Ada", "more": 1}', "content: "),
+    ],
+)
+async def test_a_mismatch_says_where(text: str, path: str) -> None:
+    verdict = await judged(WANTS_PERSON, text)
+    assert (verdict.ok, verdict.code) == (False, "schema_mismatch")
+    assert path in verdict.why
+
+
+async def test_a_refusal_of_the_model_is_no_broken_json() -> None:
+    assert (await judged(WANTS_PERSON, None, extra={"refusal": "I cannot."})).ok
+
+
+async def test_the_further_choices_are_checked_too() -> None:
+    good = {"index": 1, "message": {"role": "assistant", "content": '{"name": "Bo"}'}}
+    bad = {"index": 2, "message": {"role": "assistant", "content": "Bo"}}
+    assert (await judged(WANTS_PERSON, '{"name": "Ada"}', choices=(good,))).ok
+    verdict = await judged(WANTS_PERSON, '{"name": "Ada"}', choices=(good, bad))
+    assert verdict.code == "bad_json"
+    assert "choices[2]" in verdict.why
+
+
+@pytest.mark.parametrize(
+    "one", [call("save", '{"name": "Ada"}'), call("ping", "{}"), call("ping", ""), call("ping", '{"any": 1}')], ids=str
+)
+async def test_a_call_that_its_tool_can_take_stands(one: dict[str, Any]) -> None:
+    assert (await judged(TOOLS, None, one)).ok
+    assert (await judged({**TOOLS, **WANTS_PERSON}, None, one)).ok
+
+
+async def test_a_custom_tool_takes_any_text() -> None:
+    assert (await judged(TOOLS, None, {"type": "custom", "custom": {"name": "shell", "input": "ls {"}})).ok
+
+
+@pytest.mark.parametrize(
+    ("one", "code", "where"),
+    [
+        (call("sieve", "{}"), "unknown_tool", "tool_calls[0]"),
+        ({"id": "c", "type": "function"}, "unknown_tool", "tool_calls[0]"),
+        (call("save", '{"name": 7}'), "bad_arguments", "function.arguments.name"),
+        (call("save", "{}"), "bad_arguments", "function.arguments"),
+        (call("save", '{"name": "Ada"'), "bad_arguments", "function.arguments"),
+        (call("save", "[]"), "bad_arguments", "function.arguments"),
+        (call("save", {"name": "Ada"}), "bad_arguments", "function.arguments"),
+        (call("ping", "nothing"), "bad_arguments", "function.arguments"),
+    ],
+    ids=str,
+)
+async def test_a_call_that_no_tool_can_take_falls(one: dict[str, Any], code: str, where: str) -> None:
+    verdict = await judged(TOOLS, None, call("ping", "{}"), one)
+    assert (verdict.ok, verdict.code) == (False, code)
+    assert where.replace("[0]", "[1]") in verdict.why
+
+
+async def test_a_call_that_was_asked_for_must_come() -> None:
+    for choice in ("required", {"type": "function", "function": {"name": "save"}}):
+        assert (await judged({**TOOLS, "tool_choice": choice}, "No.")).code == "no_tool_call"
+    assert (await judged({**TOOLS, "tool_choice": "auto"}, "No.")).ok
+    named = {**TOOLS, "tool_choice": {"type": "function", "function": {"name": "save"}}}
+    assert (await judged(named, None, call("ping", "{}"))).code == "unknown_tool"
+
+
+async def test_checks_can_be_left_out() -> None:
+    answer = Answer(text="no json", model="m", tool_calls=())
+    assert not formal(json=False).applies(request(**WANTS_PERSON), CHAT)
+    assert (await formal(json=False).verify(request(**WANTS_PERSON, **TOOLS), Evidence(), answer)).ok
+
+
+# --- the client's own faults
+
+
+@pytest.mark.parametrize(
+    "params", [{}, TOOLS, WANTS_PERSON, WANTS_OBJECT, {"tools": []}, {"response_format": None}], ids=str
+)
+def test_a_request_that_can_be_kept_passes(params: dict[str, Any]) -> None:
+    schema.check_request(request(**params))
+
+
+def _wants(one: Any) -> dict[str, Any]:
+    return {"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": one}}}
+
+
+def _brings(one: Any) -> dict[str, Any]:
+    return {"tools": [{"type": "function", "function": {"name": "f", "parameters": one}}]}
+
+
+@pytest.mark.parametrize(
+    ("params", "param"),
+    [
+        (_wants({"type": "thing"}), "response_format.json_schema.schema"),
+        (_wants("object"), "response_format.json_schema.schema"),
+        (_wants({"$ref": "file:///etc/hostname"}), "response_format.json_schema.schema"),
+        (_wants({"$ref": "#/$defs/missing"}), "response_format.json_schema.schema"),
+        (_wants({"enum": ["x" * schema.MAX_SCHEMA]}), "response_format.json_schema.schema"),
+        (_brings({"type": "thing"}), "tools[0].function.parameters"),
+        (_brings({"properties": {"a": {"pattern": "("}}}), "tools[0].function.parameters"),
+        ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
+        ({"response_format": "json"}, "response_format"),
+        ({"response_format": {"type": "poem"}}, "response_format"),
+        ({"tools": {"name": "f"}}, "tools"),
+        ({"tools": ["f"]}, "tools[0]"),
+        ({"tools": [{"type": "function", "function": {}}]}, "tools[0]"),
+        ({**TOOLS, "tool_choice": {"type": "function", "function": {"name": "gone"}}}, "tool_choice"),
+        ({"tools": [{"type": "function", "function": {"name": "f"}}] * (schema.MAX_TOOLS + 1)}, "tools"),
+    ],
+    ids=lambda value: json.dumps(value)[:60],
+)
+def test_a_request_that_can_never_be_kept_is_refused(params: dict[str, Any], param: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        schema.check_request(request(**params))
+    assert caught.value.param == param
+    assert caught.value.fix
+
+
+async def test_a_bad_schema_is_the_client_s_fault_in_verifying_too() -> None:
+    with pytest.raises(RequestError):
+        await judged(_wants({"type": "thing"}), "{}")
+
+
+def test_a_reference_to_another_server_is_never_followed() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.2)
+        with pytest.raises(RequestError):
+            schema.check_request(request(**_wants({"$ref": f"http://127.0.0.1:{server.getsockname()[1]}/x.json"})))
+        with pytest.raises(TimeoutError):
+            server.accept()
+
+
+async def test_a_pattern_cannot_take_for_ever() -> None:
+    params = _wants({"type": "string", "pattern": "^(a+)+$"})
+    assert (await judged(params, json.dumps("a" * 50_000 + "b"))).code == "schema_mismatch"
+
+
+async def test_references_inside_a_schema_are_followed() -> None:
+    inside = {"$defs": {"n": {"type": "integer"}}, "type": "object", "properties": {"a": {"$ref": "#/$defs/n"}}}
+    assert (await judged(_wants(inside), '{"a": 1}')).ok
+    assert (await judged(_wants(inside), '{"a": "x"}')).code == "schema_mismatch"
