@@ -1,0 +1,184 @@
+"""Finds models nobody configured: what the environment names, and servers on this machine's own ports.
+
+Nothing is sent but GETs to loopback. What was found, and what was not, is told in lines a person reads.
+"""
+
+import asyncio
+import importlib
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from trimtab.settings import ModelPart, Settings
+from trimtab.types import Price
+
+PATIENCE = 0.3
+"""Seconds a server on loopback has to say which models it has."""
+LOOPBACK = (("Ollama", 11434), ("LM Studio", 1234), ("llama-server", 8080), ("vLLM", 8000))
+OPENAI, ANTHROPIC = "https://api.openai.com/v1", "https://api.anthropic.com/v1"
+"""Anthropic's address takes OpenAI's protocol too: docs.anthropic.com, "OpenAI SDK compatibility"."""
+
+
+class Provider(msgspec.Struct, frozen=True):
+    """A provider, the variable of its key, and the model taken where none is named (a current one of its middle)."""
+
+    name: str
+    url: str
+    key_env: str
+    default: str
+
+
+PROVIDERS = (
+    Provider("openai", OPENAI, "OPENAI_API_KEY", "gpt-5.4"),
+    Provider("anthropic", ANTHROPIC, "ANTHROPIC_API_KEY", "claude-sonnet-4.5"),
+)
+NAMED = {"claude-sonnet-4.5": "claude-sonnet-4-5", "claude-4.5-haiku": "claude-haiku-4-5"}
+"""Anthropic's own names of models that the price list writes in another way."""
+
+Found = tuple[ModelPart | None, str]
+
+
+async def discover(settings: Settings) -> tuple[tuple[ModelPart, ...], tuple[str, ...]]:
+    """The models found, `small` and `large` at most, and a line for each place that was looked at.
+
+    A model of the recipe's own wins over a found one of the same name: then nothing is looked for.
+    """
+    mine = {model.name for model in settings.models}
+    found: list[Found] = []
+    if "small" not in mine and settings.discover.environment:
+        found.append(_small(settings.secrets))
+    if "large" in mine:
+        found.append((None, "large: as the recipe has it."))
+    else:
+        found += await _larges(settings)
+    models = tuple(model for model, _ in found if model)
+    return models, tuple(line for _, line in found)
+
+
+async def _larges(settings: Settings) -> list[Found]:
+    """The first of: the named one, a provider's key, a server on loopback."""
+    looked: list[Found] = []
+    if settings.discover.environment:
+        looked = _environment(settings.secrets)
+        if any(model for model, _ in looked):
+            return looked
+    if not settings.discover.loopback:
+        return [*looked, (None, "large: loopback was not looked at (discover.loopback = false).")]
+    return [*looked, *await _loopback(settings.server.port)]
+
+
+def _small(secrets: dict[str, str]) -> Found:
+    path = secrets.get("TRIMTAB_SMALL")
+    if not path:
+        return None, "small: none (set TRIMTAB_SMALL to the path of a GGUF file)."
+    options = {"path": str(Path(path).expanduser().absolute())}  # from where one stands, not from the recipe
+    return ModelPart(kind="local", name="small", options=options), f"small: {path} (TRIMTAB_SMALL)."
+
+
+def _environment(secrets: dict[str, str]) -> list[Found]:
+    """The large rung that the environment names, or what it does not have."""
+    if named := secrets.get("TRIMTAB_LARGE"):
+        return [_named(named, secrets)]
+    looked: list[Found] = []
+    for provider in PROVIDERS:
+        if secrets.get(provider.key_env):
+            return [*looked, _of_provider(provider, provider.default, provider.key_env, f"{provider.key_env} is set")]
+        looked.append((None, f"large: no {provider.key_env}."))
+    return looked
+
+
+def _named(named: str, secrets: dict[str, str]) -> Found:
+    """`http://host:port/v1#model`, `openai/model` or `anthropic/model`."""
+    mine = "TRIMTAB_LARGE_KEY" if secrets.get("TRIMTAB_LARGE_KEY") else None
+    if urlsplit(named).scheme in ("http", "https"):
+        url, _, model = named.partition("#")
+        if not model:
+            return None, f"large: TRIMTAB_LARGE={url} names no model: write {url}#MODEL."
+        options: dict[str, Any] = {"url": url, "model": model, **({"key_env": mine} if mine else {})}
+        return _part(options, None), f"large: {model} at {url} (TRIMTAB_LARGE); its price is unknown."
+    prefix, _, model = named.partition("/")
+    provider = next((provider for provider in PROVIDERS if provider.name == prefix), None)
+    if provider is None or not model:
+        forms = "http://host:port/v1#model, openai/model or anthropic/model"
+        return None, f"large: TRIMTAB_LARGE={named!r} is none of {forms}."
+    key_env = mine or provider.key_env
+    if not secrets.get(key_env):
+        return None, f"large: {named} (TRIMTAB_LARGE) has no key: set {provider.key_env} or TRIMTAB_LARGE_KEY."
+    return _of_provider(provider, model, key_env, "TRIMTAB_LARGE")
+
+
+def _of_provider(provider: Provider, model: str, key_env: str, why: str) -> Found:
+    listed = _listed(provider.name, model)
+    options: dict[str, Any] = {"url": provider.url, "model": NAMED.get(model, model), "key_env": key_env}
+    price = "its price is unknown"
+    if listed:
+        price = f"${listed.price.input.normalize():f} in, ${listed.price.output.normalize():f} out per million tokens"
+        price += f" as of {listed.seen}"
+    line = f"large: {model} of {provider.name} ({why}); {price}."
+    return _part(options, listed.price if listed else None), line
+
+
+def _listed(provider: str, model: str) -> Any:
+    """The price list's row. By name, as a kind is: stages and the planner do not import each other."""
+    return importlib.import_module("trimtab.plan.prices").find(model, provider)
+
+
+def _part(options: dict[str, Any], price: Price | None) -> ModelPart:
+    return ModelPart(kind="openai_http", name="large", price=price, options=options)
+
+
+async def _loopback(own_port: int) -> list[Found]:
+    """The first server that has a model, in the order of `LOOPBACK`; all are asked at once."""
+    places = [(name, port) for name, port in LOOPBACK if port != own_port]
+    answers = await asyncio.gather(*(_asked(port) for _, port in places))
+    looked: list[Found] = []
+    for (name, port), (models, why) in zip(places, answers, strict=True):
+        url = f"http://127.0.0.1:{port}/v1"
+        if models:
+            options: dict[str, Any] = {"url": url, "model": models[0]}
+            line = f"large: {models[0]} of the server at {url} ({name}'s port); its price is unknown."
+            return [*looked, (_part(options, None), line)]
+        looked.append((None, f"large: no model at {url} ({name}'s port): {why}."))
+    return looked
+
+
+async def _asked(port: int) -> tuple[list[str], str]:
+    """The models of the server at a port of this machine, or why there are none."""
+    from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar
+
+    here = f"http://127.0.0.1:{port}"
+    try:
+        async with (
+            asyncio.timeout(PATIENCE),
+            ClientSession(
+                timeout=ClientTimeout(total=PATIENCE), cookie_jar=DummyCookieJar(), trust_env=False
+            ) as session,
+        ):
+            models = _ids(await _got(session, f"{here}/v1/models"))
+            if models and "trimtab" in (await _got(session, f"{here}/healthz") or {}):
+                return [], "it is a Trimtab gateway"
+            return models, "it lists none"
+    except (ClientError, OSError, TimeoutError):
+        return [], "nobody answers"
+
+
+async def _got(session: Any, url: str) -> dict[str, Any] | None:
+    """The JSON object at an address; None where there is none."""
+    async with session.get(url, allow_redirects=False) as response:
+        if response.status != 200:
+            return None
+        try:
+            found = msgspec.json.decode(await response.read())
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
+        return found if isinstance(found, dict) else None
+
+
+def _ids(found: dict[str, Any] | None) -> list[str]:
+    """The names of models that can chat, as far as their names tell."""
+    data = (found or {}).get("data")
+    entries: list[Any] = data if isinstance(data, list) else []
+    names = [entry["id"] for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
+    return [name for name in names if "embed" not in name.lower()]

@@ -1,0 +1,1 @@
+"""Measuring: the peer that benchmarks and tests talk to, and the runs over it."""

@@ -1,0 +1,1 @@
+"""Planning: what models cost and need, from tables that name their sources."""
