@@ -1,0 +1,143 @@
+"""Answers from the evidence by quoting: picks the sentence that answers, says how sure it is, or passes.
+
+It writes nothing of its own, so it cannot invent; what it can do is pick a wrong sentence, which is what the confidence
+is about. Made for English; one question at a time.
+"""
+
+import math
+import re
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from trimtab import texts
+from trimtab.answer._candidates import Candidate, candidates, features, readable
+from trimtab.answer._sentences import plain, terms
+from trimtab.errors import ConfigError
+from trimtab.money import estimate
+from trimtab.ports import Model, Sink, Tools
+from trimtab.types import FREE, Answer, Citation, Evidence, ModelSpec, Request, Usage, Verdict
+
+MAX_QUESTION = 600
+KEPT = 512  # sentences whose token embeddings stay in memory: about 15 MB
+MAX_LEAD = 3.0  # a larger lead says no more; also that of an only candidate
+# Both from: python benchmarks/reader.py --data ../shared/data --fit (the bias first)
+PICK = (-15.108, 1.808, 2.045, 5.122, -0.411, 0.423, 9.338)
+SURE = (1.953, 1.324, 0.577, -3.384, -1.142)
+
+_TASK = re.compile(
+    r"\W*(?:(?:please|could you|can you|would you|kindly)\W+){0,2}"
+    r"(?:write|compose|draft|translate|summari[sz]e|rewrite|rephrase|paraphrase|generate|imagine|pretend|act as|"
+    r"brainstorm|roleplay|proofread)\b",
+    re.IGNORECASE,
+)
+
+
+class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`threshold`: the P(right) below which it passes; `sentences`: how many are read closely."""
+
+    threshold: float = 0.5
+    sentences: int = 16
+
+
+def spec(options: Options) -> ModelSpec:
+    """In process and free; takes one plain question and passages."""
+    del options  # the same for all
+    return ModelSpec(where="local", price=FREE, abilities=frozenset({"question", "evidence"}))
+
+
+def build(options: Options, tools: Tools) -> Model:
+    """Raises `ConfigError` for an option out of range."""
+    if not (0 <= options.threshold <= 1 and 1 <= options.sentences <= 200):
+        raise ConfigError("The reader's options are out of range.", "threshold: 0-1; sentences: 1-200.")
+    return Reader(options, tools)
+
+
+class Reader:
+    """The rung; it remembers the token embeddings of the sentences it read last."""
+
+    def __init__(self, options: Options, tools: Tools, kept: int = KEPT) -> None:
+        self._options, self._tools, self._kept = options, tools, kept
+        self._states: OrderedDict[str, NDArray[np.float16]] = OrderedDict()
+
+    async def answer(self, request: Request, evidence: Evidence, sink: Sink) -> Answer | Verdict:
+        question = texts.question(request).strip()
+        if no := unfit(question):
+            return self._pass(*no)
+        found = candidates(question, evidence.passages, self._options.sentences)
+        if not found:
+            return self._pass("not_in_documents", "No passage of the documents fits the question.")
+        best, sure = choose(await self.features(question, found))
+        if sure < self._options.threshold:
+            return self._pass("not_in_documents", "The documents do not clearly say.", sure)
+        return self._quoted(question, found[best], sure)
+
+    async def features(self, question: str, found: Sequence[Candidate]) -> NDArray[np.float64]:
+        """What `choose` goes by: a row for each candidate."""
+        states = await self._embedded(question, [candidate.read for candidate in found])
+        return features(question, found, states, self._tools.encoder().tokens)
+
+    async def _embedded(self, question: str, read: list[str]) -> list[NDArray[np.float32]]:
+        """Unit token embeddings of the question, which is not remembered, and of each text."""
+        known = {text: self._states[text] for text in read if text in self._states}
+        new = [text for text in dict.fromkeys(read) if text not in known]
+        asked, *states = map(_unit, await self._tools.encoder().states([question, *new]))
+        known |= zip(new, states, strict=True)
+        self._remember(known)
+        return [state.astype(np.float32) for state in (asked, *(known[text] for text in read))]
+
+    def _remember(self, known: dict[str, NDArray[np.float16]]) -> None:
+        self._states |= known
+        for text in known:
+            self._states.move_to_end(text)
+        while len(self._states) > self._kept:
+            self._states.popitem(last=False)
+
+    def _pass(self, code: str, why: str, score: float | None = None) -> Verdict:
+        return Verdict(ok=False, by=self._tools.name, code=code, why=why, score=score)
+
+    def _quoted(self, question: str, chosen: Candidate, sure: float) -> Answer:
+        start, end = readable(chosen)
+        quote = chosen.passage.text[start:end]
+        source, offset = chosen.passage.source, chosen.passage.start
+        said = plain(quote)
+        return Answer(
+            text=said,
+            model=self._tools.name,
+            usage=Usage(prompt=estimate(question), completion=estimate(said), estimated=True),
+            confidence=sure,
+            citations=(Citation(source=source, start=offset + start, end=offset + end, quote=quote),),
+        )
+
+
+def choose(features: NDArray[np.float64]) -> tuple[int, float]:
+    """The row of the sentence picked, and the calibrated P(right): two logistic regressions."""
+    scores = features @ np.array(PICK[1:]) + PICK[0]
+    best = int(scores.argmax())
+    logit = sureness(features, scores) @ np.array(SURE[1:]) + SURE[0]
+    return best, 1 / (1 + math.exp(-float(np.clip(logit, -30, 30))))
+
+
+def sureness(features: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What P(right) is reckoned from: the best score, its lead, and the best one's `cover` and `worst`."""
+    order = np.argsort(-scores, kind="stable")
+    lead = float(scores[order[0]] - scores[order[1]]) if len(scores) > 1 else MAX_LEAD
+    best = features[order[0]]
+    return np.array([float(scores[order[0]]), min(lead, MAX_LEAD), best[0], best[3]])
+
+
+def unfit(question: str) -> tuple[str, str] | None:
+    """The code and the reason for passing at once: too long, chit-chat, or a task rather than a question."""
+    if len(question) > MAX_QUESTION:
+        return "too_long", f"The reader takes questions of up to {MAX_QUESTION} characters."
+    if not terms(question) or _TASK.match(question):
+        return "not_a_question", "The reader only looks things up."
+    return None
+
+
+def _unit(states: NDArray[np.float32]) -> NDArray[np.float16]:
+    norms = np.maximum(np.linalg.norm(states, axis=1, keepdims=True), 1e-9)
+    return (states / norms).astype(np.float16)

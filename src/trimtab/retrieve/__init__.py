@@ -1,0 +1,1 @@
+"""Retrievers: from a request to passages with their sources."""
