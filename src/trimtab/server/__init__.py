@@ -1,0 +1,1 @@
+"""The gateway: OpenAI's wire format around the path."""

@@ -1,0 +1,24 @@
+"""GET /healthz (the process lives) and /readyz (it can serve: the store writes, and some model may answer)."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from trimtab import __version__
+from trimtab.errors import StorageError
+from trimtab.server.place import json, place
+
+
+async def live(_: Request) -> Response:
+    """Always 200: a supervisor restarts what does not answer this, so it says nothing of others' faults."""
+    return json({"trimtab": __version__})
+
+
+async def ready(request: Request) -> Response:
+    """200, or 503 with what is not ready."""
+    here = place(request)
+    problems = [] if here.desk.models else ["No model is configured: see `trimtab doctor`."]
+    try:
+        await here.check()
+    except StorageError as error:
+        problems.append(str(error))
+    return json({"ready": not problems, "problems": problems}, 503 if problems else 200)

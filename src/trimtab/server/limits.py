@@ -1,0 +1,61 @@
+"""What a request may take: bytes of body, and time only while its client is there."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
+from typing import Any, TypeAlias, TypeVar
+
+from trimtab.errors import TooLargeError
+
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+T = TypeVar("T")
+
+
+class ClientLeft(Exception):  # noqa: N818 - an event on the connection, not a fault
+    """The client closed the connection; nobody waits for a response."""
+
+
+async def read(receive: Receive, headers: Mapping[bytes, bytes], cap: int) -> bytes:
+    """The whole body. Raises `TooLargeError` as soon as it is over `cap` bytes, announced or counted."""
+    announced = headers.get(b"content-length", b"0")
+    if announced.isdigit() and int(announced) > cap:
+        raise _too_large(cap)
+    message = await receive()
+    body, more = message.get("body", b""), message.get("more_body", False)
+    pieces, size = [body], len(body)
+    while more or size > cap or message["type"] == "http.disconnect":
+        if message["type"] == "http.disconnect":
+            raise ClientLeft
+        if size > cap:
+            raise _too_large(cap)
+        message = await receive()
+        pieces.append(body := message.get("body", b""))
+        size, more = size + len(body), message.get("more_body", False)
+    return b"".join(pieces) if len(pieces) > 1 else body
+
+
+async def attended(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+    """Await `work`; the moment the client leaves it is cancelled, and `ClientLeft` raised once it has cleaned up."""
+    task = asyncio.ensure_future(work)
+    watch = asyncio.ensure_future(_leaving(receive, task))
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if watch.done() and not watch.cancelled():
+            raise ClientLeft from None
+        raise
+    finally:
+        watch.cancel()
+
+
+async def _leaving(receive: Receive, task: asyncio.Future[Any]) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    task.cancel()
+
+
+def _too_large(cap: int) -> TooLargeError:
+    return TooLargeError(
+        f"The body is over {cap:,} bytes.", "Send less text, or raise server.max_body.", code="body_too_large"
+    )

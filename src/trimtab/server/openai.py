@@ -1,0 +1,275 @@
+"""OpenAI's chat format to a `Request`, and an outcome back to a completion. Pure, but for the clock and the id."""
+
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, cast
+
+import msgspec
+
+from trimtab.errors import MalformedError, RequestError
+from trimtab.money import from_usd, usd
+from trimtab.types import Answer, Json, Limits, Pending, Refused, Request, Trace, Usage, Wishes
+
+WAITS = {
+    "high_impact": "A wrong answer could do harm here, so a person releases it.",
+    "doubted_answer": "The answer was doubted, so a person looks at it.",
+    "unanswered": "No model could answer, so a person is asked.",
+}
+"""A ticket's reason for its client; what the operator reads may quote a rung's fault."""
+ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+NUMBER, OBJECT = (int, float), (dict,)
+TYPES: dict[str, tuple[tuple[type, ...], str]] = {
+    "n": ((int,), "a whole number"),
+    "max_tokens": ((int,), "a whole number"),
+    "max_completion_tokens": ((int,), "a whole number"),
+    "seed": ((int,), "a whole number"),
+    "top_logprobs": ((int,), "a whole number"),
+    "temperature": (NUMBER, "a number"),
+    "top_p": (NUMBER, "a number"),
+    "presence_penalty": (NUMBER, "a number"),
+    "frequency_penalty": (NUMBER, "a number"),
+    "logprobs": ((bool,), "true or false"),
+    "parallel_tool_calls": ((bool,), "true or false"),
+    "stop": ((str, list), "a string or a list of strings"),
+    "tools": ((list,), "a list of tools"),
+    "tool_choice": ((str, dict), "a string or an object"),
+    "response_format": (OBJECT, "an object"),
+    "stream_options": (OBJECT, "an object"),
+    "metadata": (OBJECT, "an object"),
+    "user": ((str,), "a string"),
+}
+"""Parameters whose type is checked here, so that every rung may rely on it; all others pass as they came."""
+COUNTS = frozenset({"n", "max_tokens", "max_completion_tokens"})
+MINE = frozenset({"messages", "model", "stream", "trimtab"})
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class AskedLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`trimtab.limits` of the body: USD, seconds, and where the text may go."""
+
+    cost_usd: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    latency_s: Positive | None = None
+    where: Literal["any", "local"] = "any"
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`trimtab` of the body (`extra_body` of the openai client)."""
+
+    limits: AskedLimits = AskedLimits()
+    cache: bool = True
+    durable: bool = False
+
+
+def new_id() -> str:
+    """A trace's id: sorts by time (milliseconds), and 80 random bits that nobody guesses."""
+    return f"tr_{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
+
+
+def request(body: Json, headers: Mapping[bytes, bytes], trace: str, principal: str = "local") -> Request:
+    """The `Request` in a decoded body and its headers. Raises `MalformedError` that names the field and the fix."""
+    params = {key: value for key, value in body.items() if key not in MINE}
+    for key, value in params.items():
+        if key in TYPES and value is not None:
+            _check_type(key, value)
+    asked = _asked(body.get("trimtab"))
+    return Request(
+        id=trace, messages=_messages(body.get("messages")), params=params, principal=principal,
+        limits=_limits(asked.limits, headers),
+        wishes=_wishes(body, asked),
+    )  # fmt: skip
+
+
+def completion(outcome: Answer | Refused, trace: Trace, recorded: bool = False) -> Json:
+    """A `chat.completion`: an answer, or a refusal as `message.refusal` with finish reason `content_filter`."""
+    if isinstance(outcome, Refused):
+        choices = [choice({"role": "assistant", "content": None, "refusal": refusal(outcome)}, "content_filter")]
+        model, body, usage = trace.request.wishes.model, {}, trace.usage
+    else:
+        choices = [choice(message(outcome), outcome.finish, outcome.body.get("logprobs")), *outcome.choices]
+        model, usage = outcome.model, outcome.usage
+        body = {key: value for key, value in outcome.body.items() if key != "logprobs"}
+    return {
+        **body, "id": chat_id(trace.request.id), "object": "chat.completion", "created": int(trace.at), "model": model,
+        "choices": choices, "usage": counted(usage), "trimtab": about(outcome, trace, recorded),
+    }  # fmt: skip
+
+
+def refusal(refused: Refused) -> str:
+    """Why, in words for the client: what a crashed judge crashed with stays in the trace."""
+    return "A check failed, so this was not answered." if refused.code == "judge_crashed" else refused.why
+
+
+def message(answer: Answer) -> Json:
+    """The assistant's message of an answer."""
+    said = {"refusal": None, **answer.extra, "role": "assistant", "content": answer.text}
+    return {**said, "tool_calls": list(answer.tool_calls)} if answer.tool_calls else said
+
+
+def choice(said: Json, finish: str, logprobs: Any = None) -> Json:
+    return {"index": 0, "message": said, "logprobs": logprobs, "finish_reason": finish}
+
+
+def counted(usage: Usage) -> Json:
+    """OpenAI's usage object; `estimated` where no server counted the tokens."""
+    return {
+        "prompt_tokens": usage.prompt, "completion_tokens": usage.completion,
+        "total_tokens": usage.prompt + usage.completion, "prompt_tokens_details": {"cached_tokens": usage.cached},
+        "estimated": usage.estimated,
+    }  # fmt: skip
+
+
+def about(outcome: Answer | Refused, trace: Trace, recorded: bool = False) -> Json:
+    """The `trimtab` object of a response: who answered, how sure, at what cost. USD are exact strings, null unknown."""
+    found: Json = {
+        "trace": trace.request.id, "answered_by": trace.answered_by or None, "confidence": trace.confidence,
+        "reasons": list(trace.decision.reasons) if trace.decision else [], "cost_usd": usd(trace.cost),
+        "baseline_usd": usd(trace.baseline), "recorded": recorded,
+    }  # fmt: skip
+    if isinstance(outcome, Refused):
+        spans = [msgspec.to_builtins(span) for span in outcome.spans]
+        return {**found, "refused": {"by": outcome.by, "code": outcome.code, "why": refusal(outcome), "spans": spans}}
+    citations = [msgspec.to_builtins(citation) for citation in outcome.citations]
+    return {**found, "label": outcome.label, "citations": citations}
+
+
+def headers(trace: Trace) -> list[tuple[bytes, bytes]]:
+    """The same in short, for clients that read headers; a header that is not there is unknown."""
+    found = [*of_trace(trace.request.id), (b"x-trimtab-model", ascii_of(trace.answered_by))]
+    if trace.decision:
+        found.append((b"x-trimtab-reasons", ascii_of(",".join(trace.decision.reasons))))
+    if (cost := usd(trace.cost)) is not None:
+        found.append((b"x-trimtab-cost-usd", cost.encode()))
+    return found
+
+
+def of_trace(trace: str) -> list[tuple[bytes, bytes]]:
+    return [(b"x-request-id", trace.encode()), (b"x-trimtab-trace", trace.encode())]
+
+
+def chat_id(trace: str) -> str:
+    return f"chatcmpl-{trace.removeprefix('tr_')}"
+
+
+def waiting(pending: Pending, trace: str) -> Json:
+    """The error object of a 428: a person decides; the client asks again at `url`."""
+    return {
+        "message": f"{WAITS.get(pending.code, 'A person decides.')} Ask again at /approvals/{pending.ticket}.",
+        "type": "approval_required", "param": None, "code": "approval_required", "reason": pending.code,
+        "ticket": pending.ticket, "url": f"/approvals/{pending.ticket}", "digest": pending.digest,
+        "expires": pending.expires, "trace": trace,
+    }  # fmt: skip
+
+
+def ascii_of(text: str) -> bytes:
+    """A header's value: line ends and letters beyond ASCII would break the response."""
+    return bytes(byte if 31 < byte < 127 else 63 for byte in text.encode("ascii", "replace"))
+
+
+def _messages(given: Any) -> tuple[Json, ...]:
+    if not isinstance(given, list) or not given:
+        raise _wrong("messages", "a list with at least one message")
+    for i, said in enumerate(cast("list[Any]", given)):
+        _check_message(said, f"messages[{i}]")
+    return tuple(cast("list[Json]", given))
+
+
+def _check_message(said: Any, path: str) -> None:
+    if type(said) is not dict:
+        raise _wrong(path, "an object with a role and a content")
+    role, content = said.get("role"), said.get("content")
+    if type(role) is not str or role not in ROLES:
+        raise _wrong(f"{path}.role", f"one of {', '.join(sorted(ROLES))}")
+    if type(content) is str:
+        pass
+    elif type(content) is list:
+        _check_parts(cast("list[Any]", content), f"{path}.content")
+    elif content is not None or role != "assistant":
+        raise _wrong(f"{path}.content", "a string or a list of parts")
+    if said.get("tool_calls") is not None:
+        _check_calls(said["tool_calls"], f"{path}.tool_calls")
+
+
+def _check_parts(parts: list[Any], path: str) -> None:
+    for i, part in enumerate(parts):
+        if type(part) is not dict or type(part.get("type")) is not str:
+            raise _wrong(f"{path}[{i}]", "an object with a type")
+        if part["type"] == "text" and type(part.get("text")) is not str:
+            raise _wrong(f"{path}[{i}].text", "a string")
+
+
+def _check_calls(calls: Any, path: str) -> None:
+    if type(calls) is not list:
+        raise _wrong(path, "a list of tool calls")
+    for i, call in enumerate(cast("list[Any]", calls)):
+        if type(call) is not dict or type(call.get("function", {})) is not dict:
+            raise _wrong(f"{path}[{i}]", "an object with a function")
+        if type(call.get("function", {}).get("arguments", "")) is not str:
+            raise _wrong(f"{path}[{i}].function.arguments", "a string of JSON")
+
+
+def _check_type(key: str, value: Any) -> None:
+    kinds, name = TYPES[key]
+    if type(value) not in kinds:
+        raise _wrong(key, name)
+    if key in COUNTS and value < 1:
+        raise _wrong(key, "at least 1")
+    if key == "tools" and not all(type(tool) is dict for tool in value):
+        raise _wrong(key, "a list of objects")
+
+
+def _wishes(body: Json, asked: Asked) -> Wishes:
+    stream = bool(_of(body, "stream", bool, "true or false"))
+    model = _of(body, "model", str, "a string") or "auto"
+    return Wishes(model=model, stream=stream, durable=asked.durable, cache=asked.cache)
+
+
+def _asked(given: Any) -> Asked:
+    try:
+        return msgspec.convert(given, Asked) if given is not None else Asked()
+    except msgspec.ValidationError as error:
+        raise RequestError(
+            f"trimtab: {error}.", "It takes limits {cost_usd, latency_s, where}, cache and durable.", param="trimtab"
+        ) from error
+
+
+def _limits(asked: AskedLimits, headers: Mapping[bytes, bytes]) -> Limits:
+    """The stricter of the body's limits and the headers'."""
+    cost = _least(asked.cost_usd, _number(headers, b"x-trimtab-max-cost"))
+    latency = _least(asked.latency_s, _number(headers, b"x-trimtab-max-latency"))
+    if latency == 0:
+        raise _wrong("x-trimtab-max-latency", "seconds, more than 0")
+    where = headers.get(b"x-trimtab-where", b"any").decode("latin-1")
+    if where not in ("any", "local"):
+        raise _wrong("x-trimtab-where", "any or local")
+    local = "local" in (where, asked.where)
+    nano = None if cost is None else from_usd(cost)
+    return Limits(cost=nano, latency=latency, where="local" if local else "any")
+
+
+def _number(headers: Mapping[bytes, bytes], name: bytes) -> float | None:
+    if (raw := headers.get(name)) is None:
+        return None
+    try:
+        value = float(raw)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1e9:
+        raise _wrong(name.decode(), "a number, 0 or more")
+    return value
+
+
+def _least(*found: float | None) -> float | None:
+    return min((value for value in found if value is not None), default=None)
+
+
+def _of(body: Json, key: str, kind: type, name: str) -> Any:
+    value = body.get(key)
+    if value is not None and type(value) is not kind:
+        raise _wrong(key, name)
+    return value
+
+
+def _wrong(param: str, must: str) -> MalformedError:
+    return MalformedError(f"{param} is missing or wrong.", f"It must be {must}.", param=param)
