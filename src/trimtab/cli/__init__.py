@@ -1,0 +1,15 @@
+"""The command line: one file per verb; `main` is the console script."""
+
+import sys
+
+
+def main() -> int:
+    """Run `trimtab` on `sys.argv`; the exit code. The version is answered before anything is imported."""
+    if sys.argv[1:2] in (["--version"], ["-V"]):
+        from trimtab import __version__
+
+        print(f'{{"schema_version":1,"version":"{__version__}"}}' if "--json" in sys.argv else f"trimtab {__version__}")
+        return 0
+    from trimtab.cli.app import run
+
+    return run(sys.argv[1:])

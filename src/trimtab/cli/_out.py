@@ -1,0 +1,41 @@
+"""What commands print: data on stdout, everything else on stderr, colour only on a terminal (rich minds NO_COLOR)."""
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SCHEMA = 1
+PLAIN_WIDTH = 120
+"""Columns of a table that is not shown on a terminal."""
+
+
+def emit(value: dict[str, Any]) -> None:
+    """One JSON object as one line on stdout, with the version of its shape."""
+    sys.stdout.write(msgspec.json.encode({"schema_version": SCHEMA, **value}).decode() + "\n")
+    sys.stdout.flush()
+
+
+def say(line: str) -> None:
+    """A notice or progress, on stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def console(*, error: bool = False) -> "Console":
+    """A rich console on stdout (or stderr); off a terminal it is plain and does not wrap at 80."""
+    from rich.console import Console
+
+    stream = sys.stderr if error else sys.stdout
+    return Console(stderr=error, width=None if stream.isatty() else PLAIN_WIDTH, highlight=False, soft_wrap=False)
+
+
+def fault(message: str, fix: str, *, code: str, type: str, param: str | None = None, json: bool = False) -> None:
+    """An error as two plain lines on stderr, and with `json` as an object on stdout."""
+    say(f"error: {message}")
+    if fix:
+        say(f"  fix: {fix}")
+    if json:
+        emit({"error": {"message": message, "fix": fix, "type": type, "code": code, "param": param}})

@@ -1,0 +1,114 @@
+"""`trimtab route`: what the policy makes of a request, and whether a recipe's probes get their decisions."""
+
+import asyncio
+from typing import Any
+
+import typer
+
+from trimtab.cli import _out
+
+PREVIEW = """Show what the policy makes of a request: what the guards say, the signals, the ladder and why.
+
+No model is called and nothing is recorded."""
+PROBE = """Run a recipe's probes.jsonl against its guards and its route.
+
+Each probe names who must decide; without calling a model, a probe fails where the policy leaves that decider out."""
+
+
+def attach(app: typer.Typer) -> None:
+    verb = typer.Typer(name="route", help="What the policy makes of a request, with no model called.")
+    verb.command("preview", help=PREVIEW)(preview)
+    verb.command("probe", help=PROBE)(probe)
+    app.add_typer(verb)
+
+
+def preview(
+    ask: str = typer.Argument(help="The request's text."),
+    model: str = typer.Option("auto", "--model", "-m", help="A model's name, or auto."),
+    recipe: str = typer.Option("starter", "--recipe", "-r", help="A shipped recipe, a folder or a TOML file."),
+    json: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
+) -> None:
+    shown = asyncio.run(_preview(recipe, ask, model))
+    if json:
+        _out.emit(shown)
+    else:
+        _show(shown)
+
+
+def probe(
+    recipe: str = typer.Argument("starter", help="A shipped recipe, a folder or a TOML file."),
+    json: bool = typer.Option(False, "--json", help="JSON lines on stdout, one a probe."),
+) -> None:
+    rows = asyncio.run(_probe(recipe))
+    for row in rows:
+        if json:
+            _out.emit(row)
+        else:
+            mark = "ok  " if row["ok"] else "FAIL"
+            print(f"{mark} {row['ask'][:60]!r}: wants {' or '.join(row['expected'])}, got {row['got']}")
+    failed = sum(not row["ok"] for row in rows)
+    _out.say(f"{len(rows) - failed} of {len(rows)} probes get their decision.")
+    raise typer.Exit(1 if failed else 0)
+
+
+async def _preview(recipe: str, ask: str, model: str) -> dict[str, Any]:
+    from trimtab import settings
+    from trimtab.cli import _preview as rehearsal
+    from trimtab.wiring import open_system
+
+    async with open_system(rehearsal.dry(settings.load(recipe)), _out.say) as system:
+        trace = await rehearsal.preview(system.desk, rehearsal.request(ask, model=model))
+    return _shape(trace)
+
+
+def _shape(trace: Any) -> dict[str, Any]:
+    import msgspec
+
+    decision = msgspec.to_builtins(trace.decision) if trace.decision else {}
+    guards = [step for step in msgspec.to_builtins(trace.steps) if step["stage"] == "guard"]
+    return {
+        "refused": {"code": trace.code, "why": trace.why} if trace.outcome == "refused" else None,
+        "ladder": decision.get("ladder", []), "reasons": decision.get("reasons", []),
+        "left_out": decision.get("left_out", {}), "impact": decision.get("impact", "low"),
+        "signals": decision.get("signals", []), "guards": guards,
+    }  # fmt: skip
+
+
+def _show(shown: dict[str, Any]) -> None:
+    for step in shown["guards"]:
+        print(f"guard    {step['by']}: {'ok' if step.get('ok', True) else step.get('why', '')}  {step['ms']:.2f} ms")
+    if shown["refused"]:
+        print(f"refused  {shown['refused']['code']}: {shown['refused']['why']}")
+        return
+    print(f"ladder   {' > '.join(shown['ladder']) or 'nobody'}")
+    print(f"reasons  {', '.join(shown['reasons']) or 'none'}")
+    print(f"impact   {shown['impact']}")
+    for name, reason in shown["left_out"].items():
+        print(f"left out {name}: {reason}")
+    for signal in shown["signals"]:
+        print(f"signal   {signal['name']} = {signal['value']}")
+
+
+async def _probe(recipe: str) -> list[dict[str, Any]]:
+    from trimtab import settings
+    from trimtab.cli import _preview as rehearsal
+    from trimtab.cli import _probes
+    from trimtab.wiring import open_system
+
+    loaded = settings.load(recipe)
+    probes = _probes.read(loaded.folder)
+    async with open_system(rehearsal.dry(loaded), _out.say) as system:
+        return [await _tried(system, probe) for probe in probes]
+
+
+async def _tried(system: Any, probe: Any) -> dict[str, Any]:
+    from trimtab.cli import _preview as rehearsal
+
+    trace = await rehearsal.preview(system.desk, rehearsal.request(probe.ask, params=probe.params))
+    expected = probe.expect.deciders
+    impact = str(trace.decision.impact) if trace.decision else None
+    ok = rehearsal.possible(trace, expected, person=system.desk.approver is not None)
+    ok = ok and probe.expect.impact in (None, impact)
+    ladder = trace.decision.ladder if trace.decision else ()
+    got = "refused" if trace.outcome == "refused" else " > ".join(ladder) or "nobody"
+    return {"ask": probe.ask, "expected": list(expected), "got": got, "impact": impact, "ok": ok}
