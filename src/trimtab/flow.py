@@ -20,6 +20,7 @@ from trimtab.types import (
     Case,
     Decision,
     Evidence,
+    Impact,
     ModelSpec,
     Outcome,
     Price,
@@ -103,7 +104,7 @@ async def _climb(
     desk: Desk, request: Request, decision: Decision, duties: frozenset[Action], trail: Trail, emit: Emit | None
 ) -> tuple[Answer | None, Verdict]:
     """Retrieve, answer, verify, escalate: one loop over the ladder; the last answer written and the verdict on it."""
-    answer, verdict, evidence, position = None, NOBODY, None, -1
+    answer, verdict, evidence, position, impact = None, NOBODY, None, -1, decision.impact
     while (position := trail.next(decision.ladder, position, desk.specs)) is not None:  # escalate
         name = decision.ladder[position]
         spec = desk.specs[name]
@@ -111,7 +112,7 @@ async def _climb(
             evidence = await _retrieve(desk, request, trail)  # retrieve
         last = position == len(decision.ladder) - 1
         checks = tuple(seat for seat in desk.verifiers if seat.judge.applies(request, spec))
-        live = emit if last and not checks and not gated(decision, duties, desk.guards) else None
+        live = emit if last and not checks and not gated(impact, duties, desk.guards) else None
         with trail.step("answer", name, spec.price) as step:  # answer
             try:
                 sink = Window(live, step, _on(desk.guards, "answer"), request)
@@ -128,7 +129,8 @@ async def _climb(
                 verdict = verdict if answer else said
                 continue
             step.answered(said)
-        answer = said
+        impact = Impact.HIGH if said.impact is Impact.HIGH else impact  # what a lower rung saw is not forgotten
+        answer = msgspec.structs.replace(said, impact=impact)
         verdict = await _verify(checks, request, evidence or Evidence(), answer, trail)  # verify
         if verdict.ok:
             break

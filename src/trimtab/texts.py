@@ -14,8 +14,12 @@ ORIGINS = {
 }
 
 
+FIELDS = ("name", "refusal", "reasoning_content", "reasoning")
+"""A message's further fields that hold text."""
+
+
 def texts(messages: Sequence[Json]) -> tuple[Text, ...]:
-    """Every text of the messages in order: string contents, text parts, tool-call arguments, names and refusals."""
+    """Every text of the messages in order: contents, text parts, tool-call arguments and `FIELDS`."""
     return tuple(found for i, message in enumerate(messages) for found in _walk(message, f"messages[{i}]"))
 
 
@@ -81,6 +85,9 @@ def _leaves(message: Json, path: str) -> Iterator[tuple[str, str]]:
         for j, part in enumerate(_parts(value)):
             if isinstance(part.get("text"), str):
                 yield f"{path}.content[{j}].text", part["text"]
+    for field in FIELDS:
+        if isinstance(message.get(field), str):
+            yield f"{path}.{field}", message[field]
     for j, call in enumerate(_parts(message.get("tool_calls"))):
         arguments = call.get("function", {}).get("arguments")
         if isinstance(arguments, str):
@@ -104,6 +111,9 @@ def _rewritten(message: Json, path: str, change: Callable[[Text], str]) -> Json:
             else part
             for j, part in enumerate(cast("list[Any]", value))
         ]
+    for field in FIELDS:
+        if isinstance(message.get(field), str):
+            changed[field] = new(f"{path}.{field}", message[field])
     if isinstance(message.get("tool_calls"), list):
         changed["tool_calls"] = [
             _call(call, f"{path}.tool_calls[{j}]", new) for j, call in enumerate(message["tool_calls"])

@@ -37,8 +37,8 @@ Emit: TypeAlias = Callable[[Delta], Awaitable[None]]
 
 T = TypeVar("T")
 
-HOLD = 48
-"""Characters held back while answer guards watch a stream: more than a card, an IBAN or most keys' prefixes have."""
+HOLD = 128
+"""Characters held back while answer guards watch a stream: more than a provider's key, a card or an IBAN has."""
 EXPECTED_COMPLETION = 256
 """Tokens reckoned for an answer whose length the client did not limit, when a cost limit must be kept."""
 
@@ -227,10 +227,10 @@ class Trail:
                 return "error", code, str(self.error or "")
 
 
-def gated(decision: Decision, actions: frozenset[Action], guards: Sequence[Seat]) -> bool:
+def gated(impact: Impact, actions: frozenset[Action], guards: Sequence[Seat]) -> bool:
     """Whether a person may have to see the finished answer first, so that none of it may be streamed before."""
     return (
-        decision.impact is Impact.HIGH
+        impact is Impact.HIGH
         or Action.PERSON in actions
         or any(seat.action is Action.PERSON for seat in guards if "answer" in seat.on)
     )

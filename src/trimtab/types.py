@@ -116,7 +116,7 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is known of a model: `price` None is unknown, `context` in tokens.
 
     `abilities`: `chat` (any request), `question` (one plain question and no more), `tools`, `json`, `vision`,
-    `evidence` (reads retrieved passages), `stream`.
+    `evidence` (reads retrieved passages), `cache` (repeats earlier answers), `stream`.
     """
 
     name: str = ""

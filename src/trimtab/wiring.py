@@ -1,6 +1,6 @@
 """Settings -> `System`: the only place that builds things, and takes them down again in reverse order."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cache
 from pathlib import Path
@@ -14,7 +14,7 @@ from trimtab.flow import Desk
 from trimtab.judge import Seat
 from trimtab.ports import Model, Recorder, Tools
 from trimtab.settings import GuardPart, ModelPart, Part, Settings
-from trimtab.types import ModelSpec
+from trimtab.types import ModelSpec, Span
 
 if TYPE_CHECKING:
     from trimtab.encode.encoder import Encoder
@@ -44,9 +44,9 @@ async def open_system(settings: Settings, say: Callable[[str], None] = lambda _:
 
     `say` takes lines of progress. Raises `ConfigError` for what cannot be built, `StorageError` for the database.
     """
-    async with AsyncExitStack() as closing:
+    async with AsyncExitStack() as shared, AsyncExitStack() as closing:  # kinds close before what they share
         starting: list[Callable[[], Awaitable[Any]]] = []
-        tools = _tools(settings, say, starting, closing)
+        tools = _tools(settings, say, starting, closing, shared)
         settings, found = await _discovered(settings)
         system = System(desk=_desk(settings, tools), settings=settings, tools=tools, found=found)
         for start in starting:
@@ -59,13 +59,14 @@ def _tools(
     say: Callable[[str], None],
     starting: list[Callable[[], Awaitable[Any]]],
     closing: AsyncExitStack,
+    shared: AsyncExitStack,
 ) -> Tools:
     @cache
     def encoder() -> "Encoder":
         from trimtab.encode.encoder import Encoder
 
         built = Encoder.load()
-        closing.callback(built.close)
+        shared.callback(built.close)
         return built
 
     @cache
@@ -73,20 +74,28 @@ def _tools(
         from trimtab.store.engine import Store
 
         opened = Store.open(settings.home / "trimtab.db", say)
-        closing.push_async_callback(opened.close)
+        shared.push_async_callback(opened.close)
         return opened
 
     return Tools(
         name="", recipe=settings.folder, home=settings.home, encoder=encoder, store=store,
-        personal=lambda text: load.kind("guard", "pii").find(text), secret=settings.secrets.get,
+        personal=_personal(settings), secret=settings.secrets.get,
         starting=starting.append, closing=closing.push_async_callback, say=say,
     )  # fmt: skip
+
+
+def _personal(settings: Settings) -> Callable[[str], Sequence[Span]]:
+    """What finds personal data for masking and the records: in the regions of the recipe's `pii` guard, if it has one."""
+    part = next((part for part in settings.guards if part.kind == "pii"), None)
+    options = load.options("guard", "pii", part.options if part else {})
+    find = load.kind("guard", "pii").find
+    return lambda text: find(text, regions=options.regions, urls=options.urls)
 
 
 def bench_tools(home: Path) -> Tools:
     """Tools outside of a running system, for tests of a single kind: nothing is started or closed."""
     settings = Settings(name="bench", folder=home, home=home)
-    return _tools(settings, lambda _: None, [], AsyncExitStack())
+    return _tools(settings, lambda _: None, [], AsyncExitStack(), AsyncExitStack())
 
 
 async def _discovered(settings: Settings) -> tuple[Settings, tuple[str, ...]]:

@@ -29,7 +29,7 @@ def given(tmp_path):
     return {
         ("answer", "openai_http"): {"url": "http://127.0.0.1:9/v1", "model": "m"},
         ("answer", "recorded"): {"path": "said.jsonl"},
-        ("answer", "skill"): {"path": "banking77"},
+        ("answer", "skill"): {"skill": "banking77"},
         ("retrieve", "hybrid"): {"paths": ["docs"]},
     }
 
@@ -61,7 +61,7 @@ async def test_a_kind_keeps_the_contract_of_its_stage(stage, kind, tmp_path, giv
     for start in starting:
         await start()
     try:
-        await SUITES[stage](built)
+        await (SUITES[stage](built, "kind") if stage == "answer" else SUITES[stage](built))
     finally:
         for close in reversed(closing):
             await close()
