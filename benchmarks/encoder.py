@@ -1,0 +1,146 @@
+"""The encoder's cost and fidelity: milliseconds by length, resident memory, cosine of int8 to float32.
+
+    python benchmarks/encoder.py [--reference FILE] [--data DIR]
+
+`--reference` is the float32 model that runs/encoder.sh keeps; without it or without the data, fidelity is left out.
+"""
+
+import argparse
+import json
+import os
+import platform
+import random
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trimtab.encode.encoder import HOME, Encoder, session
+
+LENGTHS = (16, 64, 128, 256)
+ROUNDS = 40
+SOURCES = (
+    ("guard/intent_banking77_train.jsonl", "text"),
+    ("guard/intent_clinc150_train.jsonl", "text"),
+    ("guard/sst2_train.jsonl", "text"),
+    ("guard/toxicity_tweets.jsonl", "text"),
+    ("guard/injection_pos.jsonl", "text"),
+    ("retrieval/squad2_docs.jsonl", "text"),
+)
+EACH = 100
+
+
+def milliseconds(encoder: Encoder) -> dict[int, dict[str, float]]:
+    """Least, median and 95th percentile of one text of exactly so many tokens (marks counted), one thread."""
+    return {length: _timed(encoder, " ".join(["card"] * (length - 2))) for length in LENGTHS}
+
+
+def _timed(encoder: Encoder, text: str) -> dict[str, float]:
+    spent: list[float] = []
+    for _ in range(ROUNDS + 5):
+        start = time.perf_counter()
+        encoder.embed_now([text])
+        spent.append((time.perf_counter() - start) * 1e3)
+    return {
+        "min": round(min(spent[5:]), 2),
+        "median": round(statistics.median(spent[5:]), 2),
+        "p95": round(statistics.quantiles(spent[5:], n=20)[-1], 2),
+    }
+
+
+def memory() -> dict[str, float]:
+    """Resident megabytes of this process: now, and the most it ever had."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return {
+        "now": round(pages * os.sysconf("SC_PAGE_SIZE") / 1e6, 1),
+        "peak": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6, 1),
+    }
+
+
+def fidelity(encoder: Encoder, reference: Path, data: Path) -> dict[str, float]:
+    """Cosine of the embeddings of real texts, served int8 against float32, and how far their similarities agree."""
+    texts = [text for path, field in SOURCES for text in _sample(data / path, field)]
+    full = Encoder(session(reference, 1), encoder.pieces, encoder.dims, encoder.window)
+    small, large = encoder.embed_now(texts), full.embed_now(texts)
+    full.close()
+    cosine = (small * large).sum(axis=1)
+    between = np.triu_indices(len(texts), 1)
+    return {
+        "texts": len(texts),
+        "mean": round(float(cosine.mean()), 5),
+        "p1": round(float(np.quantile(cosine, 0.01)), 5),
+        "min": round(float(cosine.min()), 5),
+        "similarities_r": round(float(np.corrcoef((small @ small.T)[between], (large @ large.T)[between])[0, 1]), 5),
+    }
+
+
+def _sample(path: Path, field: str) -> list[str]:
+    with path.open(encoding="utf-8") as lines:
+        return random.Random(1).sample([json.loads(line)[field] for line in lines], EACH)
+
+
+def invariance(encoder: Encoder) -> float:
+    """The lowest cosine of a text read in a batch to the same text read alone."""
+    texts = [f"Where is the card number {n} that I ordered? " * (1 + n % 7) for n in range(40)]
+    together = encoder.embed_now(texts)
+    alone = np.concatenate([encoder.embed_now([text]) for text in texts])
+    return round(float((together * alone).sum(axis=1).min()), 7)
+
+
+def show(found: dict[str, Any]) -> None:
+    print("| tokens | least ms | median ms | p95 ms |\n|---:|---:|---:|---:|")
+    for length, row in found["milliseconds"].items():
+        print(f"| {length} | {row['min']} | {row['median']} | {row['p95']} |")
+    for name in (
+        "load_ms",
+        "model_mb",
+        "rss_before_mb",
+        "rss_loaded_mb",
+        "rss_used_mb",
+        "batch_min_cosine",
+        "fidelity",
+    ):
+        print(f"{name}: {found[name]}")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--reference", type=Path, help="float32 ONNX model")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "encoder.json")
+    chosen = parser.parse_args(argv)
+    before = memory()
+    start = time.perf_counter()
+    encoder = Encoder.load()
+    found: dict[str, Any] = {
+        "load_ms": round((time.perf_counter() - start) * 1e3),
+        "model_mb": round((HOME / "model.onnx").stat().st_size / 1e6, 1),
+        "rss_before_mb": before,
+        "rss_loaded_mb": memory(),
+    }
+    found["milliseconds"] = milliseconds(encoder)
+    encoder.embed_now(["Where is my card? " * 2000])
+    found["rss_used_mb"] = memory()
+    found["batch_min_cosine"] = invariance(encoder)
+    known = chosen.reference and all((chosen.data / path).exists() for path, _ in SOURCES)
+    found["fidelity"] = fidelity(encoder, chosen.reference, chosen.data) if known else None
+    encoder.close()
+    found["machine"] = {
+        "cpu": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 2),  # over the number of cores: others were at work, the times are long
+        "python": sys.version.split()[0],
+        "threads": 1,
+    }
+    show(found)
+    chosen.out.parent.mkdir(parents=True, exist_ok=True)
+    chosen.out.write_text(json.dumps(found, indent=2) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

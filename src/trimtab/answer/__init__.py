@@ -1,0 +1,1 @@
+"""Models: everything that can answer, from deterministic code to a large model."""

@@ -1,0 +1,1 @@
+"""The house encoder: one small model whose one pass feeds every decision."""

