@@ -1,6 +1,6 @@
 """Write docs/reference/errors.md and docs/reference/kinds.md from the code; tests/docs fails when they are stale.
 
-    python docs/generate.py
+python docs/generate.py
 """
 
 from pathlib import Path
@@ -30,7 +30,11 @@ def error_page() -> str:
 
 def kind_page() -> str:
     """Every kind of every stage with its options and their defaults."""
-    lines = ["# Kinds", HEAD, "A kind is a file `src/trimtab/<stage>/<kind>.py`; `kind = \"...\"` in a recipe switches it on."]
+    lines = [
+        "# Kinds",
+        HEAD,
+        'A kind is a file `src/trimtab/<stage>/<kind>.py`; `kind = "..."` in a recipe switches it on.',
+    ]
     for stage in load.STAGES:
         lines += ["", f"## {stage}"]
         for name in load.kinds(stage):

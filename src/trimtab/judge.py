@@ -1,5 +1,6 @@
 """Ask judges in order: the first no settles it, and a judge that crashes has said no (unless its seat fails open)."""
 
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
@@ -7,6 +8,8 @@ import msgspec
 
 from trimtab import texts
 from trimtab.types import OK, Action, Answer, Request, Span, Verdict
+
+LOG = logging.getLogger("trimtab.judge")
 
 
 class Seat(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,8 +97,9 @@ def spans(verdicts: Iterable[Verdict]) -> dict[str, list[Span]]:
 async def _verdict(seat: Seat, ask: Ask) -> Verdict:
     try:
         said = await ask(seat.judge)
-    except Exception as error:  # noqa: BLE001 - a judge that crashes has said no, whatever it crashed with
-        said = Verdict(ok=False, code="judge_crashed", why=f"{seat.name} failed ({type(error).__name__}: {error}).")
+    except Exception as error:
+        LOG.warning("%s crashed", seat.name, exc_info=error)
+        said = Verdict(ok=False, code="judge_crashed", why=f"{seat.name} failed ({type(error).__name__}).")
         return _acted(seat, said, Action.ALLOW if seat.fail_open else Action.REFUSE)
     return msgspec.structs.replace(said, by=seat.name) if said.ok else _acted(seat, said, seat.action)
 

@@ -1,5 +1,6 @@
 """What one request leaves behind on the path: its steps, and the window its streamed tokens pass through."""
 
+import logging
 import time
 from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -36,6 +37,7 @@ from trimtab.types import (
 Emit: TypeAlias = Callable[[Delta], Awaitable[None]]
 
 T = TypeVar("T")
+LOG = logging.getLogger("trimtab.path")
 
 HOLD = 128
 """Characters held back while answer guards watch a stream: more than a provider's key, a card or an IBAN has."""
@@ -71,7 +73,7 @@ class Note:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if error is not None:
             self.ok, self.code = False, "cancelled" if isinstance(error, CancelledError) else row(error).code
-            self.why = "" if isinstance(error, CancelledError) else str(error)
+            self.why = "" if isinstance(error, CancelledError) else _told(error, self.by or self.stage)
         if self.usage is not None:
             self.cost = cost(self.usage, self._price)
         self._trail.add(self)
@@ -92,14 +94,16 @@ class Note:
 
     def crashed(self, error: Exception, instead: T) -> T:
         """The stage failed and the path goes on with `instead`; traced."""
-        self.ok, self.code, self.why = False, row(error).code, f"{type(error).__name__}: {error}"
+        LOG.warning("%s crashed", self.stage, exc_info=error)
+        self.ok, self.code, self.why = False, row(error).code, _told(error, self.stage)
         return instead
 
     def fault(self, error: Exception) -> Verdict:
         """The rung is down: a fall to the next one, traced; the error is kept for the case that none is left."""
         self._trail.fault = error
         code = error.code if isinstance(error, TrimtabError) else "rung_crashed"
-        return Verdict(ok=False, by=self.by, code=code, why=f"{self.by} is down: {error}")
+        LOG.warning("%s: %s", self.by, error, exc_info=None if isinstance(error, TrimtabError) else error)
+        return Verdict(ok=False, by=self.by, code=code, why=_told(error, self.by))
 
 
 class Window:
@@ -224,7 +228,16 @@ class Trail:
                 return "cancelled", "cancelled", "The client went away."
             case None:
                 code = self.error.code if isinstance(self.error, TrimtabError) else "internal_error"
-                return "error", code, str(self.error or "")
+                return "error", code, _told(self.error, "path") if self.error else ""
+
+
+def _told(error: BaseException, where: str) -> str:
+    """What a trace says of a fault: our own errors' words; of others only the class, since they may quote anything."""
+    if isinstance(error, TrimtabError):
+        return str(error)
+    if isinstance(error, Withheld):
+        return error.verdict.why
+    return f"{where} crashed ({type(error).__name__}); the log says more."
 
 
 def gated(impact: Impact, actions: frozenset[Action], guards: Sequence[Seat]) -> bool:

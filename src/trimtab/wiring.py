@@ -85,7 +85,7 @@ def _tools(
 
 
 def _personal(settings: Settings) -> Callable[[str], Sequence[Span]]:
-    """What finds personal data for masking and the records: in the regions of the recipe's `pii` guard, if it has one."""
+    """What finds personal data for masking and the records, in the regions of the recipe's `pii` guard."""
     part = next((part for part in settings.guards if part.kind == "pii"), None)
     options = load.options("guard", "pii", part.options if part else {})
     find = load.kind("guard", "pii").find

@@ -55,4 +55,6 @@ def test_every_page_is_reached_from_the_index():
     index = (ROOT / "docs" / "README.md").read_text("utf-8")
     for page in (ROOT / "docs").rglob("*.md"):
         where = str(page.relative_to(ROOT / "docs"))
-        assert where == "README.md" or where.startswith("adr/") or where in index, f"docs/README.md does not link {where}"
+        assert where == "README.md" or where.startswith("adr/") or where in index, (
+            f"docs/README.md does not link {where}"
+        )

@@ -47,7 +47,16 @@ def test_the_core_install_is_small_and_answers(clean):
     assert run(bin_ / "trimtab", "--version", env=env).stdout.startswith("trimtab ")
     said = run(bin_ / "trimtab", "ask", "--json", "What is 15% of 240?", env=env, cwd=folder)
     assert json.loads(said.stdout)["answered_by"] == "code"
-    intent = run(bin_ / "trimtab", "ask", "--json", "My card still has not arrived, when will it come?", env=env, cwd=folder)
+    intent = run(
+        bin_ / "trimtab", "ask", "--json", "My card still has not arrived, when will it come?", env=env, cwd=folder
+    )
     assert json.loads(intent.stdout)["answered_by"] == "skill"
-    page = run(bin_ / "trimtab", "ask", "--json", "What are the opening hours of the branches on Saturday?", env=env, cwd=folder)
+    page = run(
+        bin_ / "trimtab",
+        "ask",
+        "--json",
+        "What are the opening hours of the branches on Saturday?",
+        env=env,
+        cwd=folder,
+    )
     assert json.loads(page.stdout)["answered_by"] == "reader"

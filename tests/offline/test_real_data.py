@@ -52,7 +52,11 @@ async def test_passages_are_quoted_with_exact_offsets(tmp_path):
     docs.mkdir()
     for i, row in enumerate(sample):
         (docs / f"{i:02}.md").write_text(f"# {row['title']}\n\n{row['text']}\n", "utf-8")
-    table = {"retrieve": {"kind": "hybrid", "paths": ["docs"]}, "model": [{"kind": "reader"}], "record": [{"kind": "ledger"}]}
+    table = {
+        "retrieve": {"kind": "hybrid", "paths": ["docs"]},
+        "model": [{"kind": "reader"}],
+        "record": [{"kind": "ledger"}],
+    }
     settings = parse(table, folder=tmp_path, home=tmp_path / "home", name="squad", secrets={})
     answered = right = 0
     async with open_system(quiet(settings)) as system:

@@ -33,7 +33,9 @@ def test_the_environment_is_read_in_one_place():
         str(path.relative_to(SOURCE))
         for path in MODULES
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
-        if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv") and getattr(node.value, "id", "") == "os"
+        if isinstance(node, ast.Attribute)
+        and node.attr in ("environ", "getenv")
+        and getattr(node.value, "id", "") == "os"
     }
     assert readers <= {"settings.py"}
 
@@ -41,7 +43,9 @@ def test_the_environment_is_read_in_one_place():
 def test_no_pickle_no_eval():
     for path in MODULES:
         tree = ast.parse(path.read_text("utf-8"))
-        calls = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+        calls = {
+            node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        }
         imports = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
         assert not calls & {"eval", "exec"}, path
         assert not imports & {"pickle", "marshal", "shelve", "dill", "joblib"}, path

@@ -89,7 +89,7 @@ class Here:
     def _rendered(self, outcome: Outcome, trace: Trace) -> tuple[int, Json]:
         """Status and body as the gateway would have sent them."""
         if isinstance(outcome, Pending):
-            return PENDING, {"error": openai.waiting(outcome, trace.request.id)}
+            return PENDING, {"error": openai.waiting(outcome, trace)}
         spec = self._system.desk.specs.get(trace.answered_by)
         return 200, openai.completion(outcome, trace, recorded=spec is not None and spec.recorded)
 

@@ -87,13 +87,6 @@ async def _stop(gateway: "Service", probe: "Probe") -> Stop:
     try:
         asked = ({"role": "user", "content": probe.ask},)
         reply = await gateway.ask(asked, params=probe.params, cache=probe.cache)
-        if reply.outcome == "pending" and reply.cost_usd is None:
-            reply = msgspec.structs.replace(reply, cost_usd=await _cost(gateway, reply.trace))
     except TrimtabError as error:
         return Stop(ask=probe.ask, expected=expected, reply=None, code=error.code)
     return Stop(ask=probe.ask, expected=expected, reply=reply)
-
-
-async def _cost(gateway: "Service", trace: str) -> str | None:
-    """What a request cost that a person decides: its reply does not say."""
-    return (await gateway.trace(trace))["cost_usd"]

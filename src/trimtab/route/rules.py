@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from trimtab.errors import ConfigError, NotFoundError
+from trimtab.errors import ConfigError, NotFoundError, RequestError
 from trimtab.ports import Tools
 from trimtab.route._signals import NAMES, signals
 from trimtab.types import Decision, Impact, ModelSpec, Request
@@ -74,7 +74,8 @@ class Rules:
         self._checked: Mapping[str, ModelSpec] | None = None
 
     async def route(self, request: Request, models: Mapping[str, ModelSpec]) -> Decision:
-        """The ladder. Raises `NotFoundError` for a model nobody has, `ConfigError` for a rule that names one."""
+        """The ladder. Raises `NotFoundError` for a model nobody has, `RequestError` for a
+        pinned one that may not take this request, `ConfigError` for a rule that names one."""
         self._check_names(models)
         found = signals(request)
         facts = {signal.name: signal.value for signal in found}
@@ -84,6 +85,8 @@ class Rules:
         for name, spec in models.items():
             if why := _pin(name, pinned) or self._unable(request, facts, spec) or _barred(name, spec, matched):
                 left_out[name] = why
+        if pinned and (why := left_out.get(pinned)):
+            raise _unfit(pinned, why)
         ladder = _by_price({name: spec for name, spec in models.items() if name not in left_out}, facts)
         impact, reasons = self._impact(facts, matched)
         return Decision(
@@ -148,6 +151,14 @@ def _lacks(facts: dict[str, Value], abilities: frozenset[str]) -> str:
     if facts["wants_json"] and "json" not in abilities:
         return "needs_json"
     return "needs_vision" if facts["has_images"] and "vision" not in abilities else ""
+
+
+def _unfit(pinned: str, why: str) -> RequestError:
+    return RequestError(
+        f"The model {pinned!r} may not take this request ({why}).",
+        'Ask for model "auto", which chooses one that may, or leave out what it cannot do.',
+        param="model", code="model_unfit",
+    )  # fmt: skip
 
 
 def _pin(name: str, pinned: str | None) -> str:

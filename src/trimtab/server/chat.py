@@ -70,7 +70,7 @@ async def _wait(send: Send, pending: Pending, trace: Trace) -> None:
         (b"content-type", b"application/json"), (b"location", f"/approvals/{pending.ticket}".encode()),
         (b"retry-after", ASK_AGAIN), (b"x-should-retry", b"false"), *openai.of_trace(trace.request.id),
     ]  # fmt: skip
-    await faults.whole(send, 428, headers, _encode({"error": openai.waiting(pending, trace.request.id)}))
+    await faults.whole(send, 428, headers, _encode({"error": openai.waiting(pending, trace)}))
 
 
 async def _fail(error: BaseException, trace: str, stream: Stream | None, send: Send) -> None:

@@ -10,6 +10,7 @@ import msgspec
 from trimtab.errors import MalformedError, RequestError
 from trimtab.money import from_usd, usd
 from trimtab.types import Answer, Json, Limits, Pending, Refused, Request, Trace, Usage, Wishes
+from trimtab.verify.schema import check_request
 
 WAITS = {
     "high_impact": "A wrong answer could do harm here, so a person releases it.",
@@ -74,11 +75,13 @@ def request(body: Json, headers: Mapping[bytes, bytes], trace: str, principal: s
         if key in TYPES and value is not None:
             _check_type(key, value)
     asked = _asked(body.get("trimtab"))
-    return Request(
+    found = Request(
         id=trace, messages=_messages(body.get("messages")), params=params, principal=principal,
         limits=_limits(asked.limits, headers),
         wishes=_wishes(body, asked),
     )  # fmt: skip
+    check_request(found)
+    return found
 
 
 def completion(outcome: Answer | Refused, trace: Trace, recorded: bool = False) -> Json:
@@ -152,13 +155,14 @@ def chat_id(trace: str) -> str:
     return f"chatcmpl-{trace.removeprefix('tr_')}"
 
 
-def waiting(pending: Pending, trace: str) -> Json:
+def waiting(pending: Pending, trace: Trace) -> Json:
     """The error object of a 428: a person decides; the client asks again at `url`."""
+    why = WAITS.get(pending.code, "A person decides.")
     return {
-        "message": f"{WAITS.get(pending.code, 'A person decides.')} Ask again at /approvals/{pending.ticket}.",
+        "message": f"{why} Ask again at /approvals/{pending.ticket}.",
         "type": "approval_required", "param": None, "code": "approval_required", "reason": pending.code,
         "ticket": pending.ticket, "url": f"/approvals/{pending.ticket}", "digest": pending.digest,
-        "expires": pending.expires, "trace": trace,
+        "expires": pending.expires, "trace": trace.request.id, "why": why, "cost_usd": usd(trace.cost),
     }  # fmt: skip
 
 

@@ -61,7 +61,7 @@ class Stream:
 
     async def wait(self, pending: Pending, trace: Trace) -> None:
         """End a stream whose answer a person must release after all."""
-        await self._over({"error": openai.waiting(pending, trace.request.id)})
+        await self._over({"error": openai.waiting(pending, trace)})
 
     async def fail(self, error: BaseException) -> None:
         """End a stream that has begun with an error event."""
