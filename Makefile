@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
-PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP    := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 .PHONY: run demo test check docs bench lock clean help
 
@@ -25,11 +25,13 @@ docs: $(VENV)/.dev   ## Run the examples of the docs and check their links
 	@$(BIN)/python -m pytest -q tests/docs
 
 bench: $(VENV)/.dev  ## The benchmarks behind the docs' figures; prints tables, writes benchmarks/results/*.json
-	@for file in encoder guards ledger reader gateway; do $(BIN)/python benchmarks/$$file.py || exit 1; done
+	@for file in footprint encoder guards ledger reader starter gateway; do $(BIN)/python benchmarks/$$file.py || exit 1; done
 
 lock:            ## Pin everything anew, with hashes (needs uv)
-	uv pip compile -q pyproject.toml requirements/build.in --universal --python-version 3.11 --generate-hashes \
+	uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	  --no-header --no-annotate -o requirements/core.lock
+	uv pip compile -q requirements/build.in --universal --python-version 3.11 --generate-hashes \
+	  --no-header --no-annotate -c requirements/core.lock -o requirements/build.lock
 	uv pip compile -q pyproject.toml requirements/build.in --group dev --extra local --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-annotate -c requirements/core.lock -o requirements/dev.lock
 
@@ -40,9 +42,9 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Trimtab needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.core: requirements/core.lock pyproject.toml | $(VENV)/bin/python
+$(VENV)/.core: requirements/core.lock requirements/build.lock pyproject.toml | $(VENV)/bin/python
 	@echo "Setting up $(VENV) (about half a minute) ..." >&2
-	@$(PIP) install --require-hashes -r requirements/core.lock
+	@$(PIP) install --require-hashes -r requirements/core.lock -r requirements/build.lock
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 

@@ -6,6 +6,8 @@ Traffic: `--rows` banking77 messages that no part of the skill was trained or ca
 split), as many CLINC150 questions that the desk has no business with (validation and out-of-scope rows, unseen in
 training), and the handbook questions of tests/data/starter_questions.jsonl. No large model is configured: what no rung
 takes waits for a person. Prints a table, writes benchmarks/results/starter.json and the chart docs/images/starter.svg.
+Strict: an answer counts as right only with the message's own intent, or with the words a handbook question asks for;
+a true answer by another rung counts as wrong, and so does any answer to what is none of the desk's business.
 Costs at the large model are estimates: the answer's own tokens at the recipe's baseline price.
 """
 
@@ -44,6 +46,10 @@ def main() -> None:
         "none of its business": elsewhere(args.data, args.rows),
     }
     found = {name: asyncio.run(answered(rows)) for name, rows in traffic.items()}
+    for name, rows in found.items():
+        for row in rows:
+            if row["right"] is False:
+                print(f"wrong: {name}: {row['ask']!r} -> {row['by']}: {row['said']!r}")
     report(found)
 
 
@@ -104,7 +110,7 @@ async def one(system, i: int, row: dict) -> dict:
 def is_right(row: dict, answer: Answer) -> bool:
     if "label" in row:
         return answer.label is not None and answer.label == row["label"]
-    return bool(row.get("contains")) and row["contains"].lower() in (answer.text or "").lower()
+    return bool(row.get("has")) and row["has"].lower() in (answer.text or "").lower()
 
 
 def report(found: dict[str, list[dict]]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from trimtab.errors import ConfigError, NotFoundError
+from trimtab.errors import ConfigError, NotFoundError, RequestError
 from trimtab.ports import Tools
 from trimtab.route import _signals, rules
 from trimtab.types import FREE, Decision, Impact, Limits, ModelSpec, Price, Request, Wishes
@@ -279,9 +279,8 @@ async def test_a_pinned_model_answers_alone() -> None:
 
 
 async def test_a_pin_does_not_lift_the_privacy_limit() -> None:
-    decision = await decide(request(wishes=Wishes(model="big"), limits=Limits(where="local")))
-    assert decision.ladder == ()
-    assert decision.left_out["big"] == "privacy_local"
+    with pytest.raises(RequestError, match="privacy_local"):
+        await decide(request(wishes=Wishes(model="big"), limits=Limits(where="local")))
 
 
 async def test_large_is_the_model_that_the_settings_mean() -> None:

@@ -12,6 +12,7 @@ from trimtab.errors import ConfigError, RequestError
 from trimtab.ports import Tools
 from trimtab.types import Answer, Evidence, ModelSpec, Request, Verdict
 from trimtab.verify import confidence, schema
+from trimtab.verify.schema import _mismatch
 
 QUESTION = ModelSpec(name="skill", abilities=frozenset({"question"}))
 CHAT = ModelSpec(name="large", abilities=frozenset({"chat"}))
@@ -292,3 +293,35 @@ async def test_references_inside_a_schema_are_followed() -> None:
     inside = {"$defs": {"n": {"type": "integer"}}, "type": "object", "properties": {"a": {"$ref": "#/$defs/n"}}}
     assert (await judged(_wants(inside), '{"a": 1}')).ok
     assert (await judged(_wants(inside), '{"a": "x"}')).code == "schema_mismatch"
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "fine"),
+    [
+        ({"patternProperties": {"^a": {"type": "integer"}}, "additionalProperties": False}, '{"ab": 1}', True),
+        ({"patternProperties": {"^a": {"type": "integer"}}, "additionalProperties": False}, '{"b": 1}', False),
+        ({"patternProperties": {"^a": {"type": "integer"}}}, '{"ab": "x"}', False),
+        ({"additionalProperties": {"type": "integer"}, "properties": {"b": {}}}, '{"a": 1, "b": "x"}', True),
+        ({"additionalProperties": {"type": "integer"}}, '{"a": "x"}', False),
+        ({"$defs": {"n": {"type": "integer"}}, "properties": {"a": {"$ref": "#/$defs/n"}}}, '{"a": "x"}', False),
+        ({"$ref": "#"}, "{}", False),
+    ],
+)
+def test_the_keywords_that_are_ours_mean_what_json_schema_says(schema: dict[str, Any], value: str, fine: bool) -> None:
+    said = _mismatch(schema, json.loads(value), "response_format")
+    assert (said == "") == fine, said
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": {"a": {"$ref": "https://example.org/schema.json"}}},
+        {"properties": {"a": {"$ref": "#/$defs/nowhere"}}},
+        {"patternProperties": {"a(?=b)": {}}},
+        {"patternProperties": {"a": {}}, "unevaluatedProperties": False},
+    ],
+)
+def test_a_schema_that_leads_elsewhere_or_cannot_be_linear_is_the_clients_error(schema: dict[str, Any]) -> None:
+    with pytest.raises(RequestError) as caught:
+        _mismatch(schema, {}, "response_format")
+    assert caught.value.code == "bad_schema"

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import TextIO, cast
 
+import click
 import typer
 
 from trimtab.cli import _out
@@ -52,7 +53,7 @@ def run(args: Sequence[str]) -> int:
         place = row(error)
         _out.fault(error.message, error.fix, code=error.code, type=place.type, param=error.param, json=json)
         return place.exit
-    except typer.TyperException as error:
+    except click.ClickException as error:
         fix = "See trimtab --help, or --help after a command."
         _out.fault(error.format_message(), fix, code="usage", type="usage_error", json=json)
         return error.exit_code

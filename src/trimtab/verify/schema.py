@@ -6,6 +6,7 @@ Schemas are the client's: references to other documents are never followed, and 
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, cast
+from urllib.parse import unquote
 
 import msgspec
 
@@ -196,10 +197,13 @@ def _decoded(text: Any) -> tuple[bool, Any]:
 
 def _mismatch(schema: Any, value: Any, param: str) -> str:
     """The path and the sentence of the first fault, "" where there is none."""
-    error = next(iter(_compiled(schema, param).iter_errors(value)), None)
+    try:
+        error = next(iter(_compiled(schema, param).iter_errors(value)), None)
+    except RecursionError:
+        return ": the schema or the answer is nested without end"
     if error is None:
         return ""
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.instance_path)
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
     return f"{path}: {error.message[:300]}"
 
 
@@ -221,11 +225,101 @@ def _compiled(schema: Any, param: str) -> Any:
 
 @lru_cache(maxsize=256)
 def _compile(encoded: bytes) -> Any:
-    """A validator by its schema's bytes; every fault in making it leaves as `ValueError`."""
-    import jsonschema_rs
+    """A validator by its schema's bytes; every fault in making it leaves as `ValueError`.
+
+    Patterns run on RE2, so that no schema makes matching slow; references lead only into the schema itself.
+    """
+    from jsonschema import SchemaError
+    from jsonschema.validators import Draft202012Validator, extend, validator_for
+    from referencing import Registry
 
     schema = msgspec.json.decode(encoded)
+    _check_inside(schema)
+    draft = validator_for(schema, default=Draft202012Validator)
     try:
-        return jsonschema_rs.validator_for(schema, offline=True, pattern_options=jsonschema_rs.RegexOptions())
-    except Exception as error:
-        raise ValueError(str(error).splitlines()[0]) from error
+        draft.check_schema(schema)
+    except SchemaError as error:
+        raise ValueError(f"{error.json_path}: {error.message}") from error
+    linear = extend(
+        draft,
+        {"pattern": _pattern, "patternProperties": _pattern_properties, "additionalProperties": _additional_properties},
+    )
+    return linear(schema, registry=Registry())
+
+
+def _check_inside(schema: Any) -> None:
+    """Raises `ValueError` for a reference that leads elsewhere or nowhere, and a pattern that RE2 does not read."""
+    todo: list[Any] = [schema]
+    while todo:
+        found: Any = todo.pop()
+        if isinstance(found, list):
+            todo += cast("list[Any]", found)
+        if not isinstance(found, dict):
+            continue
+        part = cast("Json", found)
+        if "patternProperties" in part and "unevaluatedProperties" in part:
+            raise ValueError("patternProperties beside unevaluatedProperties cannot be matched in linear time")
+        todo += part.values()
+        for key in ("$ref", "$dynamicRef"):
+            if isinstance(to := part.get(key), str):
+                _check_reference(schema, to)
+        patterns = part.get("patternProperties")
+        for text in (part.get("pattern"), *(cast("Json", patterns) if isinstance(patterns, dict) else ())):
+            if isinstance(text, str):
+                _regex(text)
+
+
+def _check_reference(schema: Any, to: str) -> None:
+    if not to.startswith("#"):
+        raise ValueError(f"the reference {to!r} leads to another document")
+    at: Any = schema
+    for step in unquote(to[1:]).split("/")[1:] if to.startswith("#/") else ():
+        step = step.replace("~1", "/").replace("~0", "~")
+        index: Any = int(step) if isinstance(at, list) and step.isdecimal() else step
+        try:
+            at = at[index]
+        except (KeyError, IndexError, TypeError):
+            raise ValueError(f"the reference {to!r} leads nowhere") from None
+
+
+@lru_cache(maxsize=256)
+def _regex(text: str) -> Any:
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        return re2.compile(text, options)
+    except re2.error as error:
+        raise ValueError(f"the pattern {text!r} is not one that RE2 reads ({error})") from error
+
+
+def _pattern(_: Any, text: str, value: Any, __: Json) -> Iterator[Any]:
+    from jsonschema import ValidationError
+
+    if isinstance(value, str) and not _regex(text).search(value):
+        yield ValidationError(f"{value!r} does not match {text!r}")
+
+
+def _pattern_properties(validator: Any, patterns: Json, value: Any, _: Json) -> Iterator[Any]:
+    if isinstance(value, dict):
+        for text, schema in patterns.items():
+            for key, item in cast("Json", value).items():
+                if _regex(text).search(key):
+                    yield from validator.descend(item, schema, path=key, schema_path=text)
+
+
+def _additional_properties(validator: Any, rest: Any, value: Any, schema: Json) -> Iterator[Any]:
+    from jsonschema import ValidationError
+
+    if not isinstance(value, dict):
+        return
+    patterns = [_regex(text) for text in schema.get("patternProperties", {})]
+    known = schema.get("properties", {})
+    for key, item in cast("Json", value).items():
+        if key in known or any(pattern.search(key) for pattern in patterns):
+            continue
+        if rest is False:
+            yield ValidationError(f"{key!r} is not a property that the schema has")
+        else:
+            yield from validator.descend(item, rest, path=key)
