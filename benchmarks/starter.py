@@ -19,6 +19,7 @@ import re
 import tempfile
 from collections import Counter
 from pathlib import Path
+from statistics import median
 
 import msgspec
 
@@ -68,7 +69,7 @@ def banking(data: Path, rows: int) -> list[dict]:
 
 
 def handbook() -> list[dict]:
-    return [row for row in lines(ROOT / "tests" / "data" / "starter_questions.jsonl")]
+    return lines(ROOT / "tests" / "data" / "starter_questions.jsonl")
 
 
 def elsewhere(data: Path, rows: int) -> list[dict]:
@@ -115,14 +116,11 @@ def is_right(row: dict, answer: Answer) -> bool:
 
 def report(found: dict[str, list[dict]]) -> None:
     summary = {name: tally(rows) for name, rows in found.items()}
-    print(
-        f"{'traffic':22}{'n':>5}{'answered':>10}{'right':>8}{'wrong':>8}{'person':>8}{'p50 ms':>8}{'cost':>8}{'at large':>12}"
-    )
+    columns = ("n", "answered", "right", "wrong", "person", "p50_ms")
+    print(f"{'traffic':22}" + "".join(f"{column:>11}" for column in (*columns, "cost", "at large")))
     for name, each in summary.items():
-        print(
-            f"{name:22}{each['n']:5}{each['answered']:10}{each['right']:8}{each['wrong']:8}{each['person']:8}"
-            f"{each['p50_ms']:8.1f}{money.show(each['cost']):>8}{money.show(each['baseline']):>12}"
-        )
+        cells = (*(f"{each[column]:g}" for column in columns), money.show(each["cost"]), money.show(each["baseline"]))
+        print(f"{name:22}" + "".join(f"{cell:>11}" for cell in cells))
     out = ROOT / "benchmarks" / "results" / "starter.json"
     out.parent.mkdir(exist_ok=True)
     out.write_text(json.dumps(summary, indent=2) + "\n")
@@ -137,7 +135,7 @@ def tally(rows: list[dict]) -> dict:
         "n": len(rows), "answered": len(answers), "right": sum(row["right"] for row in answers),
         "wrong": sum(not row["right"] for row in answers), "person": sum(row["by"] == "person" for row in rows),
         "held_for_impact": sum(row["held"] for row in rows), "refused": sum(row["by"] == "refused" for row in rows),
-        "by": dict(Counter(row["by"] for row in rows)), "p50_ms": sorted(row["ms"] for row in rows)[len(rows) // 2],
+        "by": dict(Counter(row["by"] for row in rows)), "p50_ms": round(median(row["ms"] for row in rows), 1),
         "cost": money.total(row["cost"] for row in rows), "baseline": money.total(row["baseline"] for row in answers),
     }  # fmt: skip
 
@@ -148,11 +146,11 @@ def svg(summary: dict[str, dict]) -> str:
     for name, each in summary.items():
         x, scale = 190, 430 / each["n"]
         bars.append(f'<text x="180" y="{y + 17}" text-anchor="end">{name} ({each["n"]})</text>')
-        for key in COLOURS:
+        for key, colour in COLOURS.items():
             if width := each[key] * scale:
                 share = round(100 * each[key] / each["n"])
                 label = f'<text x="{x + 5:.1f}" y="{y + 17}" fill="#fff">{share} %</text>' if width > 34 else ""
-                bars.append(f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="24" fill="{COLOURS[key]}"/>{label}')
+                bars.append(f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="24" fill="{colour}"/>{label}')
                 x += width
         y += 36
     names = {
@@ -162,12 +160,13 @@ def svg(summary: dict[str, dict]) -> str:
         "refused": "refused",
     }
     legend = "".join(
-        f'<rect x="{190 + i * 118}" y="14" width="10" height="10" fill="{COLOURS[key]}"/>'
-        f'<text x="{204 + i * 118}" y="23">{names[key]}</text>'
+        f'<rect x="{40 + i * 150}" y="14" width="10" height="10" fill="{COLOURS[key]}"/>'
+        f'<text x="{56 + i * 150}" y="23">{names[key]}</text>'
         for i, key in enumerate(COLOURS)
     )
+    style = 'font-family="sans-serif" font-size="12" fill="#222"'
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 670 {y + 4}" font-family="sans-serif" font-size="12" fill="#222">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 670 {y + 4}" {style}>'
         f'<rect width="670" height="{y + 4}" fill="#fff"/>{legend}{"".join(bars)}</svg>\n'
     )
 

@@ -1,4 +1,4 @@
-"""Write docs/reference/errors.md and docs/reference/kinds.md from the code; tests/docs fails when they are stale.
+"""Write docs/reference/{errors,kinds,cli}.md from the code; tests/docs fails when they are stale.
 
 python docs/generate.py
 """
@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from trimtab import errors, load
+from trimtab.cli import _page
 
 FOLDER = Path(__file__).parent / "reference"
 HEAD = "<!-- Written by docs/generate.py from the code: change the code, then run it. -->\n"
@@ -17,9 +18,9 @@ def error_page() -> str:
     """The exception tree's table."""
     lines = [
         "# Errors and exit codes", HEAD,
-        "On `/v1` an error is OpenAI's error object: `{\"error\": {\"message\", \"type\", \"param\", \"code\"}}`; `code` may be narrower",
-        "than the class's code below. Commands end with the exit code: 0 ok, 1 other, 2 usage, 3 refused, 4 waiting for a",
-        "person, 5 upstream down, 6 over budget.", "",
+        "On `/v1` an error is OpenAI's error object (`message`, `type`, `param`, `code`), elsewhere an RFC 9457",
+        "problem; `code` may be narrower than the class's code below. Commands end with the exit code: 0 ok,",
+        "1 other, 2 usage, 3 refused, 4 waiting for a person, 5 upstream down, 6 over budget.", "",
         "| class | status | type | code | a retry may help | exit |", "|---|---|---|---|---|---|",
     ]  # fmt: skip
     for cls, row in errors.TABLE.items():
@@ -54,7 +55,7 @@ def _option(field: msgspec.structs.FieldInfo) -> str:
     return f"- `{field.name}` ({shown}), required"
 
 
-PAGES = {"errors.md": error_page, "kinds.md": kind_page}
+PAGES = {"errors.md": error_page, "kinds.md": kind_page, "cli.md": _page.page}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

@@ -1,4 +1,4 @@
-"""Every kind of every stage passes its stage's contract suite; a new file in a stage folder is tested by being there."""
+"""Every kind of every stage passes its stage's contract suite; a new file in a stage folder is found by itself."""
 
 import msgspec
 import pytest

@@ -51,8 +51,8 @@ async def test_the_path(guard, route, verify, impact, stream):
     ledger, heard = Keeps(), []
     small, large = Says("This is small's answer."), Says("This is large's own answer.")
     system = desk(
-        {"small": small, "large": large}, guards=GUARDS[guard], router=Takes(impact), approver=Inbox(), recorders=(ledger,),
-        verifiers=(seat(Judges(VERIFY[verify])),) if VERIFY[verify] else (),
+        {"small": small, "large": large}, guards=GUARDS[guard], router=Takes(impact), approver=Inbox(),
+        recorders=(ledger,), verifiers=(seat(Judges(VERIFY[verify])),) if VERIFY[verify] else (),
     )  # fmt: skip
 
     async def emit(delta: Delta) -> None:

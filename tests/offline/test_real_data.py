@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from trimtab.errors import NoAnswerError
 from trimtab.flow import run
 from trimtab.settings import load, parse
 from trimtab.testing import ask
@@ -59,19 +60,21 @@ async def test_passages_are_quoted_with_exact_offsets(tmp_path):
     }
     settings = parse(table, folder=tmp_path, home=tmp_path / "home", name="squad", secrets={})
     answered = right = 0
+    passed = set()
     async with open_system(quiet(settings)) as system:
         for i, row in enumerate(sample):
             for j, question in enumerate(row["questions"]):
                 try:
                     outcome, _ = await run(system.desk, request(f"{i}_{j}", question["q"]))
-                except Exception as error:
-                    assert getattr(error, "code", "") == "not_in_documents", error
+                except NoAnswerError as error:
+                    passed.add(error.code)
                     continue
                 answered += 1
                 cited = outcome.citations[0]
                 source = (docs / Path(cited.source).name).read_text("utf-8")
                 assert source[cited.start : cited.end] == cited.quote
                 right += any(answer.lower() in outcome.text.lower() for answer in question["answers"])
+    assert passed <= {"not_in_documents"}
     assert answered >= 20
     assert right / answered >= 0.6, f"{right} of {answered}"
 
@@ -79,5 +82,5 @@ async def test_passages_are_quoted_with_exact_offsets(tmp_path):
 @pytest.mark.parametrize("text", ["", " ", "\ud800 odd", "?" * 3000, "a" * 50_000, "ไทย 中文"])
 async def test_odd_messages_end_in_an_outcome(tmp_path, text):
     async with open_system(quiet(load("starter", {"TRIMTAB_HOME": str(tmp_path)}))) as system:
-        outcome, trace = await run(system.desk, request("odd", text))
+        _, trace = await run(system.desk, request("odd", text))
         assert trace.outcome in ("answer", "pending", "refused")

@@ -16,7 +16,8 @@ FORBIDDEN = {"utils", "helpers", "manager", "base", "common", "misc"}
 
 
 def test_the_layers_hold():
-    done = subprocess.run([Path(sys.executable).parent / "lint-imports"], cwd=ROOT, capture_output=True, text=True)
+    command = [Path(sys.executable).parent / "lint-imports"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:]
 
 

@@ -71,11 +71,12 @@ _PAIRS = {("ft", "in"), ("hours", "minutes"), ("minutes", "seconds"), ("st", "lb
 
 _NUMBER = r"(-?[0-9.][0-9.,]*(?:e[+-]?[0-9]+)?|[a-z]+(?:-[a-z]+)?)"
 _UNIT = r"([A-Za-zµ°²³/][A-Za-z0-9µ°²³/]*(?: (?!in |to |into |is |are )[A-Za-z]+){0,2})"
-_ASK = r"(?i:convert |change |how much is |how long is |how far is |how heavy is |what is |how hot is )?"
+_ASK = r"(?i:convert |change |what is |how (?:much|long|far|heavy|hot) is )?"
 _IN = re.compile(rf"{_ASK}{_NUMBER} ?{_UNIT} (?:in|to|into|as|equals how many|is how many|= how many) {_UNIT}")
 _PAIR_IN = re.compile(rf"{_ASK}{_NUMBER} ?{_UNIT}(?: and|,)? {_NUMBER} ?{_UNIT} (?:in|to|into) {_UNIT}")
 _HOW_MANY = re.compile(
-    rf"(?i:how many) {_UNIT}(?: are there| is there| are| is| do| does)?(?: in| make)? {_NUMBER} ?{_UNIT}(?: have| equal)?"
+    rf"(?i:how many) {_UNIT}(?: are there| is there| are| is| do| does)?(?: in| make)? {_NUMBER} ?{_UNIT}"
+    r"(?: have| equal)?"
 )
 
 
