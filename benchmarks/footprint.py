@@ -68,7 +68,7 @@ def once(env: dict[str, str]) -> tuple[float, float]:
     began = time.perf_counter()
     server = subprocess.Popen([str(TRIMTAB), "serve", "--port", str(port)], env=env, stdout=-3, stderr=-3)
     try:
-        ask(port, "My card still has not arrived, when will it come?", until=began + 60)
+        ask(port, "My card still hasn't arrived, it's been two weeks. What's going on?", until=began + 60)
         ms = (time.perf_counter() - began) * 1e3
         for text in ("What is 15% of 240?", "When are the branches open?", "How do I top up?", "Who won the cup?") * 5:
             ask(port, text)

@@ -293,7 +293,7 @@ async def test_without_a_large_model_the_error_says_how_to_get_one(options: dict
     with pytest.raises(NotFoundError) as caught:
         await decide(request(wishes=Wishes(model="large")), **options)
     assert (caught.value.code, caught.value.param) == ("model_not_found", "model")
-    assert "[route]" in caught.value.fix
+    assert "TRIMTAB_LARGE" in caught.value.fix
 
 
 async def test_an_unknown_model_is_refused_with_near_names() -> None:

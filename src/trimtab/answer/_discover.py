@@ -4,13 +4,13 @@ Nothing is sent but GETs to loopback. What was found, and what was not, is told 
 """
 
 import asyncio
-import importlib
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
+from trimtab.plan import prices
 from trimtab.settings import ModelPart, Settings
 from trimtab.types import Price
 
@@ -110,7 +110,7 @@ def _named(named: str, secrets: dict[str, str]) -> Found:
 
 
 def _of_provider(provider: Provider, model: str, key_env: str, why: str) -> Found:
-    listed = _listed(provider.name, model)
+    listed = prices.find(model, provider.name)
     options: dict[str, Any] = {"url": provider.url, "model": NAMED.get(model, model), "key_env": key_env}
     price = "its price is unknown"
     if listed:
@@ -118,11 +118,6 @@ def _of_provider(provider: Provider, model: str, key_env: str, why: str) -> Foun
         price += f" as of {listed.seen}"
     line = f"large: {model} of {provider.name} ({why}); {price}."
     return _part(options, listed.price if listed else None), line
-
-
-def _listed(provider: str, model: str) -> Any:
-    """The price list's row. By name, as a kind is: stages and the planner do not import each other."""
-    return importlib.import_module("trimtab.plan.prices").find(model, provider)
 
 
 def _part(options: dict[str, Any], price: Price | None) -> ModelPart:
@@ -140,12 +135,14 @@ async def _loopback(own_port: int) -> list[Found]:
             options: dict[str, Any] = {"url": url, "model": models[0]}
             line = f"large: {models[0]} of the server at {url} ({name}'s port); its price is unknown."
             return [*looked, (_part(options, None), line)]
-        looked.append((None, f"large: no model at {url} ({name}'s port): {why}."))
-    return looked
+        if why:
+            looked.append((None, f"large: no model at {url} ({name}'s port): {why}."))
+    silent = ", ".join(f"{name} {port}" for (name, port), found in zip(places, answers, strict=True) if not any(found))
+    return [*looked, (None, f"large: no server on this machine at the usual ports ({silent}).")] if silent else looked
 
 
 async def _asked(port: int) -> tuple[list[str], str]:
-    """The models of the server at a port of this machine, or why there are none."""
+    """The models of the server at a port of this machine, or why there are none; "" where nobody answers."""
     from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar
 
     here = f"http://127.0.0.1:{port}"
@@ -161,7 +158,7 @@ async def _asked(port: int) -> tuple[list[str], str]:
                 return [], "it is a Trimtab gateway"
             return models, "it lists none"
     except (ClientError, OSError, TimeoutError):
-        return [], "nobody answers"
+        return [], ""
 
 
 async def _got(session: Any, url: str) -> dict[str, Any] | None:

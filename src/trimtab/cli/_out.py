@@ -1,6 +1,8 @@
 """What commands print: data on stdout, everything else on stderr, colour only on a terminal (rich minds NO_COLOR)."""
 
 import sys
+from pathlib import Path
+from shutil import which
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -22,6 +24,14 @@ def emit(value: dict[str, Any]) -> None:
 def say(line: str) -> None:
     """A notice or progress, on stderr."""
     print(line, file=sys.stderr, flush=True)
+
+
+def program() -> str:
+    """How this program is called from here: by its name where that is on the path, else by its file."""
+    name = Path(sys.argv[0])
+    if which(name.name) == str(name.absolute()):
+        return name.name
+    return str(name.relative_to(Path.cwd())) if name.is_relative_to(Path.cwd()) else str(name)
 
 
 def console(*, error: bool = False) -> "Console":

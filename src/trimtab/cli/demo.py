@@ -105,7 +105,7 @@ def _summary(settings: "Settings", totals: dict[str, Any]) -> list[str]:
     cost, large, saved = (_render.usd(totals[key]) for key in ("cost_usd", "baseline_usd", "saved_usd"))
     lines = [
         f"{totals['right']} of {totals['requests']} requests got the decision they must get.",
-        f"Cost {cost}; the {totals['compared']} answers compared cost {large} at the large model; saved {saved}.",
+        f"Cost {cost}; the {totals['compared']} answers would have cost {large} at the large model: {saved} saved.",
     ]
     if totals["unknown"]:
         lines.append(f"The cost of {totals['unknown']} requests is unknown and in no sum.")
@@ -121,6 +121,6 @@ def _more(stops: "Sequence[Stop]") -> list[str]:
     trace = next((stop.trace for stop in stops if stop.trace), "ID")
     waiting = sum(stop.decider == "person" for stop in stops)
     return [
-        f"See how a request went:   trimtab logs show {trace}",
-        f"See what waits ({waiting} here):  trimtab approvals list",
+        f"See how a request went:   {_out.program()} logs show {trace}",
+        f"See what waits ({waiting} here):  {_out.program()} approvals list",
     ]

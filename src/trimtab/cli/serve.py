@@ -1,6 +1,5 @@
 """`trimtab serve`: the gateway, until a signal."""
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import typer
@@ -39,8 +38,6 @@ def serve(
         for shown in (line, *(client(url) if url else ())):
             _out.say(shown)
 
-    for line in asyncio.run(_found(loaded)):
-        _out.say(line)
     run(loaded, said)
 
 
@@ -60,9 +57,3 @@ def client(url: str) -> tuple[str, ...]:
         f'  client = openai.OpenAI(base_url="{url}/v1", api_key="local")',
         '  client.chat.completions.create(model="auto", messages=[{"role": "user", "content": "What is 15% of 240?"}])',
     )
-
-
-async def _found(settings: "Settings") -> tuple[str, ...]:
-    from trimtab.answer._discover import discover
-
-    return (await discover(settings))[1]

@@ -202,7 +202,7 @@ def _price(spec: ModelSpec, tokens: int) -> Decimal:
 
 def _not_found(wish: str, alias: str | None, models: Mapping[str, ModelSpec]) -> NotFoundError:
     if wish in ("large", "small"):
-        fix = f'Add a [[model]] with name = "{wish}", or set {wish} = "<name of a model>" under [route].'
+        fix = f'Set TRIMTAB_{wish.upper()}, or add a [[model]] with name = "{wish}"; model "auto" works without one.'
         missing = f", and {alias!r}, which the settings mean by it, is none either" if alias else ""
         return NotFoundError(f"No {wish} model is configured{missing}.", fix, code="model_not_found", param="model")
     near = get_close_matches(wish[:100], models, 3, 0.5)
