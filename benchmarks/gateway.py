@@ -2,7 +2,8 @@
 
     python benchmarks/gateway.py [--seconds 5] [--connections 32] [--out benchmarks/results/gateway.json]
 
-The gateway runs pinned to one core; the mock upstream and the load generator share the other. Besides the rate it
+The gateway runs pinned to one core; the mock upstream and the load generator share the other; `direct` is the load on
+the mock without the gateway, the measure of the machine and the hour: compare ratios, not rates. Besides the rate it
 prints the gateway's own CPU time for a request, which holds on a machine that is busy with other things too: a core
 takes 1,000,000 divided by it. Linux only (taskset, /proc).
 """
@@ -34,6 +35,7 @@ UPSTREAM = f"from trimtab.evaluate.mock import Options, serve; serve(Options(por
 @contextmanager
 def process(core: int, code: str, url: str, home: str) -> Iterator[int]:
     """A Python process pinned to a core, from when it answers at `url`; yields its id."""
+    assert not answers(url), f"something else answers at {url} already"
     environ = {**os.environ, "TRIMTAB_HOME": home}
     with subprocess.Popen(["taskset", "-c", str(core), sys.executable, "-c", code], env=environ) as started:
         try:
@@ -45,14 +47,19 @@ def process(core: int, code: str, url: str, home: str) -> Iterator[int]:
 
 def answering(url: str, started: subprocess.Popen[bytes]) -> None:
     for _ in range(200):
-        try:
-            urllib.request.urlopen(url, timeout=1).close()  # noqa: S310 - loopback
-        except OSError:
-            assert started.poll() is None, "the process ended before it answered"
-            time.sleep(0.1)
-        else:
+        if answers(url):
             return
+        assert started.poll() is None, "the process ended before it answered"
+        time.sleep(0.1)
     raise TimeoutError(url)
+
+
+def answers(url: str) -> bool:
+    try:
+        urllib.request.urlopen(url, timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def cpu(pid: int) -> float:
@@ -96,7 +103,8 @@ def main() -> None:
         measured(pid, other, GATEWAY, 1.0, asked.connections, [])  # warm
         for name, more in RUNS.items():
             found[name] = measured(pid, other, GATEWAY, asked.seconds, asked.connections, more)
-        found["mock_alone"] = measured(mock, one, MOCK, 2.0, asked.connections, [])
+        for name, more in RUNS.items():
+            found[f"direct_{name}"] = measured(mock, one, MOCK, 2.0, asked.connections, more)
         found["rss_mb"] = round(rss(pid), 1)
     show(found)
     asked.out.parent.mkdir(parents=True, exist_ok=True)
@@ -106,13 +114,15 @@ def main() -> None:
 def show(found: dict[str, Any]) -> None:
     print("| run | requests/s | errors | p50 ms | p95 ms | p99 ms | CPU us/request | of one core |")
     print("|---|---|---|---|---|---|---|---|")
-    for name in (*RUNS, "mock_alone"):
+    for name in (*RUNS, *(f"direct_{name}" for name in RUNS)):
         row, ms = found[name], found[name]["ms"]
         print(
             f"| {name} | {row['per_second']:,} | {row['errors']} | {ms['p50']} | {ms['p95']} | {ms['p99']} "
             f"| {row['cpu_us_per_request']} | {row['cpu_share']:.0%} |"
         )
     alone = 1e6 / found["whole"]["cpu_us_per_request"]
+    ratios = [f"{name} {found[f'direct_{name}']['per_second'] / found[name]['per_second']:.1f}" for name in RUNS]
+    print(f"direct to through the gateway, rates: {', '.join(ratios)}")
     print(f"gateway: {found['rss_mb']} MB resident; {alone:,.0f} requests/s if a core is its own")
 
 

@@ -215,8 +215,7 @@ async def test_a_connection_is_used_again(peer, rung):
     one = rung()
     for live in (False, True, False, True):
         await call(one, live=live)
-    assert len(one._session.connector._conns) == 1
-    assert sum(map(len, one._session.connector._conns.values())) == 1
+    assert len(one._client._all) == len(one._client._idle) == 1
 
 
 async def test_the_key_goes_into_the_header_alone(rung, peer):

@@ -235,13 +235,14 @@ class Wire:
     """An ASGI `send` that keeps what was sent, and can be slow."""
 
     def __init__(self) -> None:
-        self.body = b""
+        self.body, self.sent = b"", list[Any]()
         self.open = asyncio.Event()
         self.open.set()
 
     async def send(self, message: Any) -> None:
         await self.open.wait()
         self.body += message.get("body", b"")
+        self.sent.append(message)
 
 
 ASKED = Request(id="tr_1", messages=({"role": "user", "content": "x"},), wishes=Wishes(stream=True))
@@ -252,13 +253,29 @@ async def test_a_slow_reader_slows_the_model() -> None:
     opened = sse.Stream(wire.send, ASKED)
     await opened.emit(Delta(text="a"))
     wire.open.clear()
-    blocked = asyncio.ensure_future(opened.emit(Delta(text="b")))
+    await opened.emit(Delta(text="b"))  # a little may wait
+    blocked = asyncio.ensure_future(opened.emit(Delta(text="c" * sse.HELD)))
     await asyncio.sleep(0)
     assert not blocked.done()
     wire.open.set()
     await blocked
     opened.close()
-    assert b'"b"' in wire.body
+    assert wire.body.index(b'"a"') < wire.body.index(b'"b"') < wire.body.index(b'"ccc')
+
+
+async def test_what_is_written_in_one_turn_leaves_in_one_piece_and_in_order() -> None:
+    wire = Wire()
+    opened = sse.Stream(wire.send, ASKED)
+    for text in "abc":
+        await opened.emit(Delta(text=text))
+    await asyncio.sleep(0)
+    assert [message["body"].count(b"data: ") for message in wire.sent[1:]] == [3]
+    await opened.emit(Delta(text="d"))
+    await opened.fail(KeyError())
+    opened.close()
+    assert [wire.body.count(b'"%c"' % letter) for letter in b"abcd"] == [1, 1, 1, 1]
+    assert wire.body.index(b'"c"') < wire.body.index(b'"d"') < wire.body.index(b'"error"')
+    assert [message["more_body"] for message in wire.sent[1:]] == [True, False]
 
 
 async def test_silence_is_filled_with_pings(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,8 +51,9 @@ class Assembly:
         return of_choices(done, self.body, name, usage)
 
     def _choice(self, found: Json) -> Delta:
-        choice = self.choices.setdefault(found.get("index", 0), Choice())
-        delta: Json = found["delta"]
+        index, delta = found.get("index", 0), found["delta"]
+        if not (choice := self.choices.get(index)):
+            choice = self.choices[index] = Choice()
         if not isinstance(delta, dict):
             raise TypeError("a delta that is not an object")
         choice.finish = found.get("finish_reason") or choice.finish
@@ -60,11 +61,12 @@ class Assembly:
         if text:
             choice.text.append(text)
         extra = {key: value for key, value in delta.items() if key not in ("role", "content") and value is not None}
-        _join_calls(choice.calls, _list(extra.get("tool_calls")))
-        _join(choice.extra, {key: value for key, value in extra.items() if key != "tool_calls"})
+        if extra:
+            _join_calls(choice.calls, _list(extra.get("tool_calls")))
+            _join(choice.extra, {key: value for key, value in extra.items() if key != "tool_calls"})
         _join(choice.logprobs, found.get("logprobs") or {})
         self.tokens += bool(text or extra)
-        return Delta(text=text, index=found.get("index", 0), extra=extra, logprobs=found.get("logprobs"))
+        return Delta(text=text, index=index, extra=extra, logprobs=found.get("logprobs"))
 
 
 def of_choices(choices: list[Json], body: Json, name: str, usage: Usage) -> Answer:

@@ -5,10 +5,9 @@ the server said 502, 503 or 504. Cancelling a call closes its connection, so tha
 """
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import msgspec
@@ -16,14 +15,12 @@ import msgspec
 from trimtab import texts
 from trimtab.answer import _failures as failures
 from trimtab.answer._assembly import OF_CHUNK, Assembly, counted, of_choices
+from trimtab.answer._http import Client, Response
 from trimtab.answer._sse import Decoder
 from trimtab.errors import ConfigError, RequestError
 from trimtab.money import estimate
 from trimtab.ports import Sink, Tools
 from trimtab.types import Answer, Delta, Evidence, Json, ModelSpec, Request, Usage
-
-if TYPE_CHECKING:
-    from aiohttp import ClientResponse, ClientSession
 
 AGAIN = frozenset({502, 503, 504})
 LARGEST = 64_000_000
@@ -84,15 +81,21 @@ def build(options: Options, tools: Tools) -> "Server":
 
 
 class Server:
-    """The rung. Its one session is opened by the first call."""
+    """The rung. Its connections are opened by the calls that need one. Raises `ConfigError` for a wrong header."""
 
     def __init__(self, options: Options, name: str, key: str | None) -> None:
         self._options, self._name = options, name
-        self._url: Any = options.url.rstrip("/") + "/chat/completions"
-        self._headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", **options.headers}
+        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", **options.headers}
         if key:
-            self._headers["Authorization"] = f"Bearer {key}"
-        self._session: ClientSession | None = None
+            headers["Authorization"] = f"Bearer {key}"
+        try:
+            self._client = Client(
+                f"{options.url.rstrip('/')}/chat/completions", headers, connect=options.connect, size=options.pool
+            )
+        except ValueError as error:
+            raise ConfigError(
+                f"[[model]] {name} cannot be asked: {error}.", "Correct its url, headers or key."
+            ) from error
 
     async def answer(self, request: Request, evidence: Evidence, sink: Sink) -> Answer:
         """Raises `UpstreamError`s for the server's faults and `RequestError` where it says that the client is wrong."""
@@ -102,14 +105,14 @@ class Server:
         end = clock() + self._options.total
         sink.spent(Usage(prompt=prompt, estimated=True))
         try:
-            async with asyncio.timeout_at(end) as limit:
+            async with asyncio.timeout(None) as limit:
                 response = await self._begun(body, clock, end, limit)
                 try:
                     if sink.live and _is_stream(response):
                         return await self._streamed(response, sink, prompt, clock, end, limit)
                     return await self._whole(response, sink, prompt, clock, end, limit)
                 finally:
-                    _release(response)
+                    self._client.release(response)
         except TimeoutError as error:
             raise failures.timed_out(self._name, self._options.url) from error
         except (failures.Unbilled, failures.Wrong) as error:
@@ -117,10 +120,8 @@ class Server:
             raise error.what from error.__cause__
 
     async def close(self) -> None:
-        """Close the session and its connections."""
-        if self._session:
-            await self._session.close()
-            self._session = None
+        """Close the connections."""
+        self._client.close()
 
     def _body(self, request: Request, live: bool) -> bytes:
         body: Json = {**request.params, "model": self._options.model, "messages": request.messages}
@@ -136,21 +137,7 @@ class Server:
                 f"The request cannot be written as JSON: {error}.", "Send text that is whole Unicode.", param="messages"
             ) from error
 
-    def _open(self) -> "ClientSession":
-        if self._session is None:
-            from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
-            from yarl import URL
-
-            self._url = URL(self._url)
-            self._session = ClientSession(
-                connector=TCPConnector(limit=self._options.pool, ttl_dns_cache=60, keepalive_timeout=30),
-                cookie_jar=DummyCookieJar(), headers=self._headers, trust_env=False, auto_decompress=False,
-                timeout=ClientTimeout(total=None, sock_connect=self._options.connect),
-                skip_auto_headers=("User-Agent",), read_bufsize=1 << 18,
-            )  # fmt: skip
-        return self._session
-
-    async def _begun(self, body: bytes, clock: Any, end: float, limit: asyncio.Timeout) -> "ClientResponse":
+    async def _begun(self, body: bytes, clock: Any, end: float, limit: asyncio.Timeout) -> Response:
         """The response at its first byte, with status 200."""
         half = clock() + (end - clock()) / 2
         for again in (True, False):
@@ -159,48 +146,42 @@ class Server:
             response = await self._posted(body, last)
             if response is None or (response.status in AGAIN and not last):
                 if response is not None:
-                    response.close()
+                    self._client.release(response)
                 continue
             if response.status == 200:
                 return response
             await self._refused(response)
         raise AssertionError("the last attempt returns or raises")
 
-    async def _posted(self, body: bytes, last: bool) -> "ClientResponse | None":
+    async def _posted(self, body: bytes, last: bool) -> Response | None:
         """None where the connection failed and there is another attempt."""
-        from aiohttp import ClientError, ServerTimeoutError
-
         try:
-            return await self._open().post(self._url, data=body, allow_redirects=False)
-        except ServerTimeoutError as error:
+            return await self._client.post(body)
+        except TimeoutError as error:
             if last:
                 raise failures.Unbilled(failures.timed_out(self._name, self._options.url)) from error
-        except (ClientError, OSError) as error:
+        except OSError as error:
             if last:
                 raise failures.Unbilled(failures.down(self._name, self._options.url, error)) from error
         return None
 
-    async def _refused(self, response: "ClientResponse") -> NoReturn:
+    async def _refused(self, response: Response) -> NoReturn:
         """Raise what a status other than 200 means."""
-        from aiohttp import ClientError
-
-        raw = bytearray()
+        raw = b""
         try:
-            async for chunk in response.content.iter_any():
+            while len(raw) <= SHOWN and (chunk := await response.read()):
                 raw += chunk
-                if len(raw) > SHOWN:
-                    break
-        except ClientError:
-            response.close()  # what came before the cut is all there is to show
+        except OSError:
+            response.drop()  # what came before the cut is all there is to show
         finally:
-            _release(response)
-        raise failures.Unbilled(failures.of_status(self._name, response.status, bytes(raw), response.headers))
+            self._client.release(response)
+        raise failures.Unbilled(failures.of_status(self._name, response.status, raw, response.headers))
 
     async def _whole(
-        self, response: "ClientResponse", sink: Sink, prompt: int, clock: Any, end: float, limit: asyncio.Timeout
+        self, response: Response, sink: Sink, prompt: int, clock: Any, end: float, limit: asyncio.Timeout
     ) -> Answer:
         raw = bytearray()
-        async for chunk in self._chunks(response, clock, end, limit):
+        while chunk := await self._chunk(response, clock, end, limit):
             raw += chunk
             if len(raw) > LARGEST:
                 raise failures.broken(self._name, f"its response has more than {LARGEST:,} bytes")
@@ -220,22 +201,25 @@ class Server:
         return self._full(of_choices(choices, body, self._name, usage))
 
     async def _streamed(
-        self, response: "ClientResponse", sink: Sink, prompt: int, clock: Any, end: float, limit: asyncio.Timeout
+        self, response: Response, sink: Sink, prompt: int, clock: Any, end: float, limit: asyncio.Timeout
     ) -> Answer:
+        limit.reschedule(end)  # a sink may take its time
         decoder, assembly, done = Decoder(), Assembly(), False
-        async for chunk in self._chunks(response, clock, end, limit):
-            for event in self._events(decoder, chunk):
-                done = await self._event(event, assembly, sink, prompt) or done
-            if done:
-                await _ended(response)
-                break
-        else:
-            for event in decoder.flush():
-                done = await self._event(event, assembly, sink, prompt) or done
+        try:
+            while chunk := await self._chunk(response, clock, end, limit):
+                for event in self._events(decoder, chunk):
+                    done = await self._event(event, assembly, sink) or done
+                if done:
+                    await _ended(response)
+                    break
+            else:
+                for event in decoder.flush():
+                    done = await self._event(event, assembly, sink) or done
+        finally:
+            usage = assembly.usage or Usage(prompt=prompt, completion=assembly.tokens, estimated=True)
+            sink.spent(usage)
         if not (assembly.finished or (done and assembly.choices)):
             raise failures.broken(self._name, "its stream was cut before its end", "upstream_cut")
-        usage = assembly.usage or Usage(prompt=prompt, completion=assembly.tokens, estimated=True)
-        sink.spent(usage)
         return self._full(assembly.answer(self._name, usage))
 
     def _events(self, decoder: Decoder, chunk: bytes) -> list[bytes]:
@@ -244,13 +228,11 @@ class Server:
         except ValueError as error:
             raise failures.broken(self._name, f"its stream has {error}") from error
 
-    async def _event(self, event: bytes, assembly: Assembly, sink: Sink, prompt: int) -> bool:
+    async def _event(self, event: bytes, assembly: Assembly, sink: Sink) -> bool:
         """Whether it was the last one."""
         if event == b"[DONE]":
             return True
-        deltas = self._deltas(event, assembly)
-        sink.spent(assembly.usage or Usage(prompt=prompt, completion=assembly.tokens, estimated=True))
-        for delta in deltas:
+        for delta in self._deltas(event, assembly):
             if delta.text or delta.extra or delta.logprobs:
                 await sink.emit(delta)
         return False
@@ -264,27 +246,18 @@ class Server:
         except NOT_ONE as error:
             raise failures.broken(self._name, f"its stream is no completion ({error})") from error
 
-    async def _chunks(
-        self, response: "ClientResponse", clock: Any, end: float, limit: asyncio.Timeout
-    ) -> AsyncIterator[bytes]:
-        """The body as it comes; each chunk has its own time."""
-        from aiohttp import ClientError
-
-        content = response.content
+    async def _chunk(self, response: Response, clock: Any, end: float, limit: asyncio.Timeout) -> bytes:
+        """What has come of the body, nothing at its end; each chunk that must be waited for has its own time."""
+        if waits := response.waiting:
+            limit.reschedule(min(end, clock() + self._options.between))
         try:
-            while True:
-                limit.reschedule(min(end, clock() + self._options.between))
-                chunk = await content.readany()
-                if not chunk:
-                    return
-                limit.reschedule(end)
-                yield chunk
-        except (ClientError, OSError) as error:
-            if isinstance(error, TimeoutError):
-                raise
-            raise failures.broken(
-                self._name, f"it cut the connection ({type(error).__name__})", "upstream_cut"
-            ) from error
+            chunk = await response.read()
+        except OSError as error:
+            why = f"it cut the connection ({type(error).__name__})"
+            raise failures.broken(self._name, why, "upstream_cut") from error
+        if waits:
+            limit.reschedule(end)
+        return chunk
 
     def _full(self, answer: Answer) -> Answer:
         """The answer, if it says anything at all."""
@@ -302,25 +275,17 @@ def _inside(host: str) -> bool:
         return False
 
 
-def _is_stream(response: "ClientResponse") -> bool:
+def _is_stream(response: Response) -> bool:
     """A server that cannot stream answers with one JSON body: it is taken as it is."""
     return "json" not in response.headers.get("Content-Type", "")
 
 
-async def _ended(response: "ClientResponse") -> None:
+async def _ended(response: Response) -> None:
     """Give the body's end a moment to arrive after `[DONE]`, so that the connection can be used again."""
-    if not response.content.at_eof():
+    if not response.ended:
         with suppress(TimeoutError):
             async with asyncio.timeout(LINGER):
-                await response.content.readany()
-
-
-def _release(response: "ClientResponse") -> None:
-    """Back to the pool if it was read to its end, else closed at once: the server sees it and stops."""
-    if response.content.at_eof():
-        response.release()
-    else:
-        response.close()
+                await response.read()
 
 
 def _checked(choices: Any) -> list[Json]:

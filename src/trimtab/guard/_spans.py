@@ -7,9 +7,11 @@ from trimtab.types import Span
 
 def apart(found: Iterable[tuple[str, int, int]], length: int) -> tuple[Span, ...]:
     """Spans without overlaps in the order of a text of `length` characters: of two that overlap, the first found."""
+    if not (all_found := tuple(found)):
+        return ()
     taken = bytearray(length)
     kept: list[Span] = []
-    for kind, start, end in found:
+    for kind, start, end in all_found:
         if start < end and taken.find(1, start, end) < 0:
             taken[start:end] = b"\1" * (end - start)
             kept.append(Span(kind=kind, start=start, end=end))

@@ -190,6 +190,8 @@ def _asked_last(request: Request) -> bool:
 
 def _by_price(models: dict[str, ModelSpec], facts: dict[str, Value]) -> tuple[str, ...]:
     """Models of known price by price, stable, in the places that they have in the settings; the others stay."""
+    if len(models) < 2:
+        return tuple(models)
     tokens = int(facts["context_tokens"])
     known = sorted((name for name, spec in models.items() if spec.price), key=lambda name: _price(models[name], tokens))
     ordered = iter(known)

@@ -4,6 +4,7 @@ The hot route is dispatched before Starlette; all others are Starlette's. Every 
 """
 
 import asyncio
+import gc
 import socket
 import sys
 import threading
@@ -151,6 +152,10 @@ async def _serve(
         started(server)
 
     async with open_system(settings, say) as system:
+        for line in system.found:
+            say(line)
+        gc.collect()
+        gc.freeze()  # what lives as long as the process: looking through it again and again stalled requests for 50 ms
         await _server(of_system(system), settings, up).serve(sockets=[listening])
 
 

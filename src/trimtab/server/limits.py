@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 
 from trimtab.errors import TooLargeError
 
@@ -37,12 +37,13 @@ async def read(receive: Receive, headers: Mapping[bytes, bytes], cap: int) -> by
 
 async def attended(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
     """Await `work`; the moment the client leaves it is cancelled, and `ClientLeft` raised once it has cleaned up."""
-    task = asyncio.ensure_future(work)
+    task = cast("asyncio.Task[Any]", asyncio.current_task())
     watch = asyncio.ensure_future(_leaving(receive, task))
     try:
-        return await task
+        return await work
     except asyncio.CancelledError:
         if watch.done() and not watch.cancelled():
+            task.uncancel()
             raise ClientLeft from None
         raise
     finally:

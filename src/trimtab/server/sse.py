@@ -1,8 +1,9 @@
 """A completion as server-sent events: tokens as they are written, or a decided answer in a few chunks.
 
-Nothing leaves before the first token or the outcome is known, so that an error still has its HTTP status. `emit`
-awaits the connection, so a slow reader slows the model (back-pressure) and nothing is queued. After the first byte a
-failure is an error event and there is no `[DONE]`: a cut answer never looks finished.
+Nothing leaves before the first token or the outcome is known, so that an error still has its HTTP status. What a model
+writes in one turn of the event loop leaves in one piece: a write costs more than an event. Beyond `HELD` bytes `emit`
+awaits the connection, so a slow reader slows the model (back-pressure). After the first byte a failure is an error
+event and there is no `[DONE]`: a cut answer never looks finished.
 """
 
 import asyncio
@@ -19,6 +20,8 @@ from trimtab.types import Answer, Delta, Json, Pending, Refused, Request, Trace
 
 PING = 10.0
 """Seconds of silence after which a comment tells proxies and clients that the stream lives."""
+HELD = 1 << 14
+"""Bytes that may wait for the connection."""
 PIECES, PIECE = 6, 40
 """A decided answer leaves in at most so many chunks, each of at least so many characters."""
 HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"),
@@ -39,7 +42,10 @@ class Stream:
         self._prefix = b"data: " + _encode(self._head)[:-1] + b',"choices":['
         self._roles: set[int] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._ping: asyncio.Task[None] | None = None
+        self._held: list[bytes] = []
+        self._size = 0
+        self._leaving: asyncio.Task[None] | None = None
+        self._turn = asyncio.Lock()
         self._last = 0.0
         self.begun = False
 
@@ -68,15 +74,14 @@ class Stream:
         await self._over({"error": error_object(error, self._request.id)})
 
     def close(self) -> None:
-        """Stop the pings; called whatever happened."""
+        """Stop the pings and what has not left; called whatever happened."""
         if self._timer:
             self._timer.cancel()
-        if self._ping:
-            self._ping.cancel()
+        if self._leaving:
+            self._leaving.cancel()
 
     async def _over(self, event: Json) -> None:
-        self.close()
-        await self._write(b"data: " + _encode(event) + b"\n\n", more=False)
+        await self._last_of_all(b"data: " + _encode(event) + b"\n\n")
 
     async def _open(self, headers: list[tuple[bytes, bytes]]) -> None:
         self.begun = True
@@ -113,19 +118,44 @@ class Stream:
         lines = [self._prefix + end + b"]}\n\n" for end in (ends if last else ends[:-1])]
         closing = b"" if last else ends[-1]
         lines += [self._prefix + closing + b"]," + _encode(tail)[1:] + b"\n\n", b"data: [DONE]\n\n"]
-        self.close()
-        await self._write(b"".join(lines), more=False)
+        await self._last_of_all(b"".join(lines))
 
-    async def _write(self, body: bytes, more: bool = True) -> None:
+    async def _write(self, body: bytes) -> None:
+        self._hold(body)
+        if self._size > HELD and self._leaving:
+            await self._leaving
+
+    def _hold(self, body: bytes) -> None:
+        self._held.append(body)
+        self._size += len(body)
+        if not self._leaving or self._leaving.done():
+            self._leaving = asyncio.ensure_future(self._leave())
+
+    async def _leave(self) -> None:
+        async with self._turn:
+            while self._held:
+                await self._send({"type": "http.response.body", "body": self._taken(), "more_body": True})
         self._last = time.monotonic()
-        await self._send({"type": "http.response.body", "body": body, "more_body": more})
+
+    async def _last_of_all(self, body: bytes) -> None:
+        """What is held and then `body`, after which there is nothing."""
+        if self._timer:
+            self._timer.cancel()
+        async with self._turn:
+            self._held.append(body)
+            await self._send({"type": "http.response.body", "body": self._taken(), "more_body": False})
+
+    def _taken(self) -> bytes:
+        body = b"".join(self._held)
+        self._held, self._size = [], 0
+        return body
 
     def _arm(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(PING, self._tick)
 
     def _tick(self) -> None:
         if time.monotonic() - self._last >= PING * 0.99:
-            self._ping = asyncio.ensure_future(self._write(b": ping\n\n"))
+            self._hold(b": ping\n\n")
         self._arm()
 
 
