@@ -10,12 +10,11 @@ import msgspec
 
 from trimtab import texts
 from trimtab.errors import DeadlineError, NoAnswerError, RequestError
-from trimtab.judge import Seat, actions, bound, cut_answer, ruling
+from trimtab.judge import Seat, bound, cut_answer, ruling
 from trimtab.ports import Approver, Model, Recorder, Retriever, Router
-from trimtab.trail import Emit, Trail, Window, Withheld, gated
+from trimtab.trail import Trail, gated
 from trimtab.types import (
     OK,
-    Action,
     Answer,
     Case,
     Decision,
@@ -26,10 +25,10 @@ from trimtab.types import (
     Price,
     Refused,
     Request,
-    Text,
     Trace,
     Verdict,
 )  # fmt: skip
+from trimtab.window import Emit, Withheld
 
 NOBODY = Verdict(ok=False, by="ladder", code="no_rung", why="No model may take this request.")
 
@@ -53,25 +52,23 @@ async def run(desk: Desk, request: Request, emit: Emit | None = None) -> tuple[O
 
     With `emit`, an answer that needs no check after it is streamed as it is written; the caller renders all others.
     """
-    trail = Trail(request, desk.baseline)
+    trail, deadline = Trail(request, desk.baseline), asyncio.timeout(request.limits.latency)
     try:
-        async with asyncio.timeout(request.limits.latency):
+        async with deadline:
             trail.result = await _decide(desk, request, trail, emit)
     except BaseException as error:
         trail.error = error
-        if isinstance(error, TimeoutError):
-            trail.error = DeadlineError(f"No answer within {request.limits.latency} s.", "Raise limits.latency.")
+        if isinstance(error, TimeoutError) and deadline.expired():
+            trail.error = DeadlineError(f"No answer within {request.limits.latency} s.", "Raise limits.latency_s.")
             raise trail.error from error
         raise
     finally:
-        trace = trail.trace()
-        for recorder in desk.recorders:  # record
-            await recorder.record(trace)
+        trace = await trail.recorded(desk.recorders)  # record
     return trail.result, trace
 
 
 async def _decide(desk: Desk, request: Request, trail: Trail, emit: Emit | None) -> Outcome:
-    request, duties, no = await _guard(desk, request, trail)  # guard
+    request, no = await _guard(desk, request, trail)  # guard
     if no:
         return _refused(no)
     with trail.step("route") as step:  # route
@@ -79,17 +76,16 @@ async def _decide(desk: Desk, request: Request, trail: Trail, emit: Emit | None)
         step.why = " > ".join(decision.ladder) or "nobody"
         step.code = ",".join(decision.reasons)
     try:
-        answer, verdict = await _climb(desk, request, decision, duties, trail, emit)
+        answer, verdict = await _climb(desk, request, decision, trail, emit)
     except Withheld as held:
         return _refused(held.verdict)
     if answer:
-        answer, found, no = await _guard_answer(desk, request, answer, trail)  # guard, the answer
+        answer, no = await _guard_answer(desk, request, answer, trail)  # guard, the answer
         if no:
             return _refused(no)
-        duties |= found
     if desk.approver:  # approve
         with trail.step("approve") as step:
-            case = Case(request=request, decision=decision, answer=answer, verdict=verdict, actions=duties)
+            case = Case(request=request, decision=decision, answer=answer, verdict=verdict, actions=trail.actions)
             if pending := await desk.approver.approve(case):
                 step.code, step.why, step.ok = pending.code, pending.why, False
                 return pending
@@ -101,7 +97,7 @@ async def _decide(desk: Desk, request: Request, trail: Trail, emit: Emit | None)
 
 
 async def _climb(
-    desk: Desk, request: Request, decision: Decision, duties: frozenset[Action], trail: Trail, emit: Emit | None
+    desk: Desk, request: Request, decision: Decision, trail: Trail, emit: Emit | None
 ) -> tuple[Answer | None, Verdict]:
     """Retrieve, answer, verify, escalate: one loop over the ladder; the last answer written and the verdict on it."""
     answer, verdict, evidence, position, impact = None, NOBODY, None, -1, decision.impact
@@ -110,12 +106,14 @@ async def _climb(
         spec = desk.specs[name]
         if evidence is None and "evidence" in spec.abilities and desk.retriever:
             evidence = await _retrieve(desk, request, trail)  # retrieve
+        if trail.skips(spec):
+            continue
         last = position == len(decision.ladder) - 1
         checks = tuple(seat for seat in desk.verifiers if seat.judge.applies(request, spec))
-        live = emit if last and not checks and not gated(impact, duties, desk.guards) else None
+        live = emit if last and not checks and not gated(impact, trail.actions, desk.guards) else None
         with trail.step("answer", name, spec.price) as step:  # answer
             try:
-                sink = Window(live, step, _on(desk.guards, "answer"), request)
+                sink = step.window(live, _on(desk.guards, "answer"), request)
                 said = await desk.models[name].answer(request, evidence or Evidence(), sink)
                 await sink.close()
             except (RequestError, Withheld):
@@ -137,10 +135,10 @@ async def _climb(
     return answer, verdict
 
 
-async def _guard(desk: Desk, request: Request, trail: Trail) -> tuple[Request, frozenset[Action], Verdict | None]:
-    found = texts.texts(request.messages)
+async def _guard(desk: Desk, request: Request, trail: Trail) -> tuple[Request, Verdict | None]:
+    found = (*texts.texts(request.messages), *texts.of_params(request.params))
     verdicts = await trail.judged("guard", _on(desk.guards, "request"), lambda guard: guard.check(found, request))
-    return bound(request, verdicts), actions(verdicts), _no(verdicts)
+    return bound(request, verdicts), _no(verdicts)
 
 
 async def _retrieve(desk: Desk, request: Request, trail: Trail) -> Evidence:
@@ -162,12 +160,10 @@ async def _verify(
     return ruling(verdicts)
 
 
-async def _guard_answer(
-    desk: Desk, request: Request, answer: Answer, trail: Trail
-) -> tuple[Answer, frozenset[Action], Verdict | None]:
-    found: tuple[Text, ...] = texts.of_answer(answer)
+async def _guard_answer(desk: Desk, request: Request, answer: Answer, trail: Trail) -> tuple[Answer, Verdict | None]:
+    found = texts.of_answer(answer)
     verdicts = await trail.judged("guard", _on(desk.guards, "answer"), lambda guard: guard.check(found, request))
-    return cut_answer(answer, verdicts), actions(verdicts), _no(verdicts)
+    return cut_answer(answer, verdicts), _no(verdicts)
 
 
 def _on(seats: tuple[Seat, ...], what: str) -> tuple[Seat, ...]:

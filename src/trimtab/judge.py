@@ -7,9 +7,10 @@ from typing import Any, TypeAlias
 import msgspec
 
 from trimtab import texts
-from trimtab.types import OK, Action, Answer, Request, Span, Verdict
+from trimtab.types import OK, Action, Answer, Json, Request, Span, Verdict
 
 LOG = logging.getLogger("trimtab.judge")
+BLOT = "█"
 
 
 class Seat(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +62,8 @@ def bound(request: Request, verdicts: Iterable[Verdict]) -> Request:
     if not redactions and limits is request.limits:
         return request
     messages = texts.rewrite(request.messages, lambda text: texts.cut(text.text, redactions.get(text.path, ())))
-    return msgspec.structs.replace(request, messages=messages, limits=limits)
+    params = texts.mapped(request.params, "params", lambda path, text: texts.cut(text, redactions.get(path, ())))
+    return msgspec.structs.replace(request, messages=messages, params=params, limits=limits)
 
 
 def cut(text: str, path: str, verdicts: Iterable[Verdict]) -> str:
@@ -69,19 +71,29 @@ def cut(text: str, path: str, verdicts: Iterable[Verdict]) -> str:
     return texts.cut(text, spans(verdicts).get(path, ()))
 
 
+def blotted(text: str, path: str, verdicts: Iterable[Verdict]) -> str:
+    """`text` with each character that the verdicts redact at `path` blotted out: offsets into it stay right."""
+    return texts.cut(text, spans(verdicts).get(path, ()), lambda span: BLOT * (span.end - span.start))
+
+
 def cut_answer(answer: Answer, verdicts: Iterable[Verdict]) -> Answer:
-    """The answer less what the verdicts redact in its text and its tool calls' arguments."""
+    """The answer less what the verdicts redact in any of its texts; then without log-probabilities, which spell it."""
     redactions = spans(verdicts)
     if not redactions:
         return answer
-    calls = tuple(
-        {**call, "function": {**call["function"], "arguments": texts.cut(call["function"]["arguments"], found)}}
-        if (found := redactions.get(f"tool_calls[{i}]"))
-        else call
-        for i, call in enumerate(answer.tool_calls)
+
+    def less(path: str, text: str) -> str:
+        return texts.cut(text, redactions.get(path, ()))
+
+    choices: list[Json] = texts.mapped(list(answer.choices), "choices", less)
+    return msgspec.structs.replace(
+        answer,
+        text=answer.text and less("answer", answer.text),
+        tool_calls=tuple(texts.mapped(list(answer.tool_calls), "tool_calls", less)),
+        extra=texts.mapped(answer.extra, "extra", less),
+        choices=tuple({key: value for key, value in choice.items() if key != "logprobs"} for choice in choices),
+        body={key: value for key, value in answer.body.items() if key != "logprobs"},
     )
-    text = answer.text and texts.cut(answer.text, redactions.get("answer", ()))
-    return msgspec.structs.replace(answer, text=text, tool_calls=calls)
 
 
 def spans(verdicts: Iterable[Verdict]) -> dict[str, list[Span]]:

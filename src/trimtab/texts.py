@@ -14,13 +14,27 @@ ORIGINS = {
 }
 
 
-FIELDS = ("name", "refusal", "reasoning_content", "reasoning")
-"""A message's further fields that hold text."""
+PROTOCOL = frozenset({
+    "role", "type", "id", "tool_call_id", "call_id", "index", "detail", "format", "data", "file_data", "file_id",
+    "finish_reason", "logprobs", "cache_control", "encrypted_content", "signature",
+})  # fmt: skip
+"""Fields whose strings are the protocol's own words, or bytes: no texts."""
+NAMED = frozenset({"function", "function_call", "custom"})
+"""Objects whose `name` is an identifier."""
 
 
 def texts(messages: Sequence[Json]) -> tuple[Text, ...]:
-    """Every text of the messages in order: contents, text parts, tool-call arguments and `FIELDS`."""
-    return tuple(found for i, message in enumerate(messages) for found in _walk(message, f"messages[{i}]"))
+    """Every text of the messages in order: all their strings but those of `PROTOCOL`."""
+    found: list[Text] = []
+    for i, message in enumerate(messages):
+        origin = ORIGINS.get(message.get("role", ""), Origin.USER)
+        found += (Text(text=text, origin=origin, path=path) for path, text in _leaves(message, f"messages[{i}]"))
+    return tuple(found)
+
+
+def of_params(params: Json) -> tuple[Text, ...]:
+    """Every text of a request's other fields (tool descriptions, schemas, a prediction): the developer's words."""
+    return tuple(Text(text=text, origin=Origin.SYSTEM, path=path) for path, text in _leaves(params, "params"))
 
 
 def question(request: Request) -> str:
@@ -41,7 +55,28 @@ def content(message: Json) -> str:
 
 def rewrite(messages: Sequence[Json], change: Callable[[Text], str]) -> tuple[Json, ...]:
     """The messages with each text replaced by `change(text)`; all else, and the originals, stay untouched."""
-    return tuple(_rewritten(message, f"messages[{i}]", change) for i, message in enumerate(messages))
+
+    def changed(i: int, message: Json) -> Json:
+        origin = ORIGINS.get(message.get("role", ""), Origin.USER)
+        return mapped(message, f"messages[{i}]", lambda path, text: change(Text(text=text, origin=origin, path=path)))
+
+    return tuple(changed(i, message) for i, message in enumerate(messages))
+
+
+def mapped(value: Any, path: str, change: Callable[[str, str], str], parent: str = "") -> Any:
+    """A copy of JSON with each text at its path replaced by `change(path, text)`; what has none is not copied."""
+    if isinstance(value, str):
+        return value if value.startswith("data:") else change(path, value)
+    if isinstance(value, dict):
+        given = cast("Json", value)
+        return {
+            key: item if _skips(key, parent) else mapped(item, f"{path}.{key}", change, key)
+            for key, item in given.items()
+        }
+    if isinstance(value, list):
+        items = cast("list[Any]", value)
+        return [mapped(item, f"{path}[{i}]", change, parent) for i, item in enumerate(items)]
+    return value
 
 
 def cut(text: str, spans: Sequence[Span], mark: Callable[[Span], str] = lambda span: f"[{span.kind}]") -> str:
@@ -55,75 +90,37 @@ def cut(text: str, spans: Sequence[Span], mark: Callable[[Span], str] = lambda s
     return "".join((*pieces, text[end:]))
 
 
+def of_rest(rest: Json) -> tuple[Text, ...]:
+    """Every text of a streamed answer's further fields, at paths under `rest`."""
+    return tuple(Text(text=text, origin=Origin.ANSWER, path=path) for path, text in _leaves(rest, "rest"))
+
+
 def of_answer(answer: Answer) -> tuple[Text, ...]:
-    """The texts of an answer: what it says, and the arguments of its tool calls."""
-    said = [Text(text=answer.text, origin=Origin.ANSWER, path="answer")] if answer.text else []
-    calls = [
-        Text(text=arguments, origin=Origin.ANSWER, path=f"tool_calls[{i}]")
-        for i, call in enumerate(answer.tool_calls)
-        if isinstance(arguments := call.get("function", {}).get("arguments"), str)
-    ]
-    return (*said, *calls)
+    """The texts of an answer: what it says, its tool calls, its further fields and its further choices."""
+    said = [("answer", answer.text)] if answer.text else []
+    rest = (("tool_calls", list(answer.tool_calls)), ("extra", answer.extra), ("choices", list(answer.choices)))
+    found = [leaf for name, value in rest if value for leaf in _leaves(value, name)]
+    return tuple(Text(text=text, origin=Origin.ANSWER, path=path) for path, text in (*said, *found))
+
+
+def _leaves(value: Any, path: str, parent: str = "") -> Iterator[tuple[str, str]]:
+    """Path and string of every text in JSON."""
+    if isinstance(value, str):
+        if not value.startswith("data:"):
+            yield path, value
+    elif isinstance(value, dict):
+        for key, item in cast("Json", value).items():
+            if not _skips(key, parent):
+                yield from _leaves(item, f"{path}.{key}", key)
+    elif isinstance(value, list):
+        for i, item in enumerate(cast("list[Any]", value)):
+            yield from _leaves(item, f"{path}[{i}]", parent)
+
+
+def _skips(key: str, parent: str) -> bool:
+    return key in PROTOCOL or (key == "name" and parent in NAMED)
 
 
 def _parts(value: Any) -> Iterator[Json]:
     if isinstance(value, list):
         yield from (cast("Json", part) for part in cast("list[Any]", value) if isinstance(part, dict))
-
-
-def _walk(message: Json, path: str) -> Iterator[Text]:
-    origin = ORIGINS.get(message.get("role", ""), Origin.USER)
-    for where, text in _leaves(message, path):
-        yield Text(text=text, origin=origin, path=where)
-
-
-def _leaves(message: Json, path: str) -> Iterator[tuple[str, str]]:
-    value = message.get("content")
-    if isinstance(value, str):
-        yield f"{path}.content", value
-    else:
-        for j, part in enumerate(_parts(value)):
-            if isinstance(part.get("text"), str):
-                yield f"{path}.content[{j}].text", part["text"]
-    for field in FIELDS:
-        if isinstance(message.get(field), str):
-            yield f"{path}.{field}", message[field]
-    for j, call in enumerate(_parts(message.get("tool_calls"))):
-        arguments = call.get("function", {}).get("arguments")
-        if isinstance(arguments, str):
-            yield f"{path}.tool_calls[{j}].function.arguments", arguments
-
-
-def _rewritten(message: Json, path: str, change: Callable[[Text], str]) -> Json:
-    origin = ORIGINS.get(message.get("role", ""), Origin.USER)
-    changed: Json = dict(message)
-
-    def new(where: str, text: str) -> str:
-        return change(Text(text=text, origin=origin, path=where))
-
-    value = message.get("content")
-    if isinstance(value, str):
-        changed["content"] = new(f"{path}.content", value)
-    elif isinstance(value, list):
-        changed["content"] = [
-            {**part, "text": new(f"{path}.content[{j}].text", part["text"])}
-            if isinstance(part, dict) and isinstance(part.get("text"), str)  # pyright: ignore[reportUnknownMemberType]
-            else part
-            for j, part in enumerate(cast("list[Any]", value))
-        ]
-    for field in FIELDS:
-        if isinstance(message.get(field), str):
-            changed[field] = new(f"{path}.{field}", message[field])
-    if isinstance(message.get("tool_calls"), list):
-        changed["tool_calls"] = [
-            _call(call, f"{path}.tool_calls[{j}]", new) for j, call in enumerate(message["tool_calls"])
-        ]
-    return changed
-
-
-def _call(call: Any, path: str, new: Callable[[str, str], str]) -> Any:
-    function = call.get("function") if isinstance(call, dict) else None  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
-    if not isinstance(function, dict) or not isinstance(function.get("arguments"), str):  # pyright: ignore[reportUnknownMemberType]
-        return call
-    arguments = new(f"{path}.function.arguments", cast("str", function["arguments"]))
-    return {**call, "function": {**function, "arguments": arguments}}

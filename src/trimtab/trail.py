@@ -1,22 +1,25 @@
-"""What one request leaves behind on the path: its steps, and the window its streamed tokens pass through."""
+"""What one request leaves behind on the path: its steps, what its judges oblige it to, and its trace."""
 
 import logging
 import time
 from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeAlias, TypeVar
+from typing import Any, Self, TypeVar
+
+import msgspec
 
 from trimtab import texts
-from trimtab.errors import TrimtabError, row
+from trimtab.errors import StorageError, TrimtabError, row
 from trimtab.escalate import next_rung
-from trimtab.judge import Seat, cut, ruling, settle
+from trimtab.judge import Seat, actions, blotted, ruling, settle
 from trimtab.money import cost, estimate, total
+from trimtab.ports import Recorder
 from trimtab.types import (
+    FREE,
     Action,
     Answer,
     Decision,
-    Delta,
     Evidence,
     Impact,
     ModelSpec,
@@ -33,30 +36,33 @@ from trimtab.types import (
     Usage,
     Verdict,
 )  # fmt: skip
-
-Emit: TypeAlias = Callable[[Delta], Awaitable[None]]
+from trimtab.window import Emit, Window, Withheld
 
 T = TypeVar("T")
 LOG = logging.getLogger("trimtab.path")
 
-HOLD = 128
-"""Characters held back while answer guards watch a stream: more than a provider's key, a card or an IBAN has."""
 EXPECTED_COMPLETION = 256
 """Tokens reckoned for an answer whose length the client did not limit, when a cost limit must be kept."""
-
-
-class Withheld(Exception):  # noqa: N818 - a decision that unwinds a model's stream, not an error
-    """An answer guard stopped a stream; `verdict` says why."""
-
-    def __init__(self, verdict: Verdict) -> None:
-        super().__init__(verdict.why)
-        self.verdict = verdict
 
 
 class Note:
     """One step while it happens; as a context manager it times itself and joins the trail, crashed or not."""
 
-    __slots__ = ("_began", "_price", "_trail", "begun", "by", "code", "cost", "ok", "score", "stage", "usage", "why")
+    __slots__ = (
+        "_began",
+        "_price",
+        "_trail",
+        "begun",
+        "by",
+        "code",
+        "cost",
+        "down",
+        "ok",
+        "score",
+        "stage",
+        "usage",
+        "why",
+    )
 
     def __init__(self, trail: "Trail", stage: str, by: str, price: Price | None) -> None:
         self._trail, self.stage, self.by, self._price = trail, stage, by, price
@@ -64,7 +70,7 @@ class Note:
         self.score: float | None = None
         self.cost: int | None = 0
         self.usage: Usage | None = None
-        self.begun = False
+        self.begun = self.down = False
         self._began = time.perf_counter()
 
     def __enter__(self) -> Self:
@@ -72,8 +78,9 @@ class Note:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if error is not None:
-            self.ok, self.code = False, "cancelled" if isinstance(error, CancelledError) else row(error).code
+            self.ok, self.code = False, _code(error)
             self.why = "" if isinstance(error, CancelledError) else _told(error, self.by or self.stage)
+            self._unknown()
         if self.usage is not None:
             self.cost = cost(self.usage, self._price)
         self._trail.add(self)
@@ -84,10 +91,27 @@ class Note:
             why=self.why, score=self.score, cost=self.cost, usage=self.usage,
         )  # fmt: skip
 
+    def window(self, emit: Emit | None, guards: Sequence[Seat], request: Request) -> Window:
+        """What this rung writes to."""
+        return Window(emit, guards, request, begun=self._begins, spent=self._spends)
+
+    def _begins(self) -> None:
+        self.begun = True
+
+    def _spends(self, usage: Usage) -> None:
+        self.usage = usage
+
+    def _unknown(self) -> None:
+        """A call that failed before it said what it used may have been billed."""
+        if self.stage == "answer" and self.usage is None and self._price != FREE:
+            self.cost = None
+
     def passed(self, verdict: Verdict) -> None:
         """The rung did not take the request."""
         self.ok, self.code, self.why, self.score = False, verdict.code, verdict.why, verdict.score
         self.cost = verdict.cost
+        if self.down:
+            self._unknown()
 
     def answered(self, answer: Answer) -> None:
         self.score, self.usage, self.why = answer.confidence, answer.usage, answer.label or ""
@@ -100,55 +124,10 @@ class Note:
 
     def fault(self, error: Exception) -> Verdict:
         """The rung is down: a fall to the next one, traced; the error is kept for the case that none is left."""
-        self._trail.fault = error
+        self._trail.fault, self.down = error, True
         code = error.code if isinstance(error, TrimtabError) else "rung_crashed"
         LOG.warning("%s: %s", self.by, error, exc_info=None if isinstance(error, TrimtabError) else error)
         return Verdict(ok=False, by=self.by, code=code, why=_told(error, self.by))
-
-
-class Window:
-    """The `Sink` of one rung: tokens pass the answer's guards `HOLD` characters late, then reach the client.
-
-    Not live without an `emit`. Guards that redact cut the text before it leaves; one that refuses raises `Withheld`.
-    """
-
-    def __init__(self, emit: Emit | None, note: Note, guards: Sequence[Seat], request: Request) -> None:
-        self._emit, self._note, self._guards, self._request = emit, note, guards, request
-        self._held: dict[int, str] = {}
-        self.live = emit is not None
-
-    def spent(self, usage: Usage) -> None:
-        self._note.usage = usage
-
-    async def emit(self, delta: Delta) -> None:
-        if not self._emit:
-            return
-        if not self._guards or not delta.text:
-            await self._send(delta)
-            return
-        held = await self._judged(self._held.get(delta.index, "") + delta.text)
-        leaves, self._held[delta.index] = held[:-HOLD], held[-HOLD:]
-        if leaves or delta.extra:
-            await self._send(Delta(text=leaves, index=delta.index, extra=delta.extra, logprobs=delta.logprobs))
-
-    async def close(self) -> None:
-        """Let the rest out; called once the model has answered."""
-        for index, held in self._held.items():
-            if self._emit and held:
-                await self._send(Delta(text=await self._judged(held), index=index))
-        self._held.clear()
-
-    async def _send(self, delta: Delta) -> None:
-        assert self._emit
-        self._note.begun = True
-        await self._emit(delta)
-
-    async def _judged(self, text: str) -> str:
-        said = (Text(text=text, origin=Origin.ANSWER, path="answer"),)
-        verdicts = await settle(self._guards, lambda guard: guard.check(said, self._request))
-        if not (verdict := ruling(verdicts)).ok:
-            raise Withheld(verdict)
-        return cut(text, "answer", verdicts)
 
 
 class Trail:
@@ -162,6 +141,7 @@ class Trail:
         self.result: Outcome | None = None
         self.error: BaseException | None = None
         self.fault: Exception | None = None
+        self.actions: frozenset[Action] = frozenset()
 
     def step(self, stage: str, by: str = "", price: Price | None = None) -> Note:
         return Note(self, stage, by, price)
@@ -172,7 +152,7 @@ class Trail:
     async def judged(
         self, stage: str, seats: Sequence[Seat], ask: Callable[[Any], Awaitable[Verdict]]
     ) -> tuple[Verdict, ...]:
-        """The verdicts of `settle`, each a step."""
+        """The verdicts of `settle`, each a step; what they oblige to is kept in `actions`."""
         if not seats:
             return ()
         clock = time.perf_counter()
@@ -183,10 +163,13 @@ class Trail:
             self._steps.append(_judgement(stage, verdict, (now - clock) * 1e3))
             clock = now
 
-        return await settle(seats, ask, seen)
+        verdicts = await settle(seats, ask, seen)
+        if obliged := actions(verdicts):
+            self.actions |= obliged
+        return verdicts
 
     async def sift(self, evidence: Evidence, seats: Sequence[Seat], request: Request) -> Evidence:
-        """The passages that every guard let pass as untrusted text; a dropped one is a step with its source."""
+        """The passages that every guard let pass as untrusted text, redactions blotted out; others are dropped."""
         if not seats:
             return evidence
         kept: list[Passage] = []
@@ -194,8 +177,29 @@ class Trail:
             found = (Text(text=passage.text, origin=Origin.RETRIEVED, path=passage.source),)
             verdicts = await self.judged("guard", seats, lambda guard, found=found: guard.check(found, request))
             if ruling(verdicts).ok:
-                kept.append(passage)
+                text = blotted(passage.text, passage.source, verdicts)
+                kept.append(passage if text == passage.text else msgspec.structs.replace(passage, text=text))
         return Evidence(passages=tuple(kept))
+
+    def skips(self, spec: ModelSpec) -> bool:
+        """Whether a guard has said on the way that the request stays local, and the model is not."""
+        return Action.LOCAL in self.actions and spec.where != "local"
+
+    async def recorded(self, recorders: Sequence[Recorder]) -> Trace:
+        """The trace, given to every recorder, whatever another one does.
+
+        Raises `StorageError` where a record that was promised (durable, or a ticket) could not be kept.
+        """
+        trace, lost = self.trace(), None
+        for recorder in recorders:
+            try:
+                await recorder.record(trace)
+            except Exception as error:
+                LOG.exception("%s was not recorded", trace.request.id)
+                lost = error if isinstance(error, StorageError) else lost
+        if lost and self.error is None and (self._request.wishes.durable or isinstance(self.result, Pending)):
+            raise lost
+        return trace
 
     def next(self, ladder: Sequence[str], position: int, specs: Mapping[str, ModelSpec]) -> int | None:
         """The next rung under this request's limits and what it has cost so far. Raises `LimitError`."""
@@ -240,13 +244,21 @@ def _told(error: BaseException, where: str) -> str:
     return f"{where} crashed ({type(error).__name__}); the log says more."
 
 
-def gated(impact: Impact, actions: frozenset[Action], guards: Sequence[Seat]) -> bool:
+def gated(impact: Impact, obliged: frozenset[Action], guards: Sequence[Seat]) -> bool:
     """Whether a person may have to see the finished answer first, so that none of it may be streamed before."""
     return (
         impact is Impact.HIGH
-        or Action.PERSON in actions
+        or Action.PERSON in obliged
         or any(seat.action is Action.PERSON for seat in guards if "answer" in seat.on)
     )
+
+
+def _code(error: BaseException) -> str:
+    if isinstance(error, Withheld):
+        return error.verdict.code
+    if isinstance(error, TrimtabError):
+        return error.code
+    return "cancelled" if isinstance(error, CancelledError) else row(error).code
 
 
 def _judgement(stage: str, verdict: Verdict, ms: float) -> Step:

@@ -28,6 +28,7 @@ def given(tmp_path):
     (tmp_path / "said.jsonl").write_text('{"question": "2 + 2", "answer": "4", "model": "m", "source": "test"}\n')
     return {
         ("answer", "openai_http"): {"url": "http://127.0.0.1:9/v1", "model": "m"},
+        ("answer", "anthropic_http"): {"url": "http://127.0.0.1:9", "model": "m"},
         ("answer", "recorded"): {"path": "said.jsonl"},
         ("answer", "skill"): {"skill": "banking77"},
         ("retrieve", "hybrid"): {"paths": ["docs"]},

@@ -196,7 +196,7 @@ def test_signals_bear_odd_messages(messages: tuple[dict[str, Any], ...]) -> None
 async def test_a_plain_question_may_go_to_everyone_in_the_order_of_the_settings() -> None:
     decision = await decide(request())
     assert decision.ladder == tuple(MODELS)
-    assert (decision.left_out, decision.impact, decision.reasons) == ({}, Impact.LOW, ())
+    assert (decision.left_out, decision.impact, decision.reasons) == ({}, Impact.LOW, ("auto",))
     assert {signal.name for signal in decision.signals} == set(_signals.NAMES)
 
 
@@ -265,8 +265,49 @@ async def test_what_asks_for_nothing_more_leaves_nobody_out(asked: Request) -> N
 
 async def test_follow_ups_reach_question_rungs_only_where_the_settings_say_so() -> None:
     asked = request("How much is it?", {"role": "assistant", "content": "5 dollars."}, "And in euros?")
-    assert "code" not in (await decide(asked)).ladder
-    assert "code" in (await decide(asked, follow_ups=True)).ladder
+    assert (await decide(asked)).left_out["code"] == "follow_up"
+    assert "code" in (await decide(asked, follow_ups="all")).ladder
+    alone = request("How much is it?", {"role": "assistant", "content": "5 dollars."}, "When do you open on Saturday?")
+    assert "code" in (await decide(alone)).ladder
+    assert (await decide(alone, follow_ups="none")).left_out["code"] == "follow_up"
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "And in euros?",
+        "Is it open?",
+        "What about Sunday?",
+        "Why?",
+        "Can I use that abroad?",
+        "Which one is cheaper?",
+        "Then no.",
+    ],
+)
+async def test_a_question_that_leans_on_earlier_turns_goes_to_a_chat_model(question: str) -> None:
+    asked = request("How much is it?", {"role": "assistant", "content": "5 dollars."}, question)
+    assert (await decide(asked)).left_out["code"] == "follow_up"
+
+
+@pytest.mark.parametrize(
+    ("system", "why"),
+    [
+        ("You are a helpful assistant.", None),
+        ("You are Harbour Bank's support desk. Be polite and concise; only answer banking questions.", None),
+        ("Answer in French.", "system_form"),
+        ("Respond only with one word.", "system_form"),
+        ("Reply as JSON.", "system_form"),
+        ("Talk like a pirate.", "system_form"),
+    ],
+)
+async def test_a_system_message_that_asks_for_a_form_needs_a_chat_model(system: str, why: str | None) -> None:
+    decision = await decide(request({"role": "system", "content": system}, "What is a tax?"))
+    assert decision.left_out.get("code") == why
+
+
+async def test_a_parameter_that_nobody_knows_leaves_nobody_out() -> None:
+    decision = await decide(request(foo=1, verbosity="low", tool_choice="none", chat_template_kwargs={"a": 1}))
+    assert decision.left_out == {}
 
 
 # --- pins
@@ -316,7 +357,7 @@ async def test_a_rule_denies_allows_and_keeps_local() -> None:
     assert (await decide(request("Hi"), **options)).left_out == {}
     decision = await decide(request("x" * 100), **options)
     assert decision.left_out == {"code": "long", "cache": "long"}
-    assert decision.reasons == ("long",)
+    assert decision.reasons == ("auto", "long")
     assert (await decide(request("```x```"), **options)).ladder == ("small", "big")
     assert (await decide(request("カード"), **options)).left_out == {"big": "inside"}
 
@@ -348,7 +389,7 @@ async def test_comparisons(condition: Any, holds: bool) -> None:
 async def test_impact_marks_the_decision() -> None:
     asked = request("Delete my account")
     decision = await decide(asked)
-    assert (decision.impact, decision.reasons) == (Impact.HIGH, ("impact_irreversible",))
+    assert (decision.impact, decision.reasons) == (Impact.HIGH, ("auto", "impact_irreversible"))
     assert (await decide(asked, impact=False)).impact is Impact.LOW
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from trimtab.errors import ConfigError, RequestError
 from trimtab.ports import Tools
-from trimtab.types import Answer, Evidence, ModelSpec, Request, Verdict
+from trimtab.types import Answer, Evidence, ModelSpec, Request, Verdict, Wishes
 from trimtab.verify import confidence, schema
 from trimtab.verify.schema import _mismatch
 
@@ -57,15 +57,20 @@ async def test_a_model_s_own_threshold_counts_before_the_common_one() -> None:
     assert (await sure(0.9, model="cache", models={"skill": 0.95})).ok
 
 
-async def test_an_answer_without_confidence_is_not_judged() -> None:
+async def test_an_answer_that_nobody_judged_is_doubted() -> None:
     verdict = await sure(None)
-    assert (verdict.ok, verdict.code, verdict.score) == (True, "not_judged", None)
+    assert (verdict.ok, verdict.code, verdict.score) == (False, "not_judged", None)
 
 
 def test_it_applies_to_rungs_with_a_calibrated_confidence() -> None:
     assert confident().applies(request(), QUESTION)
-    assert not confident().applies(request(), CHAT)
+    assert not confident().applies(request(), CHAT), "the large model is trusted"
+    assert confident(trust=()).applies(request(), CHAT)
     assert confident(models={"large": 0.5}).applies(request(), CHAT)
+    small = msgspec.structs.replace(CHAT, name="small")
+    assert confident().applies(request(), small), "a small one must be sure"
+    pinned = msgspec.structs.replace(request(), wishes=Wishes(model="small"))
+    assert not confident().applies(pinned, small), "the client chose it"
 
 
 @pytest.mark.parametrize(

@@ -21,16 +21,16 @@ from trimtab.types import FREE, Answer, Delta, Evidence, ModelSpec, Request, Usa
 
 LONGEST = 300
 """Characters of the longest question that is parsed; all that can be asked here is shorter."""
-HARMLESS = frozenset({
-    "temperature", "top_p", "top_k", "seed", "user", "safety_identifier", "metadata", "store", "stream_options",
-    "service_tier", "frequency_penalty", "presence_penalty", "max_tokens", "max_completion_tokens", "n",
-    "reasoning_effort", "parallel_tool_calls", "prompt_cache_key", "response_format",
+WISHES = frozenset({
+    "tools", "tool_choice", "functions", "function_call", "stop", "logprobs", "top_logprobs", "logit_bias", "audio",
+    "modalities",
 })  # fmt: skip
-"""Parameters that do not change what a right answer is; with any other one set the rung passes."""
+"""Parameters that ask for more than a right answer: with one of them set the rung passes."""
 _PLAIN = """
 you are a an the and very helpful concise friendly polite honest harmless accurate smart kind assistant ai chatbot bot
 answer respond reply to questions question user users user's please be always briefly concisely shortly accurately
-correctly in english help with math maths mathematics arithmetic tutor
+correctly in english help with math maths mathematics arithmetic tutor for our of at on we support customer customers
+service desk agent representative company bank banking shop store school teacher professional
 """
 PLAIN = frozenset(_PLAIN.split())
 """Words of a system message that asks for nothing but help: one with any other word may ask for another answer."""
@@ -154,11 +154,15 @@ def tidy(question: str) -> str:
 
 
 def plain_question(request: Request, system: str = "plain") -> str | None:
-    """The text of a request that is one user question in words, with at most a plain system message; else None."""
+    """The text of a last message that asks in words, where no system message asks for another form; else None.
+
+    What is parsed leans on nothing: earlier turns cannot change what every word of it says.
+    """
     *before, last = request.messages or ({},)
-    if last.get("role") != "user" or len(before) > 1 or not isinstance(text := _only_text(last), str):
+    if last.get("role") != "user" or not isinstance(text := _only_text(last), str):
         return None
-    if before and not (_system_role(before[0]) and (system == "any" or _plain(texts.content(before[0])))):
+    orders = [message for message in before if _system_role(message)]
+    if system == "plain" and not all(_plain(texts.content(message)) for message in orders):
         return None
     return text if all(_harmless(name, value) for name, value in request.params.items()) else None
 
@@ -184,7 +188,9 @@ def _harmless(name: str, value: Any) -> bool:
         return value in (None, 1)
     if name == "response_format":
         return value in (None, {"type": "text"})
-    return name in HARMLESS or value is None or value == [] or value is False
+    if name == "tool_choice" and value == "none":
+        return True
+    return name not in WISHES or value is None or value == [] or value is False
 
 
 def _fits(usage: Usage, request: Request) -> bool:

@@ -4,26 +4,45 @@ The ladder keeps the order of the settings, in which models of known price are p
 model by its name.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from difflib import get_close_matches
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 
+from trimtab import texts
 from trimtab.errors import ConfigError, NotFoundError, RequestError
 from trimtab.ports import Tools
 from trimtab.route._signals import NAMES, signals
-from trimtab.types import Decision, Impact, ModelSpec, Request
+from trimtab.types import Decision, Impact, Json, ModelSpec, Request
 
 ANSWER_TOKENS = 256
 """Completion tokens reckoned with when models are put in order of price."""
-HARMLESS = frozenset({
-    "temperature", "top_p", "top_k", "seed", "user", "safety_identifier", "metadata", "store", "stream_options",
-    "service_tier", "frequency_penalty", "presence_penalty", "max_tokens", "max_completion_tokens",
-    "reasoning_effort", "parallel_tool_calls", "prompt_cache_key",
+CHAT = frozenset({
+    "tools", "tool_choice", "functions", "function_call", "response_format", "n", "stop", "logprobs", "top_logprobs",
+    "logit_bias", "modalities", "audio", "prediction", "web_search_options", "reasoning",
 })  # fmt: skip
-"""Parameters that a rung for plain questions may leave aside; any other that is set needs a chat model."""
+"""Parameters that ask for what only a chat model does. One that nobody knows is no wish that a plain answer breaks."""
+FORM = re.compile(
+    r"\b(?:json|ya?ml|xml|csv|html|latex|markdown|bullets?|tables?|haiku|poems?|rhym\w+|emojis?|pirate|shakespear\w*|"
+    r"upper ?case|lower ?case|capitals|(?:one|a single|\d+|two|three) (?:words?|sentences?|characters?)|translat\w+|"
+    r"language|french|german|spanish|italian|portuguese|dutch|polish|russian|chinese|japanese|korean|arabic|hindi|thai|"
+    r"vietnamese|turkish|hexadecimal|base ?64|no more than|at most|exactly|format(?:ted)?|step by step|role-?play|"
+    r"pretend|act as|persona)\b",
+    re.IGNORECASE,
+)
+"""What in a system message asks for a form or a language that rungs with fixed words cannot give."""
+ALONE = 3
+"""Words of the shortest question that stands alone."""
+LEANS = re.compile(
+    r"^(?:and|but|so|or|also|then|no|yes|ok|okay|why|(?:what|how) about)\b|"
+    r"\b(?:it|its|that|this|those|these|they|them|their|he|she|him|her|his|one|ones|same|instead|else|again|above|"
+    r"former|latter|previous|other|another|more|too)\b(?!'s been)",
+    re.IGNORECASE,
+)
+"""What makes a question lean on the turns before it; careful to a fault: a doubtful one goes to a chat model."""
 
 Value: TypeAlias = str | int | float | bool
 
@@ -46,14 +65,15 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`large` and `small` name the models that clients mean by these words.
 
-    `follow_ups` lets rungs for plain questions see the last question of a conversation, which may lean on the turns
-    before it. `impact` marks requests high whose words ask for what cannot be undone.
+    `follow_ups` says which last question of a conversation rungs for plain questions may see: none, one that stands
+    `alone` (no word in it leans on the turns before), or `all`. `impact` marks requests high whose words ask for what
+    cannot be undone.
     """
 
     large: str | None = None
     small: str | None = None
     rules: tuple[Rule, ...] = ()
-    follow_ups: bool = False
+    follow_ups: Literal["none", "alone", "all"] = "alone"
     impact: bool = True
 
 
@@ -91,7 +111,7 @@ class Rules:
         impact, reasons = self._impact(facts, matched)
         return Decision(
             ladder=ladder, left_out=left_out, impact=impact, signals=found,
-            reasons=(*(("pinned",) if pinned else ()), *(rule.code for rule in matched), *reasons),
+            reasons=("pinned" if pinned else "auto", *(rule.code for rule in matched), *reasons),
         )  # fmt: skip
 
     def _pinned(self, wish: str, models: Mapping[str, ModelSpec]) -> str | None:
@@ -129,11 +149,19 @@ class Rules:
     def _not_plain(self, request: Request, facts: dict[str, Value]) -> str:
         """Why a rung for one plain question cannot take this request."""
         for name, value in request.params.items():
-            if name not in HARMLESS and not _unset(name, value):
+            if name in CHAT and not _unset(name, value):
                 return "needs_chat"
+        if any(FORM.search(texts.content(message)) for message in request.messages if _of_system(message)):
+            return "system_form"
         if facts["turns"] == 1 and _single(request):
             return ""
-        return "" if self._options.follow_ups and _asked_last(request) else "follow_up"
+        return "" if self._may_follow(request) else "follow_up"
+
+    def _may_follow(self, request: Request) -> bool:
+        if self._options.follow_ups == "none" or not _asked_last(request):
+            return False
+        question = texts.question(request)
+        return self._options.follow_ups == "all" or not (len(question.split()) < ALONE or LEANS.search(question))
 
     def _impact(self, facts: dict[str, Value], matched: list[Rule]) -> tuple[Impact, tuple[str, ...]]:
         """A rule's word on impact counts before the word list's; among rules the highest counts."""
@@ -178,10 +206,14 @@ def _unset(name: str, value: object) -> bool:
     return value is None or value is False or value == [] or (name in plain and value == plain[name])
 
 
+def _of_system(message: Json) -> bool:
+    return message.get("role") in ("system", "developer")
+
+
 def _single(request: Request) -> bool:
     """One user message, with at most system messages before it."""
     *before, last = request.messages
-    return last.get("role") == "user" and all(message.get("role") in ("system", "developer") for message in before)
+    return last.get("role") == "user" and all(_of_system(message) for message in before)
 
 
 def _asked_last(request: Request) -> bool:
