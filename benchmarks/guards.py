@@ -1,7 +1,8 @@
 """What the three pattern guards find, what they find wrongly, and what they cost: `benchmarks/guards.py --data DIR`.
 
 Prints a table and writes JSON. Rules were written while looking at the even half of each set only (SHA-256 of the text,
-or of the template for synthetic personal data); the figures are of the odd half. Speed needs no data.
+or of the template for synthetic personal data); the figures are of the odd half. Speed needs no data; where a data set
+(docs/reference/data.md) is not there the rest is skipped, and results/guards.json stays as it was.
 """
 
 import argparse
@@ -27,6 +28,8 @@ BENIGN = ("benign_instructions", "sst2_train", "sst2_dev", "trec_train", "intent
           "intent_clinc150_train", "intent_clinc150_val", "intent_clinc150_oos_train",
           "intent_clinc150_oos_val")  # fmt: skip
 PASSAGES = ("ground_begin_dev_cmu", "ground_begin_dev_tc", "ground_begin_dev_wow")
+SETS = ("injection_pos", "bipia_attack_strings", "pii_synth_v2", *BENIGN, *PASSAGES)
+RESULT = Path(__file__).parent / "results" / "guards.json"
 TEXTS = {
     "prose": "Hello, could you tell me whether my order from last week has shipped yet? I paid by card and the tracking"
     " page says nothing so far; thank you very much for your help, kind regards, a customer of yours.",
@@ -45,20 +48,23 @@ def main() -> None:
     args = _arguments()
     print(f"{platform.python_version()} on {platform.machine()}")
     result: dict[str, Any] = {"speed_us": speed()}
-    if args.data.is_dir():
-        guard = args.data / "guard" if (args.data / "guard").is_dir() else args.data
-        result |= {"injection": injection(guard), "personal": personal(guard), "false_positives": wrongly(guard)}
+    guard = args.data / "guard" if (args.data / "guard").is_dir() else args.data
+    missing = [name for name in SETS if not (guard / f"{name}.jsonl").is_file()]
+    if missing:
+        print(f"All but speed skipped, {RESULT.name} left as it was: no {', '.join(missing)} in {guard} (give --data).")
     else:
-        print(f"No data at {args.data}: speed only.")
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(result, indent=1) + "\n")
-    print(f"written: {args.out}")
+        result |= {"injection": injection(guard), "personal": personal(guard), "false_positives": wrongly(guard)}
+    if args.out or not missing:
+        out = args.out or RESULT
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(result, indent=1) + "\n")
+        print(f"written: {out}")
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "guards.json")
+    parser.add_argument("--out", type=Path, help="in place of results/guards.json, and written in any case")
     return parser.parse_args()
 
 
@@ -172,11 +178,7 @@ def _is_odd(key: str) -> bool:
 
 
 def _rows(data: Path, name: str) -> list[dict[str, Any]]:
-    path = data / f"{name}.jsonl"
-    if not path.is_file():
-        print(f"{path} is not there: left out.")
-        return []
-    return [json.loads(line) for line in path.read_text("utf-8").split("\n") if line]
+    return [json.loads(line) for line in (data / f"{name}.jsonl").read_text("utf-8").split("\n") if line]
 
 
 if __name__ == "__main__":

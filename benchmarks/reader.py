@@ -32,6 +32,8 @@ from trimtab.retrieve import hybrid
 from trimtab.settings import RECIPES
 from trimtab.types import Answer, Evidence, Request
 
+FILES = ("squad2_docs.jsonl", "squad2_queries.jsonl")
+"""What is needed of `--data`, in its folder retrieval: docs/reference/data.md."""
 MIX = {"answerable": 0.5, "withheld": 0.4, "impossible": 0.1}
 """What the confidence is calibrated for: half of the questions have an answer in the documents; four in ten have had
 their paragraph taken away; one in ten is an adversarial one of SQuAD, written to look answered."""
@@ -56,8 +58,7 @@ class Data(NamedTuple):
 
 
 def load(folder: Path, limit: int) -> Data:
-    lines = [(folder / "retrieval" / name).read_text("utf-8").splitlines() for name in
-             ("squad2_docs.jsonl", "squad2_queries.jsonl")]  # fmt: skip
+    lines = [(folder / "retrieval" / name).read_text("utf-8").splitlines() for name in FILES]
     docs, queries = ([json.loads(line) for line in part] for part in lines)
     random.Random(7).shuffle(queries)
     return Data(docs, queries[:limit])
@@ -213,8 +214,11 @@ async def main() -> None:
     parser.add_argument("--home", type=Path, help="a folder that keeps the corpus and its embeddings between runs")
     parser.add_argument("--starter", action="store_true", help="ask the starter's questions of its documents instead")
     options = parser.parse_args()
-    if not options.starter and not (options.data / "retrieval").is_dir():
-        parser.error(f"there is no {options.data / 'retrieval'}: give the folder of the SQuAD files with --data")
+    missing = [name for name in FILES if not (options.data / "retrieval" / name).is_file()]
+    if missing and not options.starter:
+        place = options.data / "retrieval"
+        print(f"Skipped, reader.json left as it was: no {', '.join(missing)} in {place} (give --data).")
+        return
     with tempfile.TemporaryDirectory() as scratch:
         if options.starter:
             print(json.dumps(await starter(options.home or Path(scratch)), indent=1))

@@ -31,6 +31,8 @@ from trimtab.types import Answer, Request, Wishes
 from trimtab.wiring import open_system
 
 ROOT = Path(__file__).parents[1]
+FILES = ("intent_banking77_train.jsonl", "intent_clinc150_val.jsonl", "intent_clinc150_oos_val.jsonl")
+"""What is needed of `--data`, in its folder guard: docs/reference/data.md."""
 SEED = 1  # the head's: the held-out part is the same rows
 WHO = ("code", "skill", "reader", "person", "refused")
 COLOURS = {"right": "#2a7f62", "wrong": "#c0392b", "person": "#d9a441", "refused": "#8a8f98"}
@@ -41,6 +43,10 @@ def main() -> None:
     flags.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     flags.add_argument("--rows", type=int, default=300)
     args = flags.parse_args()
+    missing = [name for name in FILES if not (args.data / "guard" / name).is_file()]
+    if missing:
+        print(f"Skipped, starter.json left as it was: no {', '.join(missing)} in {args.data / 'guard'} (give --data).")
+        return
     traffic = {
         "banking messages": banking(args.data, args.rows),
         "handbook questions": handbook(),
@@ -61,7 +67,7 @@ def lines(path: Path) -> list[dict]:
 def banking(data: Path, rows: int) -> list[dict]:
     import numpy as np
 
-    found = lines(data / "guard" / "intent_banking77_train.jsonl")
+    found = lines(data / "guard" / FILES[0])
     labels = sorted({row["label"] for row in found})
     _, _, held_out = split(np.array([labels.index(row["label"]) for row in found]), SEED)
     chosen = random.Random(SEED).sample(sorted(int(i) for i in held_out), rows)
@@ -73,9 +79,7 @@ def handbook() -> list[dict]:
 
 
 def elsewhere(data: Path, rows: int) -> list[dict]:
-    found = lines(data / "guard" / "intent_clinc150_val.jsonl") + lines(
-        data / "guard" / "intent_clinc150_oos_val.jsonl"
-    )
+    found = [row for name in FILES[1:] for row in lines(data / "guard" / name)]
     far = [row for row in found if row["label"] not in ours()]
     return [{"ask": row["text"], "label": None} for row in random.Random(SEED).sample(far, rows)]
 

@@ -1,10 +1,13 @@
 """One TOML file and the environment's secrets -> frozen `Settings`; the only reader of the environment."""
 
+import hashlib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 import msgspec
 
@@ -26,6 +29,11 @@ SECRETS = (
     "TRIMTAB_SMALL",
 )
 """The variables that are read as they are; others only where a setting names them (`key_env`)."""
+ABILITIES = frozenset({"chat", "question", "tools", "json", "vision", "evidence", "cache", "stream"})
+UNREAL = Decimal(10**6)
+"""USD per million tokens that nobody asks."""
+NOT_MODELS = "TRIMTAB_API_KEY"
+"""Of the secrets the one that says who may come in, not which models there are."""
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,13 +64,35 @@ class ModelPart(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the gateway listens and what it takes: bytes, seconds."""
+    """Where the gateway listens and what it takes: bytes, seconds.
+
+    `auth`: `auto` asks for a key once there is one (a virtual key, or TRIMTAB_API_KEY), `key` always.
+    """
 
     host: str = "127.0.0.1"
-    port: int = 8080
-    max_body: int = 4_000_000
-    max_depth: int = 64
-    drain: float = 10.0
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8080
+    max_body: Annotated[int, msgspec.Meta(ge=1)] = 4_000_000
+    max_depth: Annotated[int, msgspec.Meta(ge=1, le=500)] = 64
+    drain: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 10.0
+    log: Literal["text", "json"] = "text"
+    auth: Literal["auto", "key"] = "auto"
+
+
+class Limit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What may be taken in a window of the calendar (UTC), and at a time; what is not given is not limited.
+
+    `key` (an id or a name) and `team` say whose limit it is, `"*"` of each key or team apiece, neither of all together;
+    `model` narrows it to what that model is asked. `usd` is exact.
+    """
+
+    key: str = ""
+    team: str = ""
+    model: str = ""
+    per: Literal["minute", "hour", "day", "month"] = "minute"
+    requests: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    tokens: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    usd: Decimal | None = None
+    concurrency: Annotated[int, msgspec.Meta(ge=1)] | None = None
 
 
 class Baseline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -81,13 +111,15 @@ class Discover(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All that a system is."""
+    """All that a system is; `file` is the recipe's, where it was read from one."""
 
     name: str
     folder: Path
     home: Path
+    file: Path | None = None
     description: str = ""
     server: Server = Server()
+    limits: tuple[Limit, ...] = ()
     guards: tuple[GuardPart, ...] = ()
     route: Part = Part(kind="rules", name="rules")
     retrieve: Part | None = None
@@ -98,6 +130,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     baseline: Baseline | None = None
     discover: Discover = Discover()
     secrets: dict[str, str] = {}
+
+    @property
+    def identity(self) -> str:
+        """16 hex digits that two processes share where they are one system: recipe, home, models from the environment.
+
+        No key is in it, only which keys are set; neither is the address, which `serve --port` may change.
+        """
+        small = self.secrets.get("TRIMTAB_SMALL")
+        parts = (
+            str(self.file or self.folder), str(self.home.absolute()), self.secrets.get("TRIMTAB_LARGE", ""),
+            str(Path(small).expanduser().absolute()) if small else "",
+            *sorted(name for name in self.secrets if name != NOT_MODELS),
+        )  # fmt: skip
+        return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def load(recipe: str | Path = "starter", environ: Mapping[str, str] | None = None) -> Settings:
@@ -115,19 +161,21 @@ def load(recipe: str | Path = "starter", environ: Mapping[str, str] | None = Non
     name = str(table.get("name", path.parent.name))
     home = Path(environ.get("TRIMTAB_HOME") or Path(environ.get("HOME") or Path.home()) / ".trimtab") / name
     secrets = {key: value for key in (*SECRETS, *_named(table)) if (value := environ.get(key))}
-    return parse(table, folder=path.parent, home=home, name=name, secrets=secrets)
+    parsed = parse(table, folder=path.parent, home=home, name=name, secrets=secrets)
+    return msgspec.structs.replace(parsed, file=path)
 
 
 def parse(table: dict[str, Any], *, folder: Path, home: Path, name: str, secrets: dict[str, str]) -> Settings:
     """`Settings` from a decoded TOML table; pure. Raises `ConfigError`."""
     known = {"name", "description", "server", "guard", "route", "retrieve", "model", "verify", "approve", "record",
-             "baseline", "discover"}  # fmt: skip
+             "baseline", "discover", "limit"}  # fmt: skip
     if unknown := set(table) - known:
         raise ConfigError(f"Unknown settings: {', '.join(sorted(unknown))}.", f"Known are: {', '.join(sorted(known))}.")
     raw = {
         "name": name, "folder": str(folder), "home": str(home), "secrets": secrets,
         "description": table.get("description", ""),
         "server": table.get("server", {}), "discover": table.get("discover", {}), "baseline": table.get("baseline"),
+        "limits": _limits(table),
         "guards": _parts(table, "guard", "guard"), "models": _parts(table, "model", "model"),
         "verifiers": _parts(table, "verify", "part"), "recorders": _parts(table, "record", "part"),
         "route": _part(table.get("route", {"kind": "rules"}), "route", "part"),
@@ -138,8 +186,10 @@ def parse(table: dict[str, Any], *, folder: Path, home: Path, name: str, secrets
         settings = msgspec.convert(raw, Settings, strict=False, dec_hook=_decode)
     except msgspec.ValidationError as error:
         raise ConfigError(f"The recipe {name!r} is wrong: {error}.", "See docs/reference/settings.md.") from error
-    _unique("model", [model.name for model in settings.models])
-    _unique("guard", [guard.name for guard in settings.guards])
+    for what, parts in (("model", settings.models), ("guard", settings.guards), ("verify", settings.verifiers),
+                        ("record", settings.recorders)):  # fmt: skip
+        _unique(what, [part.name for part in parts])
+    _sound(settings)
     return settings
 
 
@@ -158,8 +208,27 @@ def find(recipe: str | Path) -> Path:
 
 def _named(table: dict[str, Any]) -> list[str]:
     """The variables that the models name as holding their keys."""
-    models = cast("list[Any]", table["model"]) if isinstance(table.get("model"), list) else []
-    return [key for model in models if isinstance(model, dict) and isinstance(key := model.get("key_env"), str)]
+    parts: list[Any] = []
+    for name in ("model", "record"):
+        parts += cast("list[Any]", table[name]) if isinstance(table.get(name), list) else []
+    tables = [cast("dict[str, Any]", part) for part in parts if isinstance(part, dict)]
+    places = [
+        place
+        for part in tables
+        if isinstance(found := part.get("replicas"), list)
+        for place in cast("list[Any]", found)
+    ]
+    tables += [cast("dict[str, Any]", place) for place in places if isinstance(place, dict)]
+    return [key for part in tables if isinstance(key := part.get("key_env"), str)]
+
+
+def _limits(table: dict[str, Any]) -> Any:
+    """The [[limit]] tables. Raises `ConfigError` for one that limits nothing."""
+    given = table.get("limit", [])
+    for limit in cast("list[Any]", given) if isinstance(given, list) else ():
+        if isinstance(limit, dict) and not {"requests", "tokens", "usd", "concurrency"} & set(cast("Any", limit)):
+            raise ConfigError("A [[limit]] limits nothing.", "Give it requests, tokens, usd or concurrency.")
+    return given
 
 
 def _parts(table: dict[str, Any], key: str, common: str) -> list[dict[str, Any]]:
@@ -183,6 +252,28 @@ def _decode(cls: type, value: Any) -> Any:
     if cls is Path:
         return Path(value)
     raise NotImplementedError(cls)
+
+
+def _sound(settings: Settings) -> None:
+    """What no type says. Raises `ConfigError`."""
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", settings.name):
+        raise ConfigError(f"The name {settings.name!r} names no folder.", "Use letters, digits, '-', '_' and '.'.")
+    prices = [(model.name, model.price) for model in settings.models]
+    prices += [("baseline", settings.baseline.price)] if settings.baseline else []
+    for name, price in prices:
+        amounts = (price.input, price.output, price.cached or price.input) if price else ()
+        if not all(amount.is_finite() and 0 <= amount < UNREAL for amount in amounts):
+            raise ConfigError(f"The price of {name} is none.", "Give USD per million tokens, 0 or more.")
+    for model in settings.models:
+        if model.name == "auto":
+            raise ConfigError("No model may be called auto.", 'By "auto" clients leave the choice to the system.')
+        if unknown := set(model.abilities or ()) - ABILITIES:
+            raise ConfigError(
+                f"{model.name} has unknown abilities: {', '.join(sorted(unknown))}.",
+                f"Known are: {', '.join(sorted(ABILITIES))}.",
+            )
+    if unheard := [guard.name for guard in settings.guards if not guard.on]:
+        raise ConfigError(f"The guard {unheard[0]} judges nothing.", 'Give it on = ["request"], or leave it out.')
 
 
 def _unique(what: str, names: list[str]) -> None:

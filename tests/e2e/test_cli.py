@@ -3,28 +3,32 @@
 import json
 import os
 import pty
+import re
 import shlex
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
 
 from trimtab import errors, settings
-from trimtab.cli import _page, _probes, _render, _reply, _tour
+from trimtab.cli import _home, _page, _probes, _recipe, _render, _reply, _tour
+from trimtab.cli.serve import placed
 from trimtab.errors import ConfigError
 from trimtab.settings import RECIPES
 
 TRIMTAB = Path(sys.executable).with_name("trimtab")
 STARTER = RECIPES / "starter"
 KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "TRIMTAB_API_KEY", "TRIMTAB_LARGE", "TRIMTAB_LARGE_KEY", "TRIMTAB_SMALL")
-VERBS = ("demo", "serve", "ask", "chat", "route", "models", "recipes", "logs", "approvals", "doctor", "mock")
+VERBS = ("demo", "serve", "ask", "chat", "route", "models", "recipes", "logs", "approvals", "keys", "doctor", "mock")
 LEAVES = (
     "demo", "serve", "ask", "chat", "route preview", "route probe", "models", "recipes", "logs tail", "logs show",
-    "logs totals", "approvals list", "approvals show", "approvals approve", "approvals deny", "doctor", "mock",
+    "logs totals", "approvals list", "approvals show", "approvals approve", "approvals deny", "keys create",
+    "keys list", "keys show", "keys rotate", "keys revoke", "doctor", "mock",
 )  # fmt: skip
 
 
@@ -271,7 +275,55 @@ def test_a_request_over_its_budget_and_a_dead_model_have_exit_codes_of_their_own
     )
     down = Shell(tmp_path / "home", recipe)
     assert down.one("ask", "Hello", "-r", str(recipe), code=5)["error"]["code"] == "upstream_down"
-    assert errors.TABLE[errors.LimitError].exit == 6
+
+
+@pytest.fixture
+def large(tmp_path):
+    """A mock of a large model whose price is known, behind a recipe of nothing else."""
+    port, recipe = free_port(), tmp_path / "priced"
+    mock = subprocess.Popen([TRIMTAB, "mock", "--port", str(port), "--json"], stdout=subprocess.PIPE)
+    recipe.mkdir()
+    (recipe / "recipe.toml").write_text(
+        f'name = "priced"\n[server]\nport = {free_port()}\n[discover]\nloopback = false\n[[model]]\n'
+        f'kind = "openai_http"\nname = "large"\nurl = "http://127.0.0.1:{port}/v1"\nmodel = "mock"\n'
+        f'where = "remote"\nprice = {{input = "2.5", output = "15"}}\n[[record]]\nkind = "ledger"\n'
+    )
+    json.loads(mock.stdout.readline())
+    yield Shell(tmp_path / "home", recipe)
+    mock.terminate()
+    mock.wait(20)
+    mock.stdout.close()
+
+
+def test_a_question_has_its_own_limits(large):
+    at = ("-r", str(large.recipe))
+    for _ in range(100):  # the mock says where it is before it listens
+        if large("ask", "Hello", *at).returncode != 5:
+            break
+    paid = large.one("ask", "Hello", "--max-cost", "1", "--max-latency", "60", *at)
+    assert paid["answered_by"] == "large"
+    assert 0 < float(paid["cost_usd"]) < 1
+    over = large.one("ask", "Hello", "--max-cost", "0.0000001", *at, code=6)["error"]
+    assert over["code"] == "over_budget"
+    assert large("ask", "Hello", "--where", "local", *at).returncode == 5  # nobody here may have it
+    for wrong in (("--max-cost", "nan"), ("--max-cost", "-1"), ("--max-latency", "inf"), ("--max-latency", "0"),
+                  ("--where", "mars")):  # fmt: skip
+        assert large.one("ask", "Hello", *wrong, *at, code=2)["error"]["code"] == "usage"
+
+
+@pytest.mark.parametrize(
+    "named", ["junk-s3cret", "http://[::1/v1#s3cret", "http://bob:s3cret@127.0.0.1:9/v1#m", "http://127.0.0.1:9/v1"]
+)
+def test_a_large_model_that_was_named_and_cannot_be_is_an_error(shell, tmp_path, named):
+    wrong = Shell(tmp_path / "home", shell.recipe)
+    wrong.env |= {"TRIMTAB_LARGE": named}
+    for verb in (["models"], ["ask", "What is 15% of 240?"], ["serve", "--port", "0"]):
+        done = wrong(*verb, "-r", str(shell.recipe))
+        assert done.returncode == 2
+        assert "TRIMTAB_LARGE may be http://host:port/v1#model" in done.err or "TRIMTAB_LARGE_KEY" in done.err
+        assert "s3cret" not in done.out + done.err
+    found = wrong.one("doctor", str(shell.recipe), code=1)
+    assert "TRIMTAB_LARGE" in next(check for check in found["checks"] if check["state"] == "fail")["what"]
 
 
 def test_a_chat_keeps_its_turns_and_ends(shell):
@@ -283,6 +335,140 @@ def test_a_chat_keeps_its_turns_and_ends(shell):
     first, second = shell.lines("chat", "-r", str(shell.recipe), input=b"What is 2 + 3?\nAnd twice that?\n")
     assert first["text"] == "5"
     assert second["answered_by"] != "code"  # it leans on the turn before
+
+
+def test_a_slash_that_is_no_command_is_not_a_question(shell):
+    done = shell("chat", "-r", str(shell.recipe), input=b"/exit\n\n/trace now\n   \n/help\n/quit\n")
+    assert (done.returncode, done.out) == (0, "")
+    said = done.err.splitlines()
+    assert [line.partition(".")[0] for line in said[:2]] == ["There is no command /exit", "There is no command /trace"]
+    assert all("The commands are /trace" in line for line in said)
+    assert len(said) == 3  # the empty lines are nothing
+
+
+def test_the_commands_that_are_told_can_be_typed(shell):
+    done = shell("ask", "Delete all my accounts.", "-r", str(shell.recipe))
+    line = next(line for line in done.err.splitlines() if line.startswith("A person decides: "))
+    words = shlex.split(line.removeprefix("A person decides: "))
+    shown = subprocess.run(words, env=shell.env, capture_output=True, text=True, check=True, timeout=60)
+    assert shown.stdout.startswith(f"ticket   {words[3]}")
+    wrong = shell.one("approvals", "show", "tk_none", "-r", str(shell.recipe), code=2)["error"]
+    assert wrong["fix"].endswith(f"approvals list -r {shell.recipe}")
+    missing = shell.one("logs", "show", "tr_none", "-r", str(shell.recipe), code=2)["error"]
+    assert missing["fix"].endswith(f"logs tail -r {shell.recipe}")
+
+
+def test_a_recipe_is_named_again_as_it_was(monkeypatch, tmp_path):
+    assert _recipe.of(settings.load("starter")) == "starter"
+    assert _recipe.hint("logs tail", "starter").endswith("logs tail")
+    copied = recipe_at(tmp_path / "my desk", 1)
+    assert _recipe.of(settings.load(copied)) == str(copied)
+    monkeypatch.chdir(tmp_path)
+    assert _recipe.hint("logs tail", _recipe.of(settings.load(copied))).endswith("logs tail -r 'my desk'")
+    (copied / "other.toml").write_text('name = "other"')
+    assert _recipe.of(settings.load(copied / "other.toml")) == "my desk/other.toml"
+
+
+@pytest.mark.parametrize("verb", ["serve", "demo", "doctor", "models", "route probe"])
+def test_a_recipe_is_a_word_or_an_option_but_not_two(shell, verb):
+    done = shell(*verb.split(), "-r", "no-such-recipe")
+    assert "no-such-recipe" in done.out + done.err
+    two = shell(*verb.split(), "starter", "--recipe", "no-such-recipe")
+    assert two.returncode == 2
+    assert "two recipes" in two.err
+
+
+def test_two_recipes_in_one_state_folder_are_told(tmp_path):
+    first, second = recipe_at(tmp_path / "first", free_port()), recipe_at(tmp_path / "second", free_port())
+    shell = Shell(tmp_path / "home", first)
+
+    def warned(recipe):
+        return [check for check in shell.one("doctor", str(recipe))["checks"]
+                if check["check"] == "home" and check["state"] == "warn"]  # fmt: skip
+
+    for recipe in (first, first, second):
+        assert shell("ask", "What is 15% of 240?", "-r", str(recipe)).returncode == 0
+    (found,) = warned(first)
+    assert str(second / "recipe.toml") in found["what"]
+    assert "name" in found["fix"]
+    path = second / "recipe.toml"
+    path.write_text(path.read_text().replace('name = "starter"', 'name = "second"'))
+    assert warned(first) == warned(second) == []
+
+
+def test_a_state_folder_that_cannot_be_is_named_with_the_way_out(shell, tmp_path):
+    (tmp_path / "file").write_text("")
+    for home in (tmp_path / "file", Path("/proc/no-such")):
+        sick = Shell(home, shell.recipe)
+        done = sick("ask", "What is 15% of 240?", "-r", str(shell.recipe))
+        assert done.returncode == 1
+        assert f"The folder {home}/starter cannot be used" in done.err
+        assert "Set TRIMTAB_HOME" in done.err
+        found = sick.one("doctor", "-r", str(shell.recipe), code=1)["checks"]
+        failed = next(check for check in found if check["check"] == "home")
+        assert failed["state"] == "fail"
+        assert str(home) in failed["what"]
+        assert "TRIMTAB_HOME" in failed["fix"]
+
+
+def test_a_note_in_the_state_folder_is_never_a_reason_to_stop(tmp_path):
+    loaded = settings.load(recipe_at(tmp_path / "recipe", 1), {"TRIMTAB_HOME": str(tmp_path / "home")})
+    _home.mark(loaded)
+    assert not loaded.home.exists()
+    (loaded.home / _home.FILE).mkdir(parents=True)
+    _home.mark(loaded)
+    assert _home.others(loaded) == ()
+
+
+def test_the_doctor_names_the_documents_that_are_not_read(tmp_path):
+    recipe = recipe_at(tmp_path / "recipe", free_port())
+    for name, content in {"latin.txt": b"caf\xe9", "empty.md": b" \n", "scan.pdf": b"%PDF-1.7"}.items():
+        (recipe / "docs" / name).write_bytes(content)
+    found = Shell(tmp_path / "home", recipe).one("doctor", "-r", str(recipe))["checks"]
+    (skipped,) = [check for check in found if check["check"] == "documents" and check["state"] == "warn"]
+    assert skipped["what"].startswith("3 files not read: ")
+    assert all(name in skipped["what"] for name in ("latin.txt", "empty.md", "scan.pdf"))
+
+
+def test_a_gateway_of_another_system_is_not_asked_unless_told_to(serving, tmp_path):
+    other, question = (
+        Shell(tmp_path / "home", serving.recipe),
+        ("ask", "What is 15% of 240?", "-r", str(serving.recipe)),
+    )
+
+    def asked(shell, trace):
+        return trace in [row["id"] for row in shell.lines("logs", "tail", "-n", "1000", "-r", str(serving.recipe))]
+
+    here = other(*question)
+    assert "is another system" in here.err
+    assert serving.listening["url"] in here.err
+    alone = other.one(*question)
+    assert asked(other, alone["trace"])
+    assert not asked(serving, alone["trace"])
+    via = other.one(*question, "--via", f"{serving.listening['url']}/v1")
+    assert asked(serving, via["trace"])
+    assert not asked(other, via["trace"])
+    for nowhere in ("nowhere", "ftp://127.0.0.1", "http://[::1"):
+        assert other.one(*question, "--via", nowhere, code=2)["error"]["code"] == "configuration_error"
+    assert other("ask", "Hello", "--via", f"http://127.0.0.1:{free_port()}").returncode == 5
+    limited = serving.one(*question, "--max-cost", "0", "--max-latency", "60", "--where", "local")  # over HTTP
+    assert (limited["answered_by"], limited["text"]) == ("code", "36")
+    chat = other("chat", "-r", str(serving.recipe), input=b"What is 2 + 3?\n")
+    assert "is another system" in chat.err
+    port = next(check for check in other.one("doctor", str(serving.recipe))["checks"] if check["check"] == "port")
+    assert (port["state"], "another recipe, home or other models" in port["what"]) == ("warn", True)
+    mine = Shell(serving.env["TRIMTAB_HOME"], serving.recipe)
+    assert "another system" not in mine(*question).err
+    mine.env |= {"OPENAI_API_KEY": "sk-none"}
+    assert "is another system" in mine(*question).err
+
+
+def test_the_gateway_says_which_system_it_is(serving):
+    with urllib.request.urlopen(f"{serving.listening['url']}/healthz", timeout=10) as said:  # noqa: S310 - loopback
+        found = json.loads(said.read())
+    mine = settings.load(serving.recipe, serving.env)
+    assert found == {"trimtab": "0.1.0", "system": mine.identity}
+    assert placed(mine, "::1", 1).identity == mine.identity
 
 
 def test_ask_goes_to_the_gateway_that_listens(serving):
@@ -312,6 +498,8 @@ def test_the_tour_uses_a_free_port_where_its_own_is_taken(serving):
     done = serving("demo", str(serving.recipe))
     assert "is taken: the tour uses a free one" in done.err
     assert done.returncode == 0, done.out
+    assert f"approvals list -r {serving.recipe}" in done.out
+    assert re.search(rf"logs show tr_\w+ -r {serving.recipe}$", done.out, re.MULTILINE)
 
 
 def test_a_gateway_for_the_world_needs_a_key(shell):

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from trimtab import load
 from trimtab.answer import _discover
+from trimtab.errors import ConfigError
 from trimtab.evaluate import mock
 from trimtab.plan import prices
 from trimtab.settings import Discover, ModelPart, Server, Settings
@@ -40,27 +42,50 @@ async def test_a_server_by_its_address():
 
 
 @pytest.mark.parametrize(
-    ("named", "variable", "url"),
+    ("named", "variable", "url", "kind"),
     [
-        ("openai/gpt-5.4", "OPENAI_API_KEY", _discover.OPENAI),
-        ("anthropic/claude-opus-4-8", "ANTHROPIC_API_KEY", _discover.ANTHROPIC),
+        ("openai/gpt-5.4", "OPENAI_API_KEY", _discover.OPENAI, "openai_http"),
+        ("anthropic/claude-opus-4-8", "ANTHROPIC_API_KEY", _discover.ANTHROPIC, "anthropic_http"),
     ],
 )
-async def test_a_model_of_a_provider(named, variable, url):
+async def test_a_model_of_a_provider(named, variable, url, kind):
     model, lines = await large({"TRIMTAB_LARGE": named, variable: "k-123"})
     assert model.options == {"url": url, "model": named.split("/")[1], "key_env": variable}
+    assert (model.kind, load.options("answer", kind, model.options).url) == (kind, url)
     assert model.price == prices.find(named).price
     assert "k-123" not in lines
 
 
 @pytest.mark.parametrize(
     ("named", "says"),
-    [("http://gpu:8000/v1", "names no model"), ("gpt-5.4", "none of"), ("acme/x", "none of"), ("openai/x", "no key")],
-)
-async def test_a_name_that_cannot_be_used_says_why_and_nothing_else_is_taken(named, says):
-    model, lines = await large({"TRIMTAB_LARGE": named, "ANTHROPIC_API_KEY": "k"})
-    assert model is None
-    assert says in lines
+    [
+        ("http://gpu:8000/v1", "names no model"), ("http://gpu:8000/v1#", "names no model"), ("gpt-5.4", "no model of"),
+        ("acme/x", "no model of"), ("openai/", "no model of"), ("openai/x", "no key"),
+        ("http://[::1/v1#x", "not the address"), ("http://gpu:99999/v1#x", "not the address"),
+        ("http://gpu:port/v1#x", "not the address"), ("https:///v1#x", "not the address"),
+        ("http://g pu/v1#x", "not the address"), ("http://bob:s3cret@gpu/v1#x", "a user or a password"),
+        ("HTTP://s3cret@gpu/v1#x", "a user or a password"), ("s3cret", "no model of"),
+    ],
+)  # fmt: skip
+async def test_a_name_that_cannot_be_used_is_an_error_that_does_not_show_it(named, says):
+    with pytest.raises(ConfigError, match=says) as caught:
+        await large({"TRIMTAB_LARGE": named, "ANTHROPIC_API_KEY": "k"})
+    assert "TRIMTAB_LARGE" in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+    assert caught.value.__cause__ is None  # what quotes the value is not the cause
+
+
+async def test_what_stands_after_a_question_mark_is_used_and_not_shown():
+    model, lines = await large({"TRIMTAB_LARGE": "https://gpu/v1?token=s3cret#qwen"})
+    assert model.options == {"url": "https://gpu/v1?token=s3cret", "model": "qwen"}
+    assert "https://gpu/v1 (TRIMTAB_LARGE)" in lines
+    assert "s3cret" not in lines
+
+
+async def test_a_large_model_of_the_recipe_wins_over_a_wrong_name():
+    assert await large({"TRIMTAB_LARGE": "junk"}, models=(ModelPart(kind="code", name="large"),)) == (
+        None, "small: none (set TRIMTAB_SMALL to the path of a GGUF file).\nlarge: as the recipe has it.",
+    )  # fmt: skip
 
 
 async def test_openais_key_goes_before_anthropics():
@@ -70,7 +95,7 @@ async def test_openais_key_goes_before_anthropics():
     assert "gpt-5.4 of openai" in lines
     assert "2026-08-05" in lines
     model, _ = await large({"ANTHROPIC_API_KEY": "k"})
-    assert model.options["model"] == "claude-sonnet-4-5"
+    assert (model.kind, model.options["model"]) == ("anthropic_http", "claude-sonnet-4-5")
     assert model.price == Price(input=Decimal(3), output=Decimal(15))
 
 
@@ -93,6 +118,9 @@ async def test_the_environment_can_be_left_alone():
 
 async def test_a_small_model_by_its_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"no .*x\.gguf.*GGUF"):
+        await _discover.discover(given({"TRIMTAB_SMALL": "x.gguf"}))
+    (tmp_path / "x.gguf").write_bytes(b"GGUF")
     models, _ = await _discover.discover(given({"TRIMTAB_SMALL": "x.gguf"}))
     assert [(model.name, model.kind, model.options) for model in models] == [
         ("small", "local", {"path": str(tmp_path / "x.gguf")})

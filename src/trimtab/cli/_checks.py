@@ -1,21 +1,28 @@
 """What `doctor` looks at: each check yields findings, and none of them changes anything or calls a model."""
 
+import errno
 import shutil
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from trimtab import load
+from trimtab.cli import _home, _recipe
 from trimtab.errors import TrimtabError
 from trimtab.settings import SECRETS, Settings
 
+if TYPE_CHECKING:
+    from trimtab.cli._service import Peer
+
 ROOM = 500_000_000
 """Bytes of free disk below which the ledger may soon not be written."""
+SHOWN = 10
+"""Skipped documents that are named."""
 RELEASED = 1_767_225_600
 """1 January 2026: a clock before it is wrong, and every date in the ledger would be."""
 
@@ -93,13 +100,14 @@ def _kind(stage: str, part: Any) -> Iterator[Finding]:
 
 def home(settings: Settings) -> Iterator[Finding]:
     """Whether the state's folder can be written, and has room."""
-    folder = _existing(settings.home)
     try:
+        folder = _existing(settings.home)
         probe = folder / f".trimtab-doctor-{time.time_ns()}"
         probe.touch(exist_ok=False)
         probe.unlink()
     except OSError as error:
-        yield fail("home", f"{folder} cannot be written: {error.strerror}.", "Set TRIMTAB_HOME to a folder of yours.")
+        what = f"{settings.home} cannot be made or written: {error.strerror}."
+        yield fail("home", what, "Set TRIMTAB_HOME to a folder that you can write.")
         return
     yield ok("home", f"{settings.home} can be written")
     free = shutil.disk_usage(folder).free
@@ -112,7 +120,18 @@ def home(settings: Settings) -> Iterator[Finding]:
 
 
 def _existing(folder: Path) -> Path:
-    return folder if folder.is_dir() else next(parent for parent in folder.parents if parent.is_dir())
+    """The folder, or the nearest above it that is there. Raises `OSError` where a file is in the way."""
+    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, f"{there} is a file")
+    return there
+
+
+def shared(settings: Settings) -> Iterator[Finding]:
+    """Whether another recipe keeps its state in the same folder: a copy that kept its name does."""
+    for other in _home.others(settings):
+        what = f"{other} uses {settings.home} too: the two share ledger, tickets and cache."
+        yield warn("home", what, 'Give each recipe its own name = "..." (and its own port), or its own TRIMTAB_HOME.')
 
 
 def documents(settings: Settings) -> Iterator[Finding]:
@@ -128,17 +147,30 @@ def documents(settings: Settings) -> Iterator[Finding]:
             yield warn("documents", f"{path} has no file.", "Put documents there, or mend [retrieve] paths.")
 
 
-def port(settings: Settings, ours: str | None) -> Iterator[Finding]:
-    """Whether the gateway's port is free; `ours` is the version of the Trimtab that listens there."""
+def skipped(said: Sequence[str]) -> Iterator[Finding]:
+    """The documents that the retriever told it does not read, among all that was said at a start."""
+    files = [line.removeprefix("Skipped ").rstrip(".") for line in said if line.startswith("Skipped ")]
+    if files:
+        more = f"; and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
+        what = f"{len(files)} file{'s' * (len(files) != 1)} not read: {'; '.join(files[:SHOWN])}{more}."
+        yield warn("documents", what, "Save them as UTF-8 text, Markdown, HTML or CSV, or move them elsewhere.")
+
+
+def port(settings: Settings, peer: "Peer | None") -> Iterator[Finding]:
+    """Whether the gateway's port is free; `peer` is the Trimtab that listens there."""
     where = f"{settings.server.host}:{settings.server.port}"
-    if ours:
-        yield ok("port", f"{where}: Trimtab {ours} listens there")
+    other = f"Stop what listens there, or take another port: {_recipe.hint('serve --port 0', _recipe.of(settings))}"
+    if peer and peer.system == settings.identity:
+        yield ok("port", f"{where}: Trimtab {peer.version} listens there, with this recipe")
+        return
+    if peer:
+        what = f"{where}: a Trimtab {peer.version} listens there with another recipe, home or other models."
+        yield warn("port", what, other)
         return
     try:
         take(settings.server.host, settings.server.port).close()
     except OSError as error:
-        fix = "Stop what listens there, or use trimtab serve --port with another one."
-        yield warn("port", f"{where} cannot be had: {error.strerror or error}.", fix)
+        yield warn("port", f"{where} cannot be had: {error.strerror or error}.", other)
     else:
         yield ok("port", f"{where} is free")
 

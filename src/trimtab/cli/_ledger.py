@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from trimtab import settings
-from trimtab.cli import _out
+from trimtab.cli import _out, _recipe
 from trimtab.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -19,7 +19,8 @@ async def opened(recipe: str) -> AsyncIterator["Store"]:
     """The store of a recipe that has run before. Raises `NotFoundError` where nothing was recorded yet."""
     path = settings.load(recipe).home / FILE
     if not path.exists():
-        raise NotFoundError(f"Nothing was recorded yet: there is no {path}.", "Ask something first: trimtab ask ...")
+        fix = f"Ask something first: {_recipe.hint('ask ...', recipe)}"
+        raise NotFoundError(f"Nothing was recorded yet: there is no {path}.", fix)
     from trimtab.store.engine import Store
 
     store = Store.open(path, _out.say)

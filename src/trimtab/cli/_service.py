@@ -1,16 +1,17 @@
-"""The service that `ask`, `chat` and `demo` talk to: a gateway of ours that listens, else the path in this process."""
+"""The service that `ask`, `chat` and `demo` talk to: the gateway of the same system, else the path in this process."""
 
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from urllib.parse import urlsplit
 
 import msgspec
 
 from trimtab import flow
-from trimtab.cli import _reply
+from trimtab.cli import _home, _recipe, _reply
 from trimtab.cli._reply import Reply
-from trimtab.errors import NotFoundError, UpstreamDownError, UpstreamError
+from trimtab.errors import ConfigError, NotFoundError, UpstreamDownError, UpstreamError
 from trimtab.server import openai
 from trimtab.settings import Settings
 from trimtab.types import Delta, Json, Outcome, Pending, Trace
@@ -26,6 +27,13 @@ PATIENCE = 0.5
 PENDING = 428
 
 
+class Peer(msgspec.Struct, frozen=True):
+    """A Trimtab that listens: its version, and which system it serves (`Settings.identity`)."""
+
+    version: str
+    system: str
+
+
 class Service(Protocol):
     """Where requests go; `address` is the gateway's URL, empty in this process."""
 
@@ -33,7 +41,7 @@ class Service(Protocol):
 
     async def ask(
         self, messages: Sequence[Json], *, model: str = "auto", params: Json | None = None, cache: bool = True,
-        write: Write | None = None,
+        limits: Json | None = None, write: Write | None = None,
     ) -> Reply: ...  # fmt: skip
 
     async def trace(self, id: str) -> dict[str, Any]: ...
@@ -47,10 +55,10 @@ class Gateway:
 
     async def ask(
         self, messages: Sequence[Json], *, model: str = "auto", params: Json | None = None, cache: bool = True,
-        write: Write | None = None,
+        limits: Json | None = None, write: Write | None = None,
     ) -> Reply:  # fmt: skip
         """Raises the `TrimtabError` that the gateway's error stands for; `write` takes the answer as it streams."""
-        body = _body(messages, model, params, cache, write)
+        body = _body(messages, model, params, _mine(cache, limits), write)
         began = time.perf_counter()
         async with self._session.post(f"{self.address}/v1/chat/completions", data=msgspec.json.encode(body)) as said:
             if write and said.content_type == "text/event-stream":
@@ -76,10 +84,10 @@ class Here:
 
     async def ask(
         self, messages: Sequence[Json], *, model: str = "auto", params: Json | None = None, cache: bool = True,
-        write: Write | None = None,
+        limits: Json | None = None, write: Write | None = None,
     ) -> Reply:  # fmt: skip
         """Raises the errors of `flow.run`."""
-        body = _body(messages, model, params, cache, write)
+        body = _body(messages, model, params, _mine(cache, limits), write)
         asked, written = openai.request(body, {}, openai.new_id()), _Written(write)
         outcome, trace = await flow.run(self._system.desk, asked, written.emit if write else None)
         reply = _reply.of_response(*self._rendered(outcome, trace), trace.ms)
@@ -120,16 +128,43 @@ class _Written:
 
 
 @asynccontextmanager
-async def reach(settings: Settings, say: Write) -> AsyncIterator[Service]:
-    """The gateway at the settings' address where one of ours listens there, else the path opened in this process."""
+async def reach(settings: Settings, say: Write, via: str = "") -> AsyncIterator[Service]:
+    """The gateway at the settings' address where it serves these very settings, else the path opened in this process.
+
+    `via` is a gateway's URL to be asked whatever it serves. Raises `ConfigError` where it is none.
+    """
     async with session(settings) as opened:
-        if await version(opened, address(settings)):
-            yield Gateway(opened, address(settings))
+        there = None if via else await peer(opened, address(settings))
+        if via or (there and there.system == settings.identity):
+            yield Gateway(opened, _origin(via) if via else address(settings))
             return
+    if there:
+        say(_elsewhere(settings))
     from trimtab.wiring import open_system
 
     async with open_system(settings, say) as system:
+        _home.mark(settings)
         yield Here(system)
+
+
+def _elsewhere(settings: Settings) -> str:
+    where = address(settings)
+    return (
+        f"The gateway at {where} is another system: its recipe, TRIMTAB_HOME, TRIMTAB_LARGE, TRIMTAB_SMALL or the keys "
+        f"that are set differ from {_recipe.of(settings)} here. This runs without it; --via {where} would ask it."
+    )
+
+
+def _origin(via: str) -> str:
+    """A gateway's URL, with or without the /v1 that clients need. Raises `ConfigError`."""
+    try:
+        parts = urlsplit(via)
+        fine = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        fine = False
+    if not fine:
+        raise ConfigError(f"--via {via!r} is not the address of a gateway.", "Write --via http://127.0.0.1:8080.")
+    return via.rstrip("/").removesuffix("/v1")
 
 
 @asynccontextmanager
@@ -139,8 +174,8 @@ async def gateway(settings: Settings, address: str) -> AsyncIterator[Gateway]:
         yield Gateway(opened, address)
 
 
-async def version(session: "ClientSession", address: str) -> str | None:
-    """The version of the Trimtab that listens at an address, None where something else or nothing does."""
+async def peer(session: "ClientSession", address: str) -> Peer | None:
+    """The Trimtab that listens at an address, None where something else or nothing does."""
     from aiohttp import ClientError, ClientTimeout
 
     try:
@@ -148,7 +183,9 @@ async def version(session: "ClientSession", address: str) -> str | None:
             found = msgspec.json.decode(await said.read())
     except (ClientError, TimeoutError, OSError, msgspec.DecodeError):
         return None
-    return str(found["trimtab"]) if isinstance(found, dict) and "trimtab" in found else None
+    if not isinstance(found, dict) or "trimtab" not in found:
+        return None
+    return Peer(version=str(found["trimtab"]), system=str(found.get("system", "")))
 
 
 @asynccontextmanager
@@ -162,7 +199,8 @@ async def session(settings: Settings) -> AsyncIterator["ClientSession"]:
         try:
             yield opened
         except ClientConnectionError as error:
-            raise UpstreamDownError(f"The gateway cannot be reached: {error}.", "Start it: trimtab serve.") from error
+            fix = f"Start it: {_recipe.hint('serve', _recipe.of(settings))}"
+            raise UpstreamDownError(f"The gateway cannot be reached: {error}.", fix) from error
         except ClientError as error:
             raise UpstreamError(f"The gateway cut the connection: {error}.", "Try again.") from error
 
@@ -211,7 +249,12 @@ def address(settings: Settings) -> str:
     return f"http://[{host}]:{settings.server.port}" if ":" in host else f"http://{host}:{settings.server.port}"
 
 
-def _body(messages: Sequence[Json], model: str, params: Json | None, cache: bool, write: Write | None) -> Json:
+def _body(messages: Sequence[Json], model: str, params: Json | None, mine: Json, write: Write | None) -> Json:
     """A chat completion's request as any client would send it."""
     body = {**(params or {}), "model": model, "messages": list(messages), "stream": write is not None}
-    return body if cache else {**body, "trimtab": {"cache": False}}
+    return {**body, "trimtab": mine} if mine else body
+
+
+def _mine(cache: bool, limits: Json | None) -> Json:
+    """The `trimtab` object of a request: what differs from the defaults."""
+    return {**({} if cache else {"cache": False}), **({"limits": limits} if limits else {})}

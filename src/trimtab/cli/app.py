@@ -15,7 +15,7 @@ import typer
 from trimtab.cli import _out
 from trimtab.errors import TrimtabError, row
 
-VERBS = ("demo", "serve", "ask", "chat", "route", "models", "recipes", "logs", "approvals", "doctor", "mock")
+VERBS = ("demo", "serve", "ask", "chat", "route", "models", "recipes", "logs", "approvals", "keys", "doctor", "mock")
 """The order in which the help shows them; each is a module here with `attach(app)`, light to import."""
 INTERRUPTED = 130
 CONTEXT = {"help_option_names": ["-h", "--help"]}
@@ -54,7 +54,7 @@ def run(args: Sequence[str]) -> int:
         _out.fault(error.message, error.fix, code=error.code, type=place.type, param=error.param, json=json)
         return place.exit
     except click.ClickException as error:
-        fix = "See trimtab --help, or --help after a command."
+        fix = f"See {_out.program()} --help, or --help after a command."
         _out.fault(error.format_message(), fix, code="usage", type="usage_error", json=json)
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):

@@ -4,14 +4,17 @@ import asyncio
 import getpass
 import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from trimtab.cli import _out
+from trimtab.cli import _out, _recipe
 
 if TYPE_CHECKING:
     from trimtab.approve._tickets import Ticket
+    from trimtab.store.engine import Store
 
 HELP = "What waits for a person: list it, look at it, release it or say no."
 APPROVE = """Release what waits, exactly as it was shown, or your own --answer in its stead.
@@ -20,7 +23,7 @@ The approval is of exact bytes: give their --digest as `approvals show` prints i
 ticket is shown first and you are asked."""
 STATES = ("pending", "approved", "denied", "expired", "all")
 ID = typer.Argument(help="The ticket's id, or the beginning of it.")
-RECIPE = typer.Option("starter", "--recipe", "-r", help="A shipped recipe, a folder or a TOML file.")
+RECIPE = _recipe.OPTION
 BY = typer.Option("", "--by", help="Who decides; your login name unless given.")
 JSON = typer.Option(False, "--json", help="One JSON object on stdout.")
 
@@ -65,7 +68,7 @@ def approve(
     json: bool = JSON,
 ) -> None:
     if not (digest or answer):
-        digest = _confirmed(asyncio.run(_get(recipe, id)))
+        digest = _confirmed(asyncio.run(_get(recipe, id)), recipe)
     _told(asyncio.run(_approve(recipe, id, by or getpass.getuser(), digest or None, answer or None)), json)
 
 
@@ -79,45 +82,56 @@ def deny(
     _told(asyncio.run(_deny(recipe, id, by or getpass.getuser(), why)), json)
 
 
-def _confirmed(ticket: "Ticket") -> str:
+def _confirmed(ticket: "Ticket", recipe: str) -> str:
     """The digest of what the person has just seen and agreed to."""
     if not sys.stdin.isatty():
-        raise typer.BadParameter(f"Give the digest that `trimtab approvals show {ticket.id}` prints, or --answer.")
+        shows = _recipe.hint(f"approvals show {ticket.id}", recipe)
+        raise typer.BadParameter(f"Give the --digest that `{shows}` prints, or --answer.")
     _told(ticket, json=False)
     if ticket.state == "pending" and ticket.answer is not None:
         typer.confirm("Release exactly this?", abort=True, err=True)
     return ticket.digest
 
 
-async def _list(recipe: str, state: str, n: int) -> "tuple[Ticket, ...]":
-    from trimtab.approve import _tickets
+@asynccontextmanager
+async def _opened(recipe: str) -> "AsyncIterator[Store]":
+    """The recipe's store; a ticket that is not there is told with the command that lists those that are."""
     from trimtab.cli import _ledger
+    from trimtab.errors import NotFoundError
 
     async with _ledger.opened(recipe) as store:
+        try:
+            yield store
+        except NotFoundError as error:
+            fix = f"See those that wait: {_recipe.hint('approvals list', recipe)}"
+            raise NotFoundError(error.message, fix, param=error.param, code=error.code) from error
+
+
+async def _list(recipe: str, state: str, n: int) -> "tuple[Ticket, ...]":
+    from trimtab.approve import _tickets
+
+    async with _opened(recipe) as store:
         return await _tickets.list(store, None if state == "all" else state, n)  # type: ignore[arg-type]
 
 
 async def _get(recipe: str, id: str) -> "Ticket":
     from trimtab.approve import _tickets
-    from trimtab.cli import _ledger
 
-    async with _ledger.opened(recipe) as store:
+    async with _opened(recipe) as store:
         return await _tickets.get(store, id)
 
 
 async def _approve(recipe: str, id: str, by: str, digest: str | None, answer: str | None) -> "Ticket":
     from trimtab.approve import _tickets
-    from trimtab.cli import _ledger
 
-    async with _ledger.opened(recipe) as store:
+    async with _opened(recipe) as store:
         return await _tickets.approve(store, id, by, digest, answer)
 
 
 async def _deny(recipe: str, id: str, by: str, why: str) -> "Ticket":
     from trimtab.approve import _tickets
-    from trimtab.cli import _ledger
 
-    async with _ledger.opened(recipe) as store:
+    async with _opened(recipe) as store:
         return await _tickets.deny(store, id, by, why)
 
 

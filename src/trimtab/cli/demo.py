@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from trimtab.cli import _out
+from trimtab.cli import _out, _recipe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,19 +27,21 @@ def attach(app: typer.Typer) -> None:
 
 
 def demo(
-    recipe: str = typer.Argument("starter", help="A shipped recipe, a folder or a TOML file."),
+    word: str = _recipe.WORD,
+    recipe: str = _recipe.NAMED,
     up: bool = typer.Option(False, "--up", help="Stay up after the tour, where stdin is a terminal."),
     port: int | None = typer.Option(None, "--port", "-p", min=0, max=65535, help="The port; 0 is any free one."),
     json: bool = typer.Option(False, "--json", help="JSON lines on stdout, one a request, the totals last."),
 ) -> None:
     from trimtab import settings
-    from trimtab.cli import _probes, _tour
+    from trimtab.cli import _home, _probes, _tour
     from trimtab.cli.serve import placed
     from trimtab.server.app import background
 
-    loaded = _free(placed(settings.load(recipe), port=port))
+    loaded = _free(placed(settings.load(_recipe.chosen(word, recipe)), port=port))
     probes = _probes.read(loaded.folder)
     with background(loaded, _out.say) as url:
+        _home.mark(loaded)
         stops = asyncio.run(_tour.take(loaded, url, probes))
         _report(loaded, stops, url, json)
         if up and sys.stdin.isatty():
@@ -75,7 +77,7 @@ def _report(settings: "Settings", stops: "Sequence[Stop]", url: str, json: bool)
     for line in _summary(settings, totals):
         print(line)
     print()
-    for line in (f"The gateway: {url}", *client(url), *_more(stops)):
+    for line in (f"The gateway: {url}", *client(url), *_more(settings, stops)):
         print(line)
 
 
@@ -117,10 +119,11 @@ def _summary(settings: "Settings", totals: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _more(stops: "Sequence[Stop]") -> list[str]:
+def _more(settings: "Settings", stops: "Sequence[Stop]") -> list[str]:
+    recipe = _recipe.of(settings)
     trace = next((stop.trace for stop in stops if stop.trace), "ID")
     waiting = sum(stop.decider == "person" for stop in stops)
     return [
-        f"See how a request went:   {_out.program()} logs show {trace}",
-        f"See what waits ({waiting} here):  {_out.program()} approvals list",
+        f"See how a request went:   {_recipe.hint(f'logs show {trace}', recipe)}",
+        f"See what waits ({waiting} here):  {_recipe.hint('approvals list', recipe)}",
     ]

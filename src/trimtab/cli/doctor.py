@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from trimtab.cli import _out
+from trimtab.cli import _out, _recipe
 
 if TYPE_CHECKING:
     from trimtab.cli._checks import Finding
@@ -25,12 +25,13 @@ def attach(app: typer.Typer) -> None:
 
 
 def doctor(
-    recipe: str = typer.Argument("starter", help="A shipped recipe, a folder or a TOML file."),
+    word: str = _recipe.WORD,
+    recipe: str = _recipe.NAMED,
     json: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
 ) -> None:
     import msgspec
 
-    findings = asyncio.run(_all(recipe, quiet=json))
+    findings = asyncio.run(_all(_recipe.chosen(word, recipe), quiet=json))
     failed = any(finding.state == "fail" for finding in findings)
     if json:
         _out.emit({"ok": not failed, "checks": msgspec.to_builtins(findings)})
@@ -60,7 +61,7 @@ async def _checked(recipe: str) -> AsyncIterator["Finding"]:
         yield _checks.fail("recipe", error.message, error.fix)
         return
     yield _checks.ok("recipe", str(settings.find(recipe)))
-    for check in (_checks.kinds, _checks.home, _checks.documents, _checks.keys):
+    for check in (_checks.kinds, _checks.home, _checks.shared, _checks.documents, _checks.keys):
         for finding in check(loaded):
             yield finding
     async for finding in _opened(loaded):
@@ -73,8 +74,8 @@ async def _opened(settings: "Settings") -> AsyncIterator["Finding"]:
     from trimtab.errors import TrimtabError
 
     async with _service.session(settings) as session:
-        ours = await _service.version(session, _service.address(settings))
-    for finding in _checks.port(settings, ours):
+        peer = await _service.peer(session, _service.address(settings))
+    for finding in _checks.port(settings, peer):
         yield finding
     for look in (_database, _built):
         try:
@@ -114,18 +115,19 @@ async def _built(settings: "Settings") -> list["Finding"]:
     from trimtab.cli import _checks
     from trimtab.wiring import open_system
 
+    said: list[str] = []
     with tempfile.TemporaryDirectory(prefix="trimtab-doctor-") as home:
-        async with open_system(msgspec.structs.replace(settings, home=Path(home))) as system:
+        async with open_system(msgspec.structs.replace(settings, home=Path(home)), said.append) as system:
             names = tuple(system.desk.models)
             chat = any(
                 spec.abilities >= {"chat"} and "cache" not in spec.abilities for spec in system.desk.specs.values()
             )
             lines = system.found
     shown = [_checks.ok("built", f"every part starts; models: {', '.join(names)}")]
-    shown += [_checks.ok("models", line) for line in lines]
+    shown += [*_checks.skipped(said), *(_checks.ok("models", line) for line in lines)]
     if not chat:
-        said = "No model takes every request: a person answers what the small ones do not."
-        shown.append(_checks.warn("models", said, "See docs/how-to/add-a-large-model.md."))
+        lacking = "No model takes every request: a person answers what the small ones do not."
+        shown.append(_checks.warn("models", lacking, "See docs/how-to/add-a-large-model.md."))
     return shown
 
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import typer
 
-from trimtab.cli import _out
+from trimtab.cli import _out, _recipe
 
 HELP = "What happened to the requests: the latest ones, one in full, and the sums."
 POLL = 0.5
 """Seconds between two looks of `tail --follow`."""
-RECIPE = typer.Option("starter", "--recipe", "-r", help="A shipped recipe, a folder or a TOML file.")
+RECIPE = _recipe.OPTION
 
 
 def attach(app: typer.Typer) -> None:
@@ -81,7 +81,8 @@ async def _one(recipe: str, id: str) -> dict[str, Any]:
     async with _ledger.opened(recipe) as store:
         found = await _read.trace(store, id)
     if found is None:
-        raise NotFoundError(f"There is no trace {id!r}.", "See trimtab logs tail.", param="id", code="trace_not_found")
+        fix = f"See the latest: {_recipe.hint('logs tail', recipe)}"
+        raise NotFoundError(f"There is no trace {id!r}.", fix, param="id", code="trace_not_found")
     return found
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-from trimtab.cli import _out
+from trimtab.cli import _out, _recipe
 
 
 def attach(app: typer.Typer) -> None:
@@ -13,10 +13,11 @@ def attach(app: typer.Typer) -> None:
 
 
 def models(
-    recipe: str = typer.Argument("starter", help="A shipped recipe, a folder or a TOML file."),
+    word: str = _recipe.WORD,
+    recipe: str = _recipe.NAMED,
     json: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
 ) -> None:
-    rows, found = asyncio.run(_models(recipe))
+    rows, found = asyncio.run(_models(_recipe.chosen(word, recipe)))
     if json:
         _out.emit({"models": rows, "found": found})
         return

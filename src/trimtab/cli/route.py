@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-from trimtab.cli import _out
+from trimtab.cli import _out, _recipe
 
 PREVIEW = """Show what the policy makes of a request: what the guards say, the signals, the ladder and why.
 
@@ -25,7 +25,7 @@ def attach(app: typer.Typer) -> None:
 def preview(
     ask: str = typer.Argument(help="The request's text."),
     model: str = typer.Option("auto", "--model", "-m", help="A model's name, or auto."),
-    recipe: str = typer.Option("starter", "--recipe", "-r", help="A shipped recipe, a folder or a TOML file."),
+    recipe: str = _recipe.OPTION,
     json: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
 ) -> None:
     shown = asyncio.run(_preview(recipe, ask, model))
@@ -36,10 +36,11 @@ def preview(
 
 
 def probe(
-    recipe: str = typer.Argument("starter", help="A shipped recipe, a folder or a TOML file."),
+    word: str = _recipe.WORD,
+    recipe: str = _recipe.NAMED,
     json: bool = typer.Option(False, "--json", help="JSON lines on stdout, one a probe."),
 ) -> None:
-    rows = asyncio.run(_probe(recipe))
+    rows = asyncio.run(_probe(_recipe.chosen(word, recipe)))
     for row in rows:
         if json:
             _out.emit(row)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from trimtab.cli import _out
+from trimtab.cli import _home, _out, _recipe
 
 if TYPE_CHECKING:
     from trimtab.settings import Settings
@@ -21,7 +21,8 @@ def attach(app: typer.Typer) -> None:
 
 
 def serve(
-    recipe: str = typer.Argument("starter", help="A shipped recipe, a folder or a TOML file."),
+    word: str = _recipe.WORD,
+    recipe: str = _recipe.NAMED,
     host: str = typer.Option("", "--host", help="The address to listen on, in place of the recipe's."),
     port: int | None = typer.Option(None, "--port", "-p", min=0, max=65535, help="The port; 0 is any free one."),
     json: bool = typer.Option(False, "--json", help="One JSON object on stdout once it listens."),
@@ -29,10 +30,12 @@ def serve(
     from trimtab import settings
     from trimtab.server.app import run
 
-    loaded = placed(settings.load(recipe), host, port)
+    loaded = placed(settings.load(_recipe.chosen(word, recipe)), host, port)
 
     def said(line: str) -> None:
         url = line.removeprefix(LISTENING) if line.startswith(LISTENING) else ""
+        if url:
+            _home.mark(loaded)
         if url and json:
             _out.emit({"url": url, "recipe": loaded.name})
         for shown in (line, *(client(url) if url else ())):

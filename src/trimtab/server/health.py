@@ -1,4 +1,4 @@
-"""GET /healthz (the process lives) and /readyz (it can serve: the store writes, and some model may answer)."""
+"""GET /healthz (the process lives, and as which system) and /readyz (the store writes, and some model may answer)."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -8,9 +8,12 @@ from trimtab.errors import StorageError
 from trimtab.server.place import json, place
 
 
-async def live(_: Request) -> Response:
-    """Always 200: a supervisor restarts what does not answer this, so it says nothing of others' faults."""
-    return json({"trimtab": __version__})
+async def live(request: Request) -> Response:
+    """Always 200: a supervisor restarts what does not answer this, so it says nothing of others' faults.
+
+    `system` tells our own commands whether this gateway is the system they mean (`Settings.identity`).
+    """
+    return json({"trimtab": __version__, "system": place(request).settings.identity})
 
 
 async def ready(request: Request) -> Response:

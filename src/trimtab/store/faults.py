@@ -6,6 +6,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from trimtab.errors import StorageError
 
+ELSEWHERE = "Set TRIMTAB_HOME to a folder that you can write."
 REMEDIES = (
     ("is full", "Free space on that disk, or set TRIMTAB_HOME to another one."),
     ("no space", "Free space on that disk, or set TRIMTAB_HOME to another one."),
@@ -26,6 +27,9 @@ def explain(error: BaseException, path: Path) -> StorageError:
     if isinstance(error, IntegrityError):
         return StorageError(f"{path} does not take a row: {said}.", "Check its id.", code="row_not_taken")
     low = said.lower()
+    if isinstance(error, OSError) and "no space" not in low and "i/o error" not in low:
+        where = path if isinstance(error, IsADirectoryError) else f"The folder {path.parent}"
+        return StorageError(f"{where} cannot be used: {said}.", ELSEWHERE)
     fix = next((remedy for sign, remedy in REMEDIES if sign in low), "See the database's message.")
     return StorageError(f"{path} cannot be used: {said}.", fix)
 
