@@ -10,7 +10,12 @@ import msgspec
 
 from trimtab.errors import ConfigError
 
-STAGES = ("guard", "route", "retrieve", "answer", "verify", "approve", "record")
+VERBS = {
+    "guard": ("check",), "route": ("route",), "retrieve": ("retrieve",), "answer": ("answer",),
+    "verify": ("applies", "verify"), "approve": ("approve",), "record": ("record",),
+}  # fmt: skip
+"""What is asked of a built kind of each stage: the methods of its port."""
+STAGES = tuple(VERBS)
 
 
 def kinds(stage: str) -> tuple[str, ...]:
@@ -21,7 +26,7 @@ def kinds(stage: str) -> tuple[str, ...]:
 
 def kind(stage: str, name: str) -> ModuleType:
     """The module of a kind: it has `Options` and `build`. Raises `ConfigError` that lists the kinds there are."""
-    dotted = "." in name
+    dotted = "." in name and all(part.isidentifier() for part in name.split("."))
     if not dotted and name not in kinds(stage):
         near = get_close_matches(name, kinds(stage), 1)
         hint = f"Did you mean {near[0]!r}? " if near else ""
@@ -31,15 +36,26 @@ def kind(stage: str, name: str) -> ModuleType:
         )
     try:
         module = importlib.import_module(name if dotted else f"trimtab.{stage}.{name}")
-    except ImportError as error:
-        raise ConfigError(
-            f"The {stage} kind {name!r} cannot be imported: {error}.", "Install what it needs."
-        ) from error
-    if not (hasattr(module, "Options") and hasattr(module, "build")):
-        raise ConfigError(
-            f"{name!r} is not a {stage} kind.", "A kind is a module with Options and build(options, tools)."
-        )
+    except Exception as error:  # an installed module may raise anything
+        fix = "Install what it needs." if isinstance(error, ImportError) else "Mend that module."
+        raise ConfigError(f"The {stage} kind {name!r} cannot be imported: {error}.", fix) from error
+    cls = getattr(module, "Options", None)
+    parts = ("build", "spec") if stage == "answer" else ("build",)
+    if not (isinstance(cls, type) and issubclass(cls, msgspec.Struct) and all(hasattr(module, part) for part in parts)):
+        needs = "Options (a msgspec.Struct) and build(options, tools)" + ", spec(options)" * (stage == "answer")
+        raise ConfigError(f"{name!r} is not a {stage} kind.", f"A {stage} kind is a module with {needs}.")
     return module
+
+
+def fits(stage: str, name: str, built: Any) -> Any:
+    """What a kind built, if it can be asked what its stage asks. Raises `ConfigError`."""
+    missing = [verb for verb in VERBS[stage] if not callable(getattr(built, verb, None))]
+    if missing:
+        raise ConfigError(
+            f"{name!r} is not a {stage} kind: what it builds has no {', '.join(missing)}.",
+            f"The kinds are: {', '.join(kinds(stage))}.",
+        )
+    return built
 
 
 def options(stage: str, name: str, given: dict[str, Any]) -> Any:

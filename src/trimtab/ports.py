@@ -91,7 +91,8 @@ class Tools(msgspec.Struct, frozen=True, kw_only=True):
 
     `encoder` and `store` are built on first use. `personal` finds personal data in a text. `inner` is the model that a
     wrapping kind wraps. `secret` reads one environment variable that the settings allow. `closing` takes a coroutine
-    function to await at shutdown; `starting` one to await before the first request.
+    function to await at shutdown; `starting` one to await before the first request. `stamp`
+    is another where any model of the system, its options or its spec is another.
     """
 
     name: str
@@ -106,3 +107,4 @@ class Tools(msgspec.Struct, frozen=True, kw_only=True):
     say: Callable[[str], None]
     inner: Model | None = None
     spec: ModelSpec | None = None
+    stamp: str = ""

@@ -1,15 +1,16 @@
 """Settings -> `System`: the only place that builds things, and takes them down again in reverse order."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from trimtab import load
+from trimtab.errors import ConfigError
 from trimtab.flow import Desk
 from trimtab.judge import Seat
 from trimtab.ports import Model, Recorder, Tools
@@ -19,6 +20,9 @@ from trimtab.types import ModelSpec, Span
 if TYPE_CHECKING:
     from trimtab.encode.encoder import Encoder
     from trimtab.store.engine import Store
+
+PERSONAL = ("EMAIL", "PHONE", "CARD", "IBAN", "IP", "URL_CREDENTIALS", "URL", "US_SSN", "CRYPTO")
+"""The kinds that the guard `pii` finds besides the national numbers."""
 
 
 class System(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,12 +50,42 @@ async def open_system(settings: Settings, say: Callable[[str], None] = lambda _:
     """
     async with AsyncExitStack() as shared, AsyncExitStack() as closing:  # kinds close before what they share
         starting: list[Callable[[], Awaitable[Any]]] = []
+        _check(settings)
         tools = _tools(settings, say, starting, closing, shared)
         settings, found = await _discovered(settings)
         system = System(desk=_desk(settings, tools), settings=settings, tools=tools, found=found)
         for start in starting:
             await start()
         yield system
+
+
+def _check(settings: Settings) -> None:
+    """What no kind can see alone. Raises `ConfigError`."""
+    kinds = [part.kind for part in settings.recorders]
+    if twice := sorted({kind for kind in kinds if kinds.count(kind) > 1}):
+        raise ConfigError(f"Two [[record]] are of the kind {', '.join(twice)}.", "Everything would be kept twice.")
+    for part in settings.guards:
+        if part.kind == "pii":
+            _check_pii(part)
+
+
+def _check_pii(part: GuardPart) -> None:
+    """A kind or a region that nobody knows would be looked for in vain, and nobody would notice."""
+    options = load.options("guard", "pii", part.options)
+    if options.kinds:
+        from trimtab.guard._national import TABLE
+
+        known = [*PERSONAL, *sorted({one.kind for one in TABLE})]
+        _known(f"[[guard]] {part.name}: kinds", options.kinds, known)
+    if options.regions != load.kind("guard", "pii").REGIONS:
+        from phonenumbers import SUPPORTED_REGIONS
+
+        _known(f"[[guard]] {part.name}: regions", options.regions, sorted(SUPPORTED_REGIONS))
+
+
+def _known(what: str, given: Sequence[str], known: Sequence[str]) -> None:
+    if unknown := [name for name in given if name not in known]:
+        raise ConfigError(f"{what} has {', '.join(map(repr, unknown))}.", f"Known are: {', '.join(known)}.")
 
 
 def _tools(
@@ -109,8 +143,9 @@ async def _discovered(settings: Settings) -> tuple[Settings, tuple[str, ...]]:
 
 
 def _desk(settings: Settings, tools: Tools) -> Desk:
-    built = {part.name: _model(part, tools) for part in settings.models}
-    models = {name: model for name, (_, model) in built.items()}
+    specs = {part.name: _spec(part) for part in settings.models}
+    tools = msgspec.structs.replace(tools, stamp=_stamp(settings.models, specs))
+    models = {part.name: _model(part, specs[part.name], tools) for part in settings.models}
     recorders = [_build("record", part, tools) for part in settings.recorders]
     recorders += [model for model in models.values() if isinstance(model, Recorder)]
     return Desk(
@@ -118,7 +153,7 @@ def _desk(settings: Settings, tools: Tools) -> Desk:
         router=_build("route", settings.route, tools),
         retriever=_build("retrieve", settings.retrieve, tools) if settings.retrieve else None,
         models=models,
-        specs={name: spec for name, (spec, _) in built.items()},
+        specs=specs,
         verifiers=tuple(Seat(name=part.name, judge=_build("verify", part, tools)) for part in settings.verifiers),
         approver=_build("approve", settings.approve, tools) if settings.approve else None,
         recorders=tuple(recorders),
@@ -128,7 +163,8 @@ def _desk(settings: Settings, tools: Tools) -> Desk:
 
 def _build(stage: str, part: Part, tools: Tools) -> Any:
     given = load.options(stage, part.kind, part.options)
-    return load.kind(stage, part.kind).build(given, msgspec.structs.replace(tools, name=part.name))
+    built = load.kind(stage, part.kind).build(given, msgspec.structs.replace(tools, name=part.name))
+    return load.fits(stage, part.kind, built)
 
 
 def _seat(part: GuardPart, tools: Tools) -> Seat:
@@ -138,24 +174,28 @@ def _seat(part: GuardPart, tools: Tools) -> Seat:
     )  # fmt: skip
 
 
-def _model(part: ModelPart, tools: Tools) -> tuple[ModelSpec, Model]:
+def _model(part: ModelPart, spec: ModelSpec, tools: Tools) -> Model:
     """A rung, masked where it is not local: masking is an edge, on unless the model's settings say `mask = false`."""
-    module = load.kind("answer", part.kind)
-    given = load.options("answer", part.kind, part.options)
-    spec = _spec(part, module, given)
-    tools = msgspec.structs.replace(tools, name=part.name, spec=spec)
-    model = module.build(given, tools)
+    tools = msgspec.structs.replace(tools, spec=spec)
+    model = _build("answer", part, tools)
     masked = part.mask if part.mask is not None else spec.where != "local"
     if masked:
         wrap = load.kind("answer", "masked")
-        model = wrap.build(wrap.Options(), msgspec.structs.replace(tools, inner=model))
-    return spec, model
+        model = wrap.build(wrap.Options(), msgspec.structs.replace(tools, name=part.name, inner=model))
+    return model
 
 
-def _spec(part: ModelPart, module: ModuleType, given: Any) -> ModelSpec:
+def _spec(part: ModelPart) -> ModelSpec:
     """What the kind says of itself, with what the settings say laid over it."""
     said = {"where": part.where, "price": part.price, "context": part.context}
     changes: dict[str, Any] = {key: value for key, value in said.items() if value is not None}
     if part.abilities is not None:
         changes["abilities"] = frozenset(part.abilities)
-    return msgspec.structs.replace(module.spec(given), name=part.name, **changes)
+    given = load.options("answer", part.kind, part.options)
+    return msgspec.structs.replace(load.kind("answer", part.kind).spec(given), name=part.name, **changes)
+
+
+def _stamp(parts: Sequence[ModelPart], specs: Mapping[str, ModelSpec]) -> str:
+    """The same only for the same models, those from the environment too; the values of secrets are not in it."""
+    models = [(part, specs[part.name]) for part in parts]
+    return hashlib.sha256(msgspec.json.encode(models, order="deterministic")).hexdigest()

@@ -1,11 +1,14 @@
 """What was acknowledged is there after a kill -9, and databases of other versions are migrated or left alone."""
 
+import json
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 import textwrap
+import time
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -145,7 +148,7 @@ async def test_a_newer_database_is_refused_and_left_alone(tmp_path):
 
 
 async def test_an_older_database_is_migrated_with_its_rows(tmp_path, monkeypatch):
-    """There is one revision so far, so the migration after it is made here."""
+    """The migration after the last one is made here."""
     path, folder = tmp_path / "trimtab.db", tmp_path / "migrations"
     await Store.open(path).close()
     with sqlite3.connect(path) as connection:
@@ -153,15 +156,16 @@ async def test_an_older_database_is_migrated_with_its_rows(tmp_path, monkeypatch
     (folder / "versions").mkdir(parents=True)
     for file in (schema.MIGRATIONS / "env.py", *schema.MIGRATIONS.glob("versions/*.py")):
         (folder / file.relative_to(schema.MIGRATIONS)).write_text(file.read_text())
-    (folder / "versions" / "0002_note.py").write_text(
-        "import sqlalchemy as sa\nfrom alembic import op\nrevision = '0002'\ndown_revision = '0001'\n"
+    (folder / "versions" / "9998_note.py").write_text(
+        "import sqlalchemy as sa\nfrom alembic import op\nrevision = '9998'\n"
+        f"down_revision = '{HEAD}'\n"
         "def upgrade():\n    op.add_column('cached', sa.Column('note', sa.Text()))\n"
     )
     monkeypatch.setattr(schema, "MIGRATIONS", folder)
-    monkeypatch.setattr(schema, "HEAD", "0002")
+    monkeypatch.setattr(schema, "HEAD", "9998")
     lines = []
     await Store.open(path, lines.append).close()
-    assert "from schema 0001 to 0002" in lines[0]
+    assert f"from schema {HEAD} to 9998" in lines[0]
     assert sqlite3.connect(path).execute("SELECT key, note FROM cached").fetchall() == [(b"\x01", None)]
 
 
@@ -191,3 +195,52 @@ def test_the_tables_have_no_type_that_postgresql_lacks():
         assert str(CreateTable(table).compile(dialect=postgresql.dialect()))
         statement = str(sqlite.upsert(table).compile(dialect=create_engine("sqlite://").dialect))
         assert "ON CONFLICT" in statement
+
+
+GATEWAY = """
+import sys
+from pathlib import Path
+from trimtab.server.app import run
+from trimtab.settings import parse
+
+home, peer = Path(sys.argv[1]), sys.argv[2]
+large = {"kind": "openai_http", "name": "large", "url": peer, "model": "m", "price": {"input": "2", "output": "8"}}
+table = {
+    "server": {"port": 0, "drain": 1.0}, "discover": {"environment": False, "loopback": False}, "model": [large],
+    "record": [{"kind": "ledger"}],
+}
+run(parse(table, folder=home, home=home, name="x", secrets={}), lambda line: print(line, flush=True))
+"""
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_requests_in_flight_at_the_end_are_told_and_recorded_with_their_cost(tmp_path, signals):
+    """A second signal ends the drain at once, and still nothing is lost."""
+    peer = socket.create_server(("127.0.0.1", 0), backlog=64)  # takes calls and never answers
+    peer.settimeout(20)
+    url = f"http://127.0.0.1:{peer.getsockname()[1]}/v1"
+    child = subprocess.Popen([sys.executable, "-c", GATEWAY, tmp_path, url], stdout=subprocess.PIPE, text=True)
+    line = next(line for line in child.stdout if line.startswith("Listening on "))
+    host, port = line.split("//")[1].strip().split(":")
+    clients = [socket.create_connection((host, int(port)), timeout=20) for _ in range(16)]
+    for i, client in enumerate(clients):
+        body = json.dumps({"messages": [{"role": "user", "content": "Why?"}], "stream": bool(i % 2)}).encode()
+        client.sendall(
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(body)
+        )
+        client.sendall(body)
+    calls = [peer.accept()[0] for _ in clients]
+    for _ in range(signals):
+        child.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+    replies = [b"".join(iter(lambda client=client: client.recv(65536), b"")) for client in clients]
+    assert child.wait(20) == 0
+    for reply in replies:
+        assert reply.startswith(b"HTTP/1.1 503 ")
+        assert b'"code":"shutting_down"' in reply
+        assert bytes(tmp_path) not in reply
+    with sqlite3.connect(tmp_path / "trimtab.db") as database:
+        rows = database.execute("SELECT outcome, cost_nano > 0 FROM traces").fetchall()
+    assert rows == [("cancelled", 1)] * 16
+    for opened in (*clients, *calls, peer):
+        opened.close()

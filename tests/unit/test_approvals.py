@@ -226,11 +226,13 @@ async def test_a_timeout_means_no(store):
     assert (await _tickets.get(store, pending.ticket)).final is None
 
 
-async def test_an_approved_ticket_does_not_expire_afterwards(store):
-    pending = await ticket(store, expires=0.2)
-    await _tickets.approve(store, pending.ticket, "bob")
-    await asyncio.sleep(0.25)
-    assert (await _tickets.get(store, pending.ticket)).state == "approved"
+async def test_an_approved_ticket_does_not_expire_afterwards(store, monkeypatch):
+    approved, forgotten = await ticket(store, expires=60.0), await ticket(store, expires=60.0)
+    await _tickets.approve(store, approved.ticket, "bob")
+    now = time.time()
+    monkeypatch.setattr(_tickets.time, "time", lambda: now + 61)
+    assert (await _tickets.get(store, approved.ticket)).state == "approved"
+    assert (await _tickets.get(store, forgotten.ticket)).state == "expired"
 
 
 async def test_lists_are_by_state_oldest_first(store):

@@ -46,12 +46,12 @@ class House:
     folder: Any
     lines: list[str] = field(default_factory=list)
 
-    async def cache(self, personal=lambda _: (), **options):
+    async def cache(self, personal=lambda _: (), stamp="", **options):
         starting = []
         tools = Tools(
             name="cache", recipe=self.folder, home=self.folder, encoder=lambda: None, store=lambda: self.store,
             personal=personal, secret=lambda _: None, starting=starting.append, closing=lambda _: None,
-            say=self.lines.append,
+            say=self.lines.append, stamp=stamp,
         )  # fmt: skip
         built = cache.build(cache.Options(**options), tools)
         for start in starting:
@@ -146,10 +146,16 @@ async def test_a_changed_recipe_or_document_is_not_answered_from_before(house):
     assert await hit(await house.cache()) is None
 
 
+async def test_other_models_are_not_answered_for_from_before(house):
+    await (await house.cache(stamp="gpt")).record(trace())
+    assert await hit(await house.cache(stamp="gpt"))
+    assert await hit(await house.cache(stamp="claude")) is None
+
+
 @pytest.mark.parametrize(
     "same",
     [
-        request("  How do  I order a second card? "),
+        request("  How do I order a second card? \n"),
         request(params={"user": "u1", "metadata": {"a": 1}, "stream_options": {"include_usage": True}}),
         request(params={"temperature": 0}),
         request(params={"temperature": 0.0, "n": 1, "tools": [], "logprobs": False}),
@@ -174,6 +180,7 @@ async def test_what_does_not_change_an_answer_does_not_miss(house, same):
     [
         request("How do I order a third card?"),
         request("how do i order a second card?"),
+        request("How do I order a  second card?"),
         request(principal="bob"),
         request(params={"max_tokens": 3}),
         request(params={"response_format": {"type": "json_object"}}),
@@ -355,13 +362,23 @@ def _key(text):
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_texts_that_mean_different_things_have_different_keys(one, other):
     def plain(text):
-        return " ".join(unicodedata.normalize("NFC", text).split())
+        return unicodedata.normalize("NFC", text).strip()
 
     if plain(one) != plain(other):
         assert _key(one) != _key(other) or _key(one) is None
 
 
-@pytest.mark.parametrize(("one", "other"), [("2² + 1", "22 + 1"), ("a\n  b", "a\n b"), ("½", "1⁄2"), ("US", "us")])
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("2² + 1", "22 + 1"),
+        ("a\n  b", "a\n b"),
+        ("has 'a  b'", "has 'a b'"),
+        ("a\tb", "a b"),
+        ("½", "1⁄2"),
+        ("US", "us"),
+    ],
+)
 def test_lookalikes_are_not_the_same(one, other):
     assert _key(one) != _key(other)
 

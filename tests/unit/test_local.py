@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from trimtab import testing
-from trimtab.answer import local
+from trimtab.answer import _engine, local
 from trimtab.errors import ConfigError, UpstreamDownError
 from trimtab.testing import Hears, ask
 from trimtab.types import Answer, Evidence, Verdict
@@ -99,6 +99,68 @@ async def test_an_engine_that_dies_is_down_and_then_back(tmp_path):
         assert model.engine.pid != before
         assert (await model.answer(tell(), Evidence(), Hears(live=False))).usage.completion == 16
         assert any("starts again" in line for line in model.said)
+
+
+ODD = """
+import sys, time
+print("Loading plugins...", flush=True)
+sys.stdin.buffer.read()
+"""
+"""A child whose first line is not its address, as where a site's own startup file prints."""
+
+
+@engine
+async def test_a_child_that_begins_oddly_is_told_and_the_next_one_lives(tmp_path, monkeypatch):
+    spawn = asyncio.create_subprocess_exec
+    odd = []
+
+    async def sometimes(python, *given, **pipes):
+        if odd and odd.pop():
+            given = ("-c", ODD)
+        return await spawn(python, *given, **pipes)
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", sometimes)
+    monkeypatch.setattr(_engine, "BACKOFF", (0.01,))
+    async with running(tmp_path) as model:
+
+        def closed(line):
+            model.said.append(line)
+            raise BrokenPipeError
+
+        monkeypatch.setattr(model.engine, "_say", closed)
+        odd.append(True)
+        os.kill(model.engine.pid, signal.SIGKILL)
+        await living(model, 2)
+        assert any("is not its address" in line for line in model.said)
+
+
+@engine
+async def test_a_child_that_begins_oddly_at_the_start_says_so_and_is_ended(tmp_path, monkeypatch):
+    spawn, children = asyncio.create_subprocess_exec, []
+
+    async def always(python, *_, **pipes):
+        children.append(await spawn(python, "-c", ODD, **pipes))
+        return children[-1]
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", always)
+    with pytest.raises(ConfigError, match="is not its address"):
+        async with running(tmp_path):
+            pass
+    assert children[0].returncode is not None
+
+
+@engine
+async def test_stopping_ends_the_child_whatever_became_of_the_watch(tmp_path, monkeypatch):
+    async def breaks(*_):
+        raise ZeroDivisionError
+
+    async with running(tmp_path) as model:
+        monkeypatch.setattr(model.engine, "_restarted", breaks)
+        os.kill(model.engine.pid, signal.SIGKILL)
+        await asyncio.wait([model.engine._watch])
+        await model.engine._spawn()
+        process = model.engine._process
+    assert process.returncode is not None
 
 
 @engine

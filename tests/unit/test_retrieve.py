@@ -111,6 +111,27 @@ def test_files_are_read_and_others_are_named_and_skipped(tmp_path):
         assert any(name in line and why in line for line in said)
 
 
+def test_a_link_that_leads_out_of_the_folder_is_not_followed(tmp_path):
+    docs, outside = tmp_path / "docs", tmp_path / "outside"
+    for folder in (docs, outside):
+        folder.mkdir()
+    (outside / "secret.txt").write_text("the password is hunter2")
+    (docs / "a.txt").write_text("alpha")
+    (docs / ".hidden.txt").write_text("hidden")
+    (docs / "again.txt").symlink_to(docs / "a.txt")
+    (docs / "x.txt").symlink_to(outside / "secret.txt")
+    (docs / "y.txt").symlink_to(docs / ".hidden.txt")
+    (docs / "z").symlink_to(outside)
+    (docs / "loop.txt").symlink_to(docs / "loop.txt")
+    said = []
+    assert [one.text for one in documents(["docs"], tmp_path, said.append)] == ["alpha"]
+    assert {line.split()[1].rpartition("/")[2] for line in said} == {"x.txt:", "y.txt:"}
+    assert all("links to what is not in" in line for line in said)
+    assert [one.text for one in documents(["docs/x.txt"], tmp_path, print)] == ["the password is hunter2"], "named"
+    (tmp_path / "linked").symlink_to(docs)
+    assert [one.text for one in documents([str(tmp_path / "linked")], tmp_path, print)] == ["alpha"]
+
+
 def test_the_same_text_twice_is_one_document(tmp_path):
     (tmp_path / "a.txt").write_text("the same")
     (tmp_path / "b.txt").write_text("the same")
@@ -302,6 +323,31 @@ async def test_an_encoder_that_fails_is_said_and_words_go_on(tmp_path, encoder, 
     assert (await retriever.retrieve(testing.ask("crane"))).passages
     assert any("no such model" in line for line in said)
     await retriever.close()
+
+
+async def test_the_first_question_waits_for_a_while_and_then_has_what_its_words_find(tmp_path, encoder, monkeypatch):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.md").write_text("The crane lifts forty tonnes.")
+    never = asyncio.Event()
+    monkeypatch.setattr(encoder, "embed", lambda _: never.wait())
+    monkeypatch.setattr(hybrid, "PATIENCE", 0.05)
+    tools = testing.tools(tmp_path, name="hybrid", recipe=tmp_path, encoder=lambda: encoder)
+    retriever = hybrid.build(hybrid.Options(paths=("docs",)), tools)
+    await retriever.start()
+    both = await asyncio.gather(*(retriever.retrieve(testing.ask("What does the crane lift?")) for _ in range(2)))
+    assert [len(evidence.passages) for evidence in both] == [1, 1]
+    await retriever.close()
+
+
+async def test_an_encoder_that_fails_later_leaves_what_the_words_find(opened, tmp_path, encoder, monkeypatch):
+    async def broken(texts):
+        raise RuntimeError("out of memory")
+
+    (tmp_path / "docs" / "a.md").write_text("The crane lifts forty tonnes.")
+    async with opened() as retriever:
+        monkeypatch.setattr(encoder, "embed", broken)
+        assert (await retriever.retrieve(testing.ask("crane"))).passages
+        assert any("out of memory" in line for line in opened.said)
 
 
 async def test_closing_while_learning_is_quiet(tmp_path, encoder):

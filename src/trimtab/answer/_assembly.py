@@ -8,6 +8,10 @@ from trimtab.types import Answer, Delta, Json, Usage
 
 OF_CHUNK = frozenset({"id", "object", "created", "model", "choices", "usage"})
 OF_MESSAGE = frozenset({"role", "content", "tool_calls"})
+MOST = 1_000_000_000
+"""Tokens of a call beyond which a count is taken to be wrong; its cost must fit a database's integer."""
+BODIES = {"function": "arguments", "custom": "input"}
+"""Where a tool call of each type has its name, and the field beside it that is written in pieces."""
 
 
 class Choice(msgspec.Struct, kw_only=True):
@@ -38,7 +42,7 @@ class Assembly:
         for key, value in chunk.items():
             if key not in OF_CHUNK and value is not None:
                 self.body[key] = value
-        return [self._choice(choice) for choice in _list(chunk.get("choices")) if choice.get("delta") is not None]
+        return [self._choice(choice) for choice in _list(chunk.get("choices"))]
 
     @property
     def finished(self) -> bool:
@@ -51,47 +55,59 @@ class Assembly:
         return of_choices(done, self.body, name, usage)
 
     def _choice(self, found: Json) -> Delta:
-        index, delta = found.get("index", 0), found["delta"]
+        index, delta = _index(found.get("index"), 0), found.get("delta")
+        if not isinstance(delta := {} if delta is None else delta, dict):
+            raise TypeError("a delta that is not an object")
         if not (choice := self.choices.get(index)):
             choice = self.choices[index] = Choice()
-        if not isinstance(delta, dict):
-            raise TypeError("a delta that is not an object")
-        choice.finish = found.get("finish_reason") or choice.finish
-        text = delta.get("content") or ""
+        choice.finish = _text(found, "finish_reason") or choice.finish
+        text, _ = _text(delta, "content") or "", _text(delta, "refusal")
         if text:
             choice.text.append(text)
         extra = {key: value for key, value in delta.items() if key not in ("role", "content") and value is not None}
         if extra:
-            _join_calls(choice.calls, _list(extra.get("tool_calls")))
-            _join(choice.extra, {key: value for key, value in extra.items() if key != "tool_calls"})
+            _join_calls(choice.calls, _calls(extra.get("tool_calls")))
+            if old := _call(extra.get("function_call"), "arguments"):
+                extra["function_call"] = _told(choice.extra.setdefault("function_call", {"name": ""}), old)
+            rest = {key: value for key, value in extra.items() if key not in ("tool_calls", "function_call")}
+            _join(choice.extra, rest)
         _join(choice.logprobs, found.get("logprobs") or {})
         self.tokens += bool(text or extra)
         return Delta(text=text, index=index, extra=extra, logprobs=found.get("logprobs"))
 
 
 def of_choices(choices: list[Json], body: Json, name: str, usage: Usage) -> Answer:
-    """The answer that whole choices make; the first is the answer, the others are kept as the server gave them."""
+    """The answer that whole choices make; the first is the answer, the others are kept as the server gave them.
+
+    Raises `ValueError` for a choice that no client could read.
+    """
+    for choice in choices:
+        _check(choice)
     first, message = choices[0], choices[0]["message"]
     logprobs = {"logprobs": first["logprobs"]} if first.get("logprobs") else {}
     return Answer(
         text=message.get("content"), model=name, usage=usage, finish=first.get("finish_reason") or "stop",
-        tool_calls=tuple(message.get("tool_calls") or ()),
+        tool_calls=_told_apart(_list(message.get("tool_calls"))) if message.get("tool_calls") else (),
         extra={key: value for key, value in message.items() if key not in OF_MESSAGE and value is not None},
         choices=tuple(choices[1:]), body={**body, **logprobs},
     )  # fmt: skip
 
 
 def counted(usage: Any) -> Usage:
-    """The server's own count of tokens. Raises `ValueError` where it is none."""
+    """The server's own count of tokens. Raises `ValueError` where it is none: below 0, or beyond `MOST`."""
     try:
         details = usage.get("prompt_tokens_details") or {}
-        return Usage(
-            prompt=int(usage.get("prompt_tokens") or 0),
-            completion=int(usage.get("completion_tokens") or 0),
-            cached=int(details.get("cached_tokens") or 0),
-        )
-    except (AttributeError, TypeError) as error:
+        prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+        return Usage(prompt=prompt, completion=completion, cached=min(prompt, _count(details.get("cached_tokens"))))
+    except (AttributeError, TypeError, OverflowError) as error:
         raise ValueError("a usage that is not a count of tokens") from error
+
+
+def _count(value: Any) -> int:
+    count = int(value or 0)
+    if not 0 <= count <= MOST:
+        raise ValueError(f"a usage of {str(value)[:40]} tokens")
+    return count
 
 
 def _whole(index: int, choice: Choice) -> Json:
@@ -104,14 +120,40 @@ def _whole(index: int, choice: Choice) -> Json:
 
 
 def _join_calls(calls: dict[int, Json], parts: list[Json]) -> None:
-    """Names and arguments come in pieces that belong to the call of their index."""
+    """Names and arguments come in pieces that belong to the call of their index; the parts are made to say so.
+
+    A name that comes again with each piece is the same name, and leaves once.
+    """
     for part in parts:
-        call = calls.setdefault(part.get("index", len(calls)), {"id": "", "type": "function", "function": {}})
-        function: Json = part.get("function") or {}
-        call |= {key: value for key, value in part.items() if key not in ("index", "function") and value}
-        call["function"].setdefault("name", "")
-        call["function"].setdefault("arguments", "")
-        _join(call["function"], function)
+        part["index"] = index = _index(part.get("index"), len(calls))
+        if part.get("id"):
+            part["id"] = _own(part["id"], index, calls)
+        kind = "custom" if part.get("custom") else "function"
+        call = calls.setdefault(index, {"id": "", "type": kind, kind: {"name": "", BODIES[kind]: ""}})
+        call |= {key: value for key, value in part.items() if key not in ("index", *BODIES) and value}
+        if body := part.get(kind):
+            part[kind] = _told(call.setdefault(kind, {"name": ""}), body)
+
+
+def _told(whole: Json, piece: Json) -> Json:
+    """Join a piece to the body of a call; the piece less a name that was said before."""
+    if piece.get("name") == whole["name"]:
+        piece = {key: value for key, value in piece.items() if key != "name"}
+    _join(whole, piece)
+    return piece
+
+
+def _own(id: Any, index: Any, calls: dict[int, Json]) -> Any:
+    """The id of a call, made its own where another call of the answer has it: its result could not be told apart."""
+    return f"{id}_{index}" if any(call.get("id") == id for at, call in calls.items() if at != index) else id
+
+
+def _told_apart(calls: list[Json]) -> tuple[Json, ...]:
+    """Whole calls with an id of their own each."""
+    seen: dict[int, Json] = {}
+    for index, call in enumerate(calls):
+        seen[index] = {**call, "id": _own(call["id"], index, seen)} if call.get("id") else call
+    return tuple(seen.values())
 
 
 def _join(whole: Json, parts: Json) -> None:
@@ -132,4 +174,63 @@ def _list(value: Any) -> list[Json]:
         return []
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise ValueError("a list of objects was expected")
+    return value
+
+
+def _check(choice: Json) -> None:
+    """Raises `ValueError` or `TypeError` for a choice with a field that is not what the protocol says."""
+    message = choice["message"]
+    _index(choice.get("index"), 0)
+    if calls := _calls(message.get("tool_calls")):
+        message["tool_calls"] = [_whole_call(call) for call in calls]
+    _call(message.get("function_call"), "arguments")
+    _text(choice, "finish_reason")
+    _text(message, "content")
+    _text(message, "refusal")
+
+
+def _whole_call(call: Json) -> Json:
+    """The call with a name and arguments, empty where it says none."""
+    kind = next((kind for kind in BODIES if call.get(kind) is not None), None)
+    if kind is None:
+        raise ValueError("a tool call that calls nothing")
+    said = {key: value for key, value in call[kind].items() if value is not None}
+    return {key: value for key, value in call.items() if key not in BODIES} | {
+        kind: {"name": "", BODIES[kind]: "", **said}
+    }
+
+
+def _calls(value: Any) -> list[Json]:
+    """Tool calls, or pieces of some. Raises `ValueError` or `TypeError` for what is none."""
+    found = _list(value)
+    for call in found:
+        _index(call.get("index"), 0)
+        for kind, field in BODIES.items():
+            _call(call.get(kind), field)
+    return found
+
+
+def _call(body: Any, field: str) -> Json:
+    """What is called and with what."""
+    if body is None:
+        return {}
+    if not isinstance(body, dict):
+        raise TypeError("a call that is not an object")
+    _text(body, "name")
+    _text(body, field)
+    return body
+
+
+def _index(value: Any, otherwise: int) -> int:
+    if value is None:
+        return otherwise
+    if type(value) is not int or value < 0:
+        raise ValueError("an index that is not a number")
+    return value
+
+
+def _text(fields: Json, name: str) -> str | None:
+    value = fields.get(name)
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"a {name} that is not text")
     return value

@@ -45,11 +45,12 @@ class Engine:
     async def stop(self) -> None:
         """End the child and stop watching."""
         self._stopping = True
-        if self._watch:
-            self._watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watch
-        await self._end()
+        try:
+            if self._watch:
+                self._watch.cancel()
+                await asyncio.wait([self._watch])
+        finally:
+            await self._end()
 
     async def _spawn(self) -> None:
         self.key = secrets.token_urlsafe(24)
@@ -84,9 +85,11 @@ class Engine:
         process.stdin.write(msgspec.json.encode(job) + b"\n")
         with contextlib.suppress(ConnectionError):
             await process.stdin.drain()
-        line = await process.stdout.readline()
-        if line:
-            return msgspec.json.decode(line, type=Ready)
+        try:
+            if line := await process.stdout.readline():
+                return msgspec.json.decode(line, type=Ready)
+        except ValueError:  # no JSON, or a line without an end
+            return Ready(error="the first line that its process wrote is not its address")
         return Ready(error=f"its process ended with code {await process.wait()}")
 
     async def _watched(self) -> None:
@@ -105,15 +108,20 @@ class Engine:
         """Try until one lives; the number of attempts in a row."""
         while True:
             pause = BACKOFF[min(failures, len(BACKOFF) - 1)]
-            self._say(f"The engine of {self._job.alias} ended with code {code}; it starts again in {pause:g} s.")
+            self._speak(f"The engine of {self._job.alias} ended with code {code}; it starts again in {pause:g} s.")
             await asyncio.sleep(pause)
             failures += 1
             try:
                 await self._spawn()
-            except (ConfigError, OSError) as error:
-                self._say(f"The engine of {self._job.alias} did not start: {error}")
+            except Exception as error:  # noqa: BLE001 - whatever it was, the next attempt may do better
+                self._speak(f"The engine of {self._job.alias} did not start: {error}")
                 continue
             return failures
+
+    def _speak(self, line: str) -> None:
+        """Say it to whoever still listens: a broken pipe is no reason to stop watching."""
+        with contextlib.suppress(Exception):
+            self._say(line)
 
     async def _end(self) -> None:
         """Close its stdin, which ends it; a child that does not listen is killed."""
@@ -125,7 +133,8 @@ class Engine:
         try:
             await asyncio.wait_for(process.wait(), GRACE)
         except TimeoutError:
-            process.kill()
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                process.kill()
             await process.wait()
         await asyncio.wait([self._drain], timeout=1)
 

@@ -1,13 +1,13 @@
 """The cache: a rung that gives again what another rung answered to the very same request, and learns it as a recorder.
 
 Nothing is kept that was doubted, is of high impact, calls a tool, holds personal data, or was drawn at a temperature.
-What was kept under another state of the recipe's folder (its settings, its documents) is not found any more.
+What was kept under other models, or another state of the recipe's folder (its settings, its documents), is not found
+any more.
 """
 
 import asyncio
 import hashlib
 import os
-import re
 import time
 import unicodedata
 from collections import OrderedDict
@@ -37,7 +37,6 @@ NOT_KEPT = frozenset(
      "web_search_options", "temperature", "n"}
 )  # fmt: skip
 """Fields that say more than one text is wanted, or not always the same; some have values that do no harm."""
-SPACES = re.compile(r"[ \t]+")
 OBJECT = 600
 """Bytes that Python needs for an answer besides its text, about."""
 FILES = 5000
@@ -89,7 +88,7 @@ class Cache:
         """Read the keys, oldest first, and delete what is over its time. Raises `StorageError`."""
         from trimtab.answer._cached import statements
 
-        self._stamp = await asyncio.to_thread(stamp, self._tools.recipe)
+        self._stamp = await asyncio.to_thread(stamp, self._tools.recipe, self._tools.stamp)
         self._store, self._statements = self._tools.store(), statements()
         await self._store.write(self._statements.expire, {"now": time.time()}, durable=False)
         for row in await self._store.read(self._statements.keys):
@@ -152,10 +151,8 @@ class Cache:
         return not warm and not many and not any(params.get(name) for name in NOT_KEPT - {"temperature", "n"})
 
     def _normal(self, text: str) -> str:
-        """NFC (under NFKC 2² would be 22); runs of spaces are one, but in text of several lines they may matter."""
+        """NFC (under NFKC 2² would be 22), less the spaces around it; those inside may be what is asked about."""
         text = unicodedata.normalize("NFC", text).strip()
-        if "\n" not in text:
-            text = SPACES.sub(" ", text)
         return text.casefold() if self._options.ignore_case else text
 
     def _may_keep(self, trace: Trace) -> bool:
@@ -230,10 +227,12 @@ class Recent:
         self._size -= size
 
 
-def stamp(folder: Path) -> bytes:
-    """A digest of this version and of the names, sizes and times of the folder's first files, hidden ones left out."""
+def stamp(folder: Path, models: str = "") -> bytes:
+    """A digest of this version, of what stands for the models, and of the names, sizes and times of the folder's first
+    files, hidden ones left out.
+    """
     seen = "\n".join(islice(_files(folder), FILES))
-    return hashlib.sha256(f"{__version__}\n{seen}".encode("utf-8", "surrogateescape")).digest()
+    return hashlib.sha256(f"{__version__}\n{models}\n{seen}".encode("utf-8", "surrogateescape")).digest()
 
 
 def _files(folder: Path) -> Iterator[str]:

@@ -70,7 +70,7 @@ class Ledger:
         question, answer = self._texts(trace)
         return {
             "id": request.id, "at": trace.at, "principal": request.principal, "outcome": trace.outcome,
-            "answered_by": trace.answered_by, "model": _name(request.wishes.model), "stream": request.wishes.stream,
+            "answered_by": trace.answered_by, "model": _asked(trace), "stream": request.wishes.stream,
             "code": _name(trace.code), "why": self._why(trace.why, said), "confidence": trace.confidence,
             "cost_nano": trace.cost, "baseline_nano": trace.baseline, "prompt_tokens": usage.prompt,
             "completion_tokens": usage.completion, "cached_tokens": usage.cached, "estimated": usage.estimated,
@@ -134,6 +134,13 @@ def _answer(trace: Trace) -> str | None:
 
 def _json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
+
+
+def _asked(trace: Trace) -> str:
+    """The model that the client asked for; a name that nobody has is the client's own words, and is not kept."""
+    wish, decision = trace.request.wishes.model, trace.decision
+    known = (*decision.ladder, *decision.left_out) if decision else ()
+    return _name(wish) if wish in ("auto", "small", "large", *known) else "unknown"
 
 
 def _name(name: str) -> str:

@@ -37,11 +37,11 @@ class UnreadableError(Exception):
 def documents(paths: Sequence[str], folder: Path, say: Callable[[str], None]) -> list[Document]:
     """The documents at `paths` (relative ones start from `folder`), in order of their sources; blocks on disk.
 
-    Hidden files are left out, those that cannot be read are told to `say`, and of two files with the same text one is
-    kept. Raises `ConfigError` for a path that does not exist.
+    Hidden files are left out, those that cannot be read or that a link puts in from outside are told to `say`, and of
+    two files with the same text one is kept. Raises `ConfigError` for a path that does not exist.
     """
     found: dict[str, Document] = {}
-    for file in sorted({file for path in paths for file in _files(path, folder)}):
+    for file in sorted({file for path in paths for file in _files(path, folder, say)}):
         try:
             document = read(file, folder)
         except UnreadableError as error:
@@ -68,12 +68,21 @@ def read(file: Path, folder: Path) -> Document:
                     text=text)  # fmt: skip
 
 
-def _files(path: str, folder: Path) -> Iterator[Path]:
+def _files(path: str, folder: Path, say: Callable[[str], None]) -> Iterator[Path]:
+    """What a path stands for. A link inside of a folder may not lead out of it: what can be cited was put there."""
     start = (folder / path).resolve() if not Path(path).is_absolute() else Path(path)
     if start.is_file():
         yield start
     elif start.is_dir():
-        yield from (file for file in start.rglob("*") if file.is_file() and not _hidden(file, start))
+        inside = start.resolve()
+        for file in start.rglob("*"):
+            if _hidden(file, start) or not file.is_file():
+                continue
+            real = file.resolve()
+            if real.is_relative_to(inside) and not _hidden(real, inside):
+                yield file
+            else:
+                say(f"Skipped {file}: it links to what is not in {start}; copy the file there, or add it to `paths`.")
     else:
         raise ConfigError(f"There are no documents at {start}.", "Mend `paths` of [retrieve], or make that folder.")
 

@@ -87,9 +87,17 @@ class Hybrid:
             return Evidence()
         if self._learning and not self._learning.done():
             await asyncio.wait([self._learning], timeout=max(0.0, self._deadline - time.monotonic()))
-        vector = (await self._tools.encoder().embed([question]))[0] if self._known and self._options.meaning else None
+        vector = await self._meaning(question) if self._known and self._options.meaning else None
         found = await self._off(self._index.search, question, vector, self._options.k, self._options.meaning)
         return Evidence(passages=tuple(found))
+
+    async def _meaning(self, question: str) -> Floats | None:
+        """The question's vector; None where the encoder fails: then the words decide alone."""
+        try:
+            return (await self._tools.encoder().embed([question]))[0]
+        except Exception as error:  # noqa: BLE001 - whatever it is, what the words find is still found
+            self._tools.say(f"A question was looked up by its words only: the encoder failed ({error}).")
+            return None
 
     async def close(self) -> None:
         if self._learning:

@@ -55,7 +55,8 @@ class Store:
         """Write one row, in the order of the calls: `durable` returns once it is on disk, else once it is queued.
 
         `statement` is made once and used again: it is compiled on its first use. Raises `StorageError` for a durable
-        write that failed; others that fail show in `failed` and are said once.
+        write that failed; others that fail show in `failed` and are said once. While the database is held or its disk
+        full, those others are kept and tried again, in their order.
         """
         if durable:
             await self._asked(statement, row)
@@ -86,7 +87,7 @@ class Store:
             raise explain(error, self.path) from error
 
     async def flush(self) -> None:
-        """Return once everything queued before is committed or has failed."""
+        """Return once everything queued before is committed, has failed, or was tried and is kept for another time."""
         await self._asked(None, None)
 
     async def check(self) -> None:
@@ -98,7 +99,7 @@ class Store:
             await self.transact(_touch)
 
     async def close(self) -> None:
-        """Write what is queued and let go of the file."""
+        """Write what is queued, or give it up after a while where the database does not take it; let go of the file."""
         await asyncio.to_thread(self._writer.close)
         self._reader.shutdown()
         self._engine.dispose()

@@ -17,7 +17,7 @@ from sqlalchemy import (
     Text,
 )
 
-HEAD = "0001"
+HEAD = "0002"
 
 metadata = MetaData(
     naming_convention={
@@ -105,3 +105,48 @@ cached = Table(
     Column("body", Text, nullable=False),
 )
 """Answers that may be given again; `key` is the SHA-256 of what they answer."""
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("team", String, nullable=False),
+    Column("role", String, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("old_digest", LargeBinary),
+    Column("old_until", Double),
+    Column("models", Text, nullable=False),
+    Column("routes", Text, nullable=False),
+    Column("limits", Text, nullable=False),
+    Column("created", Double, nullable=False),
+    Column("expires", Double),
+    Column("revoked", Double),
+    Column("changed", BigInteger, nullable=False, index=True),
+)
+"""Virtual keys. `digest` is the HMAC of the secret, which is kept nowhere; `changed` counts the changes of all keys.
+A row is never deleted: a gateway that once asked for keys must not stop asking because the last one was revoked."""
+
+windows = Table(
+    "windows",
+    metadata,
+    Column("subject", String, primary_key=True),
+    Column("what", String, primary_key=True),
+    Column("per", String, primary_key=True),
+    Column("start", BigInteger, primary_key=True),
+    Column("taken", BigInteger, nullable=False),
+)
+"""What gateways have taken of a limit in a window, what they have leased and not yet spent included."""
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("key", LargeBinary, primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+    Column("expires", Double, nullable=False, index=True),
+    Column("principal", String, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("headers", Text, nullable=False),
+    Column("response", LargeBinary, nullable=False),
+)
+"""Responses to requests with an Idempotency-Key; `key` and `body` are SHA-256 of what was asked, by whom."""
