@@ -222,3 +222,142 @@ def test_the_original_request_is_not_changed():
     vault.seal()
     masked.hidden(vault, request, Evidence())
     assert json.dumps(request.messages) == before
+
+
+CARD = "4111111111111111"
+
+
+async def test_nothing_personal_leaves_by_any_part_of_a_request(tmp_path):
+    """Every place that a body has, with a value that is personal in it, and not one is sent."""
+    messages = (
+        {"role": "system", "content": f"a {MAIL}", "name": MAIL, "note": {"n": int(CARD), MAIL: [1.5, MAIL]}},
+        {"role": "user", "content": [
+            {"type": "text", "text": MAIL, "card": int(CARD)},
+            {"type": "file", "file": {"filename": f"{MAIL}.pdf", "file_data": f"data:text/plain,{MAIL}"}},
+            {"type": "image_url", "image_url": {"url": f"https://x.test/a.png?to={MAIL}"}},
+            {"type": "input_audio", "input_audio": {"data": MAIL, "format": "wav"}},
+        ]},
+        {"role": "assistant", "content": None, "tool_calls": [{"id": f"call {MAIL}", "type": "function", "function": {
+            "name": "send", "arguments": json.dumps({"phone": "3660170548", "body": json.dumps({"to": NICK})})}}]},
+        {"role": "tool", "tool_call_id": f"call {MAIL}", "content": json.dumps({"phone": 3660170548, "x": [MAIL]})},
+    )  # fmt: skip
+    parameters = {
+        "type": "object", "description": MAIL, "required": [MAIL], "properties": {
+            MAIL: {"type": "string", "default": MAIL, "examples": [MAIL]}, "to": {"enum": [MAIL, int(CARD)]},
+            "id": {"const": {"id": CARD, "minimum": int(CARD)}}},
+    }  # fmt: skip
+    params = {
+        "tools": [{"type": "function", "function": {"name": "send", "description": MAIL, "parameters": parameters}}],
+        "functions": [{"name": "send", "description": MAIL}], "stop": [MAIL], "user": MAIL,
+        "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": parameters}},
+        "metadata": {MAIL: MAIL, "id": CARD, "n": int(CARD)}, "unknown": {"deep": [{"name": MAIL, "id": CARD}]},
+        "unknown_number": int(CARD), "prompt_cache_key": MAIL, MAIL: 1,
+    }  # fmt: skip
+    passage = Passage(text=MAIL, title=MAIL, source=f"{MAIL}.txt", start=0, end=1)
+    inner = Echo(say=lambda _: "Yes.")
+    await through(tmp_path, inner, testing.ask(messages=messages, params=params), Evidence(passages=(passage,)))
+    sent = json.dumps([inner.asked.messages, inner.asked.params]) + str(inner.evidence)
+    for value in ("jane", CARD, "3660170548", "Hara"):
+        assert value not in sent
+
+
+async def test_what_only_the_protocol_means_stays(tmp_path):
+    picture = "data:image/png;base64," + "iVBORw0KGgo" * 20
+    call = {"id": "call_4111111111111111", "type": "function", "function": {"name": "send_2", "arguments": "{}"}}
+    messages = (
+        {"role": "assistant", "content": None, "tool_calls": [call], "signature": "aB3" * 40},
+        {"role": "tool", "tool_call_id": "call_4111111111111111", "name": "send_2", "content": MAIL},
+        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": picture, "detail": "low"}}]},
+    )
+    parameters = {
+        "type": "object", "$defs": {"a": {"type": "integer", "maximum": 4111111111111111}}, "required": ["a"],
+        "properties": {"a": {"$ref": "#/$defs/a"}, "b": {"type": "string", "pattern": "^[0-9]{3}-x$"}},
+    }  # fmt: skip
+    params = {
+        "tools": [{"type": "function", "function": {"name": "send_2", "parameters": parameters}}],
+        "tool_choice": {"type": "function", "function": {"name": "send_2"}}, "seed": 4111111111111111,
+        "temperature": 0.25, "logit_bias": {"50256": -100}, "stream_options": {"include_usage": True}, "stop": None,
+    }  # fmt: skip
+    inner = Echo(say=lambda _: "Yes.")
+    await through(tmp_path, inner, testing.ask(messages=messages, params=params))
+    assert inner.asked.params == params
+    assert inner.asked.messages[0] == messages[0]
+    assert inner.asked.messages[1] == {**messages[1], "content": "[EMAIL-1]"}
+    assert inner.asked.messages[2] == messages[2]
+
+
+async def test_a_placeholder_in_a_pattern_stands_for_itself(tmp_path):
+    import re
+
+    schema = {"type": "string", "pattern": f"^({MAIL}|none)$"}
+    params = {"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}}
+    inner = Echo(say=lambda _: '"[EMAIL-1]"')
+    said = await through(tmp_path, inner, testing.ask(f"I am {MAIL}", params=params))
+    sent = inner.asked.params["response_format"]["json_schema"]["schema"]["pattern"]
+    assert re.search(sent, "[EMAIL-1]")
+    assert not re.search(sent, "E")
+    assert said.text == f'"{MAIL}"'
+
+
+WANTS_JSON = ({"type": "json_object"}, {"type": "json_schema", "json_schema": {"name": "n", "schema": {}}})
+
+
+@pytest.mark.parametrize("wanted", WANTS_JSON, ids=["object", "schema"])
+async def test_an_answer_that_is_json_by_request_stays_json(tmp_path, wanted):
+    text = '{"who": "[PERSON-1]", "mail": {"[EMAIL-1]": 1}}'
+    inner = Echo(
+        say=lambda _: text,
+        pieces=lambda _: [Delta(text=text[at : at + 3]) for at in range(0, len(text), 3)],
+        choices=lambda _: ({"index": 1, "message": {"content": text}},),
+        extra=lambda _: {"reasoning_content": "of [PERSON-1]"},
+    )
+    sink = testing.Hears()
+    request = testing.ask(f"{MAIL} {NICK}", params={"response_format": wanted})
+    said = await through(tmp_path, inner, request, sink=sink)
+    for got in (said.text, sink.text, said.choices[0]["message"]["content"]):
+        assert json.loads(got) == {"who": NICK, "mail": {MAIL: 1}}
+    assert said.extra == {"reasoning_content": f"of {NICK}"}
+
+
+async def test_json_inside_json_is_escaped_once_for_each(tmp_path):
+    inner_text = json.dumps({"to": "[PERSON-1]", "deep": json.dumps(["[PERSON-1]", "[EMAIL-1]"])})
+    arguments = json.dumps({"body": inner_text, "plain": '[PERSON-1] said "no"', "list": "[1] by [PERSON-1]"})
+    pieces = [
+        Delta(extra={"tool_calls": [{"index": 0, "function": {"arguments": arguments[at : at + 5]}}]})
+        for at in range(0, len(arguments), 5)
+    ]
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    inner = Echo(say=lambda _: None, pieces=lambda _: pieces, tool_calls=lambda _: (call,))
+    sink = testing.Hears()
+    said = await through(tmp_path, inner, testing.ask(f"{MAIL} {NICK}"), sink=sink)
+    streamed = "".join(d["function"]["arguments"] for delta in sink.deltas for d in delta.extra["tool_calls"])
+    assert streamed == said.tool_calls[0]["function"]["arguments"]
+    got = json.loads(streamed)
+    assert got["plain"] == f'{NICK} said "no"'
+    assert got["list"] == f"[1] by {NICK}"
+    body = json.loads(got["body"])
+    assert (body["to"], json.loads(body["deep"])) == (NICK, [NICK, MAIL])
+
+
+async def test_json_that_is_cut_off_still_loses_nothing(tmp_path):
+    text = '{"a": "x [PERSON-1", "b": "{\\"c'
+    inner = Echo(say=lambda _: text, pieces=lambda _: [Delta(text=text)])
+    sink = testing.Hears()
+    params = {"response_format": {"type": "json_object"}}
+    said = await through(tmp_path, inner, testing.ask(NICK, params=params), sink=sink)
+    assert said.text == sink.text == text
+
+
+async def test_a_long_request_is_masked_in_a_thread(tmp_path):
+    import threading
+
+    threads = set()
+
+    def find(text):
+        threads.add(threading.current_thread() is threading.main_thread())
+        return personal(text)
+
+    inner = Echo()
+    await through(tmp_path, inner, testing.ask(f"{MAIL} " + "x" * masked.LARGE), find=find)
+    assert threads == {False}
+    assert inner.asked.messages[0]["content"].startswith("[EMAIL-1] xxx")

@@ -2,6 +2,8 @@
 
 import json
 import socket
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ from trimtab.errors import ConfigError, RequestError
 from trimtab.ports import Tools
 from trimtab.types import Answer, Evidence, ModelSpec, Request, Verdict, Wishes
 from trimtab.verify import confidence, schema
-from trimtab.verify.schema import _mismatch
+from trimtab.verify._counted import TooMuchWorkError, allowed
+from trimtab.verify.schema import STEPS, _mismatch
 
 QUESTION = ModelSpec(name="skill", abilities=frozenset({"question"}))
 CHAT = ModelSpec(name="large", abilities=frozenset({"chat"}))
@@ -313,7 +316,8 @@ async def test_references_inside_a_schema_are_followed() -> None:
     ],
 )
 def test_the_keywords_that_are_ours_mean_what_json_schema_says(schema: dict[str, Any], value: str, fine: bool) -> None:
-    said = _mismatch(schema, json.loads(value), "response_format")
+    with allowed(10_000):
+        said = _mismatch(schema, json.loads(value), "response_format")
     assert (said == "") == fine, said
 
 
@@ -330,3 +334,157 @@ def test_a_schema_that_leads_elsewhere_or_cannot_be_linear_is_the_clients_error(
     with pytest.raises(RequestError) as caught:
         _mismatch(schema, {}, "response_format")
     assert caught.value.code == "bad_schema"
+
+
+# --- schemas and answers made to take for ever
+
+
+def _doubling(levels: int, key: str = "allOf") -> dict[str, Any]:
+    steps = {f"d{i}": {key: [{"$ref": f"#/$defs/d{i + 1}"}] * 2} for i in range(levels)}
+    return {"$defs": {**steps, f"d{levels}": {"type": "object"}}, "$ref": "#/$defs/d0"}
+
+
+@pytest.mark.parametrize("key", ["allOf", "anyOf", "oneOf"])
+def test_references_that_double_are_refused_at_the_door(key: str) -> None:
+    for params in (_wants(_doubling(22, key)), _brings(_doubling(22, key))):
+        with pytest.raises(RequestError) as caught:
+            schema.check_request(request(**params))
+        assert caught.value.code == "bad_schema"
+    schema.check_request(request(**_wants(_doubling(8, key))))
+
+
+NESTED = json.loads("[" * 60 + "]" * 60)
+MEMBERS = {f"k{i}": {} for i in range(2000)}
+HOSTILE = {
+    "doubling in every member": ({**_doubling(11), "additionalProperties": {"$ref": "#/$defs/d0"}}, MEMBERS),
+    "doubling by depth": ({"contains": {"oneOf": [{"$ref": "#"}, {"not": {"$ref": "#"}}]}}, NESTED),
+    "items twice": ({"allOf": [{"items": {"$ref": "#"}}] * 2}, NESTED),
+    "if": ({"if": {"items": {"$ref": "#"}}, "then": {"items": {"$ref": "#"}}, "else": False}, NESTED),
+    "dependent": (
+        {"dependentSchemas": {"a": {"properties": {"a": {"$ref": "#"}}}}, "properties": {"a": {"$ref": "#"}}},
+        json.loads('{"a":' * 60 + "1" + "}" * 60),
+    ),
+    "many branches": ({"anyOf": [{"type": "string"}] * 5000}, ["x" * 50] * 5000),
+    "many names": ({"items": {"properties": {f"p{i}": {} for i in range(5000)}}}, [MEMBERS] * 20),
+    "many patterns": ({"patternProperties": {f"^a{i}$": {} for i in range(2000)}}, MEMBERS),
+    "long texts": ({"items": {"allOf": [{"pattern": "[a-q][^u-z]{100}x$"}] * 50}}, ["a" * 100_000] * 10),
+    "unevaluated": ({"allOf": [{"unevaluatedProperties": True}] * 3000}, MEMBERS),
+    "unevaluated items": ({"allOf": [{"contains": {"type": "string"}}] * 300, "unevaluatedItems": False}, [1] * 9000),
+    "another dialect inside": (
+        {
+            "items": {
+                "$schema": "http://json-schema.org/draft-07/schema#",
+                "allOf": [{"items": {"enum": [{"a": 1}]}}] * 300,
+            }
+        },
+        [[{"a": 1}] * 500] * 20,
+    ),
+}
+
+
+def _calls(work: Any) -> int:
+    """How many functions `work` calls, by Python's own count: not by the counter that is under test."""
+    count = 0
+
+    def seen(_: Any, event: str, __: Any) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(seen)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_schema_makes_checking_endless(name: str) -> None:
+    steps, (hostile, value) = 10_000, HOSTILE[name]
+    schema._compiled(hostile, "made beforehand: that is linear in the schema")
+
+    def checked() -> None:
+        with allowed(steps), pytest.raises(TooMuchWorkError):
+            _mismatch(hostile, value, "response_format")
+
+    assert _calls(checked) < 100 * steps
+
+
+async def test_an_answer_that_takes_too_long_to_check_has_failed() -> None:
+    hostile, value = HOSTILE["doubling in every member"]
+    verdict = await judged(_wants(hostile), json.dumps(dict.fromkeys(value, 1) | {"k0": {}}))
+    assert (verdict.ok, verdict.code) == (False, "schema_mismatch")
+    hostile, value = HOSTILE["doubling by depth"]
+    verdict = await judged(_wants(hostile), json.dumps(value))
+    assert (verdict.ok, verdict.code) == (False, "schema_mismatch")
+    assert str(STEPS) in verdict.why
+
+
+async def test_a_large_answer_that_fits_stands() -> None:
+    people = [{"name": f"Ada {i}", "ages": [i, i + 1]} for i in range(4000)]
+    assert (await judged(_wants({"type": "array", "items": PERSON, "uniqueItems": True}), json.dumps(people))).ok
+    people[3999] = people[0]
+    verdict = await judged(_wants({"type": "array", "items": PERSON, "uniqueItems": True}), json.dumps(people))
+    assert (verdict.code, "item 3999" in verdict.why) == ("schema_mismatch", True)
+
+
+async def test_other_requests_go_on_while_a_large_answer_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[str] = []
+    real = schema.fault
+
+    def watched(*args: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return real(*args)
+
+    monkeypatch.setattr(schema, "fault", watched)
+    await judged(_wants({"items": {"type": "integer"}}), json.dumps([1] * 9000))
+    await judged(_wants({"items": {"type": "integer"}}), json.dumps([1] * 10))
+    assert [name == threading.main_thread().name for name in threads] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("items", "unique"),
+    [
+        ([1, 1.0], False), ([1, True], True), ([0, False], True), (["1", 1], True), ([[1], [1.0]], False),
+        ([{"a": 1, "b": 2}, {"b": 2, "a": 1}], False), ([{"a": 1}, {"a": True}], True), ([None, None], False),
+        ([1.5, 1.5], False), ([[], {}], True), (["a", ["a"]], True),
+    ],
+    ids=str,
+)  # fmt: skip
+async def test_items_are_unique_as_json_schema_counts_them(items: list[Any], unique: bool) -> None:
+    assert (await judged(_wants({"uniqueItems": True}), json.dumps(items))).ok is unique
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"minLength": -1}, {"minLength": "1"}, {"required": "a"}, {"required": [1]}, {"properties": []},
+        {"properties": {"a": 1}}, {"items": 3}, {"anyOf": []}, {"allOf": {}}, {"enum": "a"}, {"multipleOf": 0},
+        {"type": ["string", "thing"]}, {"$ref": 1}, {"pattern": 1}, {"uniqueItems": "yes"}, {"not": None},
+        {"$defs": {"a": {"type": 1}}}, {"dependencies": {"a": 1}}, {"if": []}, {"dependentRequired": {"a": "b"}},
+        {"$ref": "#/x", "x": {"type": "thing"}},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_schema_that_is_none_is_refused_with_its_place(wrong: dict[str, Any]) -> None:
+    with pytest.raises(RequestError) as caught:
+        schema.check_request(request(**_wants(wrong)))
+    assert caught.value.code == "bad_schema"
+    assert "$" in caught.value.message
+
+
+def test_what_only_looks_like_a_schema_s_keyword_is_left_alone() -> None:
+    fine = {
+        "properties": {"pattern": {"type": "string"}, "$ref": {"type": "string"}, "items": {"type": "array"}},
+        "default": {"$ref": "http://elsewhere.example", "pattern": "("}, "examples": [{"type": "thing"}],
+        "const": {"type": 3}, "enum": [{"minLength": -1}], "x-vendor": {"anyOf": []},
+    }  # fmt: skip
+    schema.check_request(request(**_wants(fine)))
+
+
+def test_all_schemas_of_a_request_have_a_limit_together() -> None:
+    one = {"enum": ["x" * (schema.MAX_SCHEMA - 100)]}
+    tools_ = [{"type": "function", "function": {"name": f"f{i}", "parameters": one}} for i in range(6)]
+    with pytest.raises(RequestError) as caught:
+        schema.check_request(request(tools=tools_))
+    assert caught.value.param == "tools"

@@ -3,19 +3,21 @@
 import json
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias, cast
+from typing import TypeAlias
 
-from trimtab.types import Json, Span
+from trimtab.answer._strings import Change, Prose, Strings
+from trimtab.types import Span
 
 Find: TypeAlias = Callable[[str], Sequence[Span]]
-Change: TypeAlias = Callable[[str], str]
 
 FORM = re.compile(r"\[[A-Z][A-Z0-9-]{0,40}-[0-9]{1,9}\]")
 """`[EMAIL-1]`: nothing that JSON, HTML or Markdown escapes, a `[` only at its start and a `]` only at its end."""
 TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|-?[0-9][0-9.eE+-]{5,60}', re.DOTALL)
 """The strings of a JSON text, and its numbers that are long enough to be personal."""
-FIXED = frozenset({"role", "type", "image_url", "input_audio", "file"})
-"""Keys of a message whose values are the protocol's, or binary."""
+NAMED = 1000
+"""Characters of the longest text that is also read together with its key."""
+DEEPEST = 4
+"""Levels of JSON inside strings of JSON that are gone into."""
 
 
 class Vault:
@@ -29,26 +31,44 @@ class Vault:
         self._taken: set[str] = set()
         self._kinds: dict[str, str] = {}
         self._known: re.Pattern[str] | None = None
+        self._odd = False
 
     def __bool__(self) -> bool:
         return bool(self._kinds)
 
-    def learn(self, text: str) -> None:
-        """Find the personal values of `text`, and the placeholders that it happens to hold already."""
-        self._taken.update(FORM.findall(text))
-        for span in apart(self._find(text)):
-            self._kinds.setdefault(text[span.start : span.end], span.kind)
+    def learn(self, text: str, key: str = "") -> None:
+        """Find the personal values of `text`, and the placeholders that it happens to hold already.
 
-    def learn_json(self, text: str) -> None:
-        """The same for each string and long number inside a JSON text; what is no JSON is learnt as it stands."""
-        for part in map(_read, TOKEN.findall(text)) if _is_json(text) else (text,):
-            self.learn(part)
+        `key` is what the text is called: `phone` makes a number of digits one.
+        """
+        self._taken.update(FORM.findall(text))
+        self._keep(text, 0)
+        if key and len(text) <= NAMED and any(char.isdigit() for char in text):
+            self._keep(f"{key}: {text}", len(key) + 2)
+
+    def learn_json(self, text: str, depth: int = 0) -> None:
+        """The same for each string and long number inside a JSON text; what is no JSON is learnt as it stands.
+
+        The text is learnt as a whole too: there a key stands before its value.
+        """
+        self.learn(text)
+        for part in map(_read, TOKEN.findall(text)) if _is_json(text) else ():
+            if depth < DEEPEST and _may_be_json(part):
+                self.learn_json(part, depth + 1)
+            else:
+                self.learn(part)
+
+    def _keep(self, text: str, after: int) -> None:
+        for span in apart(self._find(text)):
+            if span.end > after:
+                self._kinds.setdefault(text[max(span.start, after) : span.end], span.kind)
 
     def seal(self) -> None:
         """Give every value its placeholder: call once, after all is learnt."""
         for value, kind in self._kinds.items():
             name = self._free(re.sub(r"[^A-Z0-9]+", "-", kind.upper()).strip("-")[:40] or "DATA")
             self._names[value], self._values[name] = name, value
+        self._odd = any(_escaped(value) != value for value in self._names)
         longest_first = sorted(self._names, key=len, reverse=True)
         self._known = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
 
@@ -56,19 +76,50 @@ class Vault:
         """`text` with every known value replaced, wherever it stands: found once is hidden everywhere."""
         return self._known.sub(lambda match: self._names[match[0]], text) if self._known else text
 
-    def hide_json(self, text: str) -> str:
+    def hide_pattern(self, text: str) -> str:
+        """The same inside a regular expression, where a placeholder must stand for itself."""
+        return self._known.sub(lambda match: re.escape(self._names[match[0]]), text) if self._known else text
+
+    def hide_json(self, text: str, depth: int = 0) -> str:
         """The same inside a JSON text, which stays JSON; what holds no value keeps its bytes."""
         if not _is_json(text):
             return self.hide(text)
-        return TOKEN.sub(lambda token: _rewritten(token[0], self.hide), text)
+
+        def within(part: str) -> str:
+            return self.hide_json(part, depth + 1) if depth < DEEPEST and _may_be_json(part) else self.hide(part)
+
+        return TOKEN.sub(lambda token: _rewritten(token[0], within), text)
 
     def restore(self, text: str) -> str:
         """`text` with the values back, byte for byte; a placeholder that is not ours stays as it is."""
         return FORM.sub(lambda match: self._values.get(match[0], match[0]), text)
 
     def restore_json(self, text: str) -> str:
-        """The same inside a JSON text (or a piece of one): the values come back escaped."""
-        return FORM.sub(lambda match: _escaped(self._values.get(match[0], match[0])), text)
+        """The same inside a JSON text: the values come back escaped, once for each text of JSON that they stand in."""
+        if not self._odd:
+            return self.restore(text)
+        strings = self.strings()
+        return strings.feed(text) + strings.close()
+
+    def strings(self) -> Strings | Prose:
+        """`restore_json` for a text that comes in pieces."""
+        if not self._odd:
+            return self.prose()
+        return Strings(self.restore, self._restore_inside, self._restore_whole, self.unfinished)
+
+    def prose(self) -> Prose:
+        """`restore` for a text that comes in pieces."""
+        return Prose(self.restore, self.unfinished)
+
+    def _restore_inside(self, body: str) -> str:
+        return FORM.sub(lambda match: _escaped(self._values.get(match[0], match[0])), body)
+
+    def _restore_whole(self, token: str) -> str:
+        """A string that may hold a JSON text itself."""
+        if not any(name in self._values for name in FORM.findall(token)):
+            return token
+        text = _read(token)
+        return _rewritten(token, self.restore_json) if _is_json(text) else self._restore_inside(token)
 
     def unfinished(self, text: str) -> int:
         """How many characters at the end of `text` may be the beginning of one of our placeholders."""
@@ -85,19 +136,6 @@ class Vault:
                 return name
 
 
-def mapped(value: Any, plain: Change, inside_json: Change, fixed: frozenset[str] = FIXED, key: str = "") -> Any:
-    """A JSON value with every string changed: `arguments` by `inside_json`, what is under `fixed` keys not at all."""
-    if isinstance(value, str):
-        return (inside_json if key == "arguments" else plain)(value)
-    if isinstance(value, dict):
-        table = cast("Json", value)
-        kept = fixed | {"name"} if "arguments" in table else fixed
-        return {k: v if k in kept else mapped(v, plain, inside_json, fixed, k) for k, v in table.items()}
-    if isinstance(value, list):
-        return [mapped(item, plain, inside_json, fixed, key) for item in cast("list[Any]", value)]
-    return value
-
-
 def apart(spans: Sequence[Span]) -> list[Span]:
     """Spans that overlap as one, of the first one's kind."""
     merged: list[Span] = []
@@ -110,10 +148,14 @@ def apart(spans: Sequence[Span]) -> list[Span]:
     return merged
 
 
+def _may_be_json(text: str) -> bool:
+    return text.lstrip()[:1] in ("{", "[")
+
+
 def _is_json(text: str) -> bool:
     try:
         json.loads(text, strict=False)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
 

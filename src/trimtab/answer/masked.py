@@ -1,22 +1,30 @@
 """Wraps a model that is not local: personal data goes out as placeholders and comes back in the answer byte for byte.
 
-Masked are all texts of the messages, the strings (and long numbers) inside tool calls' arguments and JSON tool
-results, retrieved passages, and the parameters `user`, `safety_identifier`, `metadata` and `prediction`. Not masked:
-tool definitions and the other parameters (the operator's), URLs, images, audio and files. What is personal is for
-`tools.personal` to say. Restored are the text, the extra fields, the further choices and the tool calls, also in a
-stream cut anywhere; citations, the label, token log-probabilities and the response's body stay as the model gave them.
+Masked is everything in the messages, the parameters and the passages, file names, tool definitions, schemas, keys and
+long numbers too (a number that is personal goes out as a string); not masked is what only the protocol means (see
+`_leaving`): roles, types, ids, names of tools, pictures, recordings and files in base64. What is personal is for
+`tools.personal` to say. Restored are the text, the extra fields, the further choices, the citations and the tool
+calls, escaped where they stand in JSON, also in a stream cut anywhere; the label, token log-probabilities and the
+response's body stay as the model gave them.
 """
 
+import asyncio
 from typing import Any, cast
 
 import msgspec
 
-from trimtab.answer._vault import Vault, mapped
+from trimtab.answer._leaving import Ways, message, params
+from trimtab.answer._strings import Prose, Strings
+from trimtab.answer._vault import Vault
 from trimtab.errors import ConfigError
 from trimtab.ports import Model, Sink, Tools
-from trimtab.types import Answer, Delta, Evidence, Json, ModelSpec, Passage, Request, Usage, Verdict
+from trimtab.types import Answer, Citation, Delta, Evidence, Json, ModelSpec, Request, Usage, Verdict
 
-PARAMS = ("user", "safety_identifier", "metadata", "prediction")
+CALLS = ("tool_calls", "function_call")
+PLAIN = frozenset({"content", "text"})
+"""Keys that say nothing about what they hold."""
+LARGE = 50_000
+"""Bytes of a request from which it is masked in a thread."""
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -31,15 +39,19 @@ class Masked:
 
     async def answer(self, request: Request, evidence: Evidence, sink: Sink) -> Answer | Verdict:
         try:
-            vault, hidden, passages = self._hidden(request, evidence)
+            if _size(request, evidence) < LARGE:
+                vault, hidden, passages = self._hidden(request, evidence)
+            else:
+                vault, hidden, passages = await asyncio.to_thread(self._hidden, request, evidence)
         except Exception as error:  # noqa: BLE001 - whatever fails here, nothing may be sent
             return self._failed(error)
         if not vault:
             return await self._inner.answer(request, evidence, sink)
-        unmasking = Unmasking(sink, vault)
+        wants_json = _wants_json(request.params)
+        unmasking = Unmasking(sink, vault, wants_json)
         said = await self._inner.answer(hidden, passages, unmasking)
         await unmasking.flush()
-        return restored(said, vault) if isinstance(said, Answer) else said
+        return restored(said, vault, wants_json) if isinstance(said, Answer) else said
 
     def _hidden(self, request: Request, evidence: Evidence) -> tuple[Vault, Request, Evidence]:
         vault = Vault(self._tools.personal)
@@ -70,51 +82,46 @@ def build(_: Options, tools: Tools) -> Model:
 def learn(vault: Vault, request: Request, evidence: Evidence) -> None:
     """Show `vault` every text that would leave."""
 
-    def plain(text: str) -> str:
-        vault.learn(text)
-        return text
+    def text(value: str, key: str) -> str:
+        vault.learn(value, "" if key in PLAIN else key)
+        return value
 
-    def inside_json(text: str) -> str:
-        vault.learn_json(text)
-        return text
+    def inside_json(value: str) -> str:
+        vault.learn_json(value)
+        return value
 
-    for message in request.messages:
-        mapped(message, *_ways(message, plain, inside_json))
-    for key in PARAMS:
-        mapped(request.params.get(key), plain, inside_json, frozenset())
-    for passage in evidence.passages:
-        plain(passage.text)
-        plain(passage.title)
+    def pattern(value: str) -> str:
+        return text(value, "")
+
+    _changed(request, evidence, Ways(text, inside_json, pattern))
 
 
 def hidden(vault: Vault, request: Request, evidence: Evidence) -> tuple[Request, Evidence]:
     """The request and the passages as they may leave."""
-    messages = tuple(mapped(message, *_ways(message, vault.hide, vault.hide_json)) for message in request.messages)
-    params = {
-        key: mapped(value, vault.hide, vault.hide_json, frozenset()) if key in PARAMS else value
-        for key, value in request.params.items()
-    }
-    passages = tuple(_passage(passage, vault) for passage in evidence.passages)
-    return msgspec.structs.replace(request, messages=messages, params=params), Evidence(passages=passages)
+    return _changed(request, evidence, Ways(lambda text, _: vault.hide(text), vault.hide_json, vault.hide_pattern))
 
 
-def restored(answer: Answer, vault: Vault) -> Answer:
-    """The answer as the client reads it."""
+def restored(answer: Answer, vault: Vault, wants_json: bool = False) -> Answer:
+    """The answer as the client reads it; `wants_json` where the request has its text as JSON."""
+    json_keys = frozenset({"arguments", "content"} if wants_json else {"arguments"})
+    text = answer.text and (vault.restore_json if wants_json else vault.restore)(answer.text)
     return msgspec.structs.replace(
         answer,
-        text=answer.text and vault.restore(answer.text),
+        text=text,
         tool_calls=tuple(_restored(call, vault) for call in answer.tool_calls),
         extra=_restored(answer.extra, vault),
-        choices=tuple(_restored(choice, vault) for choice in answer.choices),
+        choices=tuple(_restored(choice, vault, json_keys) for choice in answer.choices),
+        citations=tuple(_cited(citation, vault) for citation in answer.citations),
     )
 
 
 class Unmasking:
     """A sink around the client's: gives out what is whole, and holds back what may be a placeholder's beginning."""
 
-    def __init__(self, sink: Sink, vault: Vault) -> None:
+    def __init__(self, sink: Sink, vault: Vault, wants_json: bool = False) -> None:
         self._sink, self._vault, self.live = sink, vault, sink.live
-        self._held: dict[tuple[int, str, int], str] = {}
+        self._json = frozenset({*CALLS, ""} if wants_json else CALLS)
+        self._parts: dict[tuple[int, str, int], Strings | Prose] = {}
 
     def spent(self, usage: Usage) -> None:
         self._sink.spent(usage)
@@ -127,21 +134,18 @@ class Unmasking:
 
     async def flush(self) -> None:
         """Let out what was held and is no placeholder after all; called once the model has answered."""
-        for (index, field, call), held in self._held.items():
-            if held:
+        for (index, field, call), part in self._parts.items():
+            if held := part.close():
                 await self._sink.emit(_rest(index, field, call, held))
-        self._held.clear()
+        self._parts.clear()
 
     def _through(self, key: tuple[int, str, int], piece: str) -> str:
         """What may leave of the text at `key` now that `piece` has come."""
         if not piece:
             return piece
-        text = self._held.pop(key, "") + piece
-        whole = len(text) - self._vault.unfinished(text)
-        if text[whole:]:
-            self._held[key] = text[whole:]
-        restore = self._vault.restore_json if key[1] in {"tool_calls", "function_call"} else self._vault.restore
-        return restore(text[:whole])
+        if key not in self._parts:
+            self._parts[key] = self._vault.strings() if key[1] in self._json else self._vault.prose()
+        return self._parts[key].feed(piece)
 
     def _extra(self, index: int, extra: Json) -> Json:
         changed: Json = {}
@@ -173,19 +177,40 @@ class Unmasking:
         return {**piece, "arguments": self._through((index, field, call), piece["arguments"])}
 
 
-def _ways(message: Json, plain: Any, inside_json: Any) -> tuple[Any, Any]:
-    """How the strings of a message are changed: a tool's result is JSON more often than prose."""
-    if message.get("role") not in {"tool", "function"}:
-        return plain, inside_json
-    return (lambda text: (inside_json if text.lstrip()[:1] in ("{", "[") else plain)(text)), inside_json
+def _changed(request: Request, evidence: Evidence, ways: Ways) -> tuple[Request, Evidence]:
+    messages = tuple(message(said, ways) for said in request.messages)
+    passages = tuple(
+        msgspec.structs.replace(
+            one, text=ways.text(one.text, ""), title=ways.text(one.title, ""), source=ways.text(one.source, "")
+        )
+        for one in evidence.passages
+    )
+    changed = msgspec.structs.replace(request, messages=messages, params=params(request.params, ways))
+    return changed, Evidence(passages=passages)
 
 
-def _restored(value: Any, vault: Vault) -> Any:
-    return mapped(value, vault.restore, vault.restore_json)
+def _restored(value: Any, vault: Vault, json_keys: frozenset[str] = frozenset({"arguments"}), key: str = "") -> Any:
+    if isinstance(value, str):
+        return (vault.restore_json if key in json_keys else vault.restore)(value)
+    if isinstance(value, dict):
+        return {k: _restored(v, vault, json_keys, k) for k, v in cast("Json", value).items()}
+    if isinstance(value, list):
+        return [_restored(item, vault, json_keys, key) for item in cast("list[Any]", value)]
+    return value
 
 
-def _passage(passage: Passage, vault: Vault) -> Passage:
-    return msgspec.structs.replace(passage, text=vault.hide(passage.text), title=vault.hide(passage.title))
+def _cited(citation: Citation, vault: Vault) -> Citation:
+    return msgspec.structs.replace(citation, source=vault.restore(citation.source), quote=vault.restore(citation.quote))
+
+
+def _wants_json(params: Json) -> bool:
+    wanted = params.get("response_format")
+    return isinstance(wanted, dict) and cast("Json", wanted).get("type") in {"json_object", "json_schema"}
+
+
+def _size(request: Request, evidence: Evidence) -> int:
+    sent = len(msgspec.json.encode((request.messages, request.params)))
+    return sent + sum(len(passage.text) for passage in evidence.passages)
 
 
 def _rest(index: int, field: str, call: int, held: str) -> Delta:

@@ -5,6 +5,7 @@ has no business addressing the assistant. It is the cheap first guard, made for 
 passes it.
 """
 
+import asyncio
 import re
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from trimtab.guard._normalise import FOLD, back, decoded, plain
+from trimtab.guard._threads import are_long
 from trimtab.ports import Guard, Tools
 from trimtab.types import OK, Origin, Request, Span, Text, Verdict
 
@@ -28,6 +30,8 @@ SCOPES = {
     Origin.ANSWER: "answer",
 }
 GAP = re.compile(r"( ?)<(\d)> ?")
+WINDOW, OVERLAP = 100_000, 8_000
+"""Characters of one search, and how many more it sees: more than any pattern can span."""
 DATA = Path(__file__).with_name("patterns.toml")
 
 
@@ -65,17 +69,20 @@ class Patterns:
         self._off = frozenset(options.off)
 
     async def check(self, texts: Sequence[Text], request: Request) -> Verdict:
-        found = [
+        found = await asyncio.to_thread(self._found, texts) if are_long(texts) else self._found(texts)
+        if not found:
+            return OK
+        why = f"It reads like an injection: {'; '.join(dict.fromkeys(pattern.why for pattern, _ in found))}."
+        return Verdict(ok=False, code="injection", why=why, spans=tuple(span for _, span in found))
+
+    def _found(self, texts: Sequence[Text]) -> list[tuple[Pattern, Span]]:
+        return [
             (pattern, Span(kind=pattern.id, start=start, end=end, path=text.path))
             for text in texts
             if self._options.system or text.origin is not Origin.SYSTEM
             for pattern, start, end in find(text.text, SCOPES[text.origin], self._options.decode)
             if pattern.id not in self._off
         ]
-        if not found:
-            return OK
-        why = f"It reads like an injection: {'; '.join(dict.fromkeys(pattern.why for pattern, _ in found))}."
-        return Verdict(ok=False, code="injection", why=why, spans=tuple(span for _, span in found))
 
 
 def build(options: Options, _: Tools) -> Guard:
@@ -126,11 +133,18 @@ def _index(scope: str) -> tuple[tuple[str, ...], dict[str, list[Pattern]]]:
     return tuple(wanted), wanted
 
 
+def _first(shape: re.Pattern[str], normal: str) -> re.Match[str] | None:
+    """The first match, looked for window by window: one search holds the interpreter's lock until it ends."""
+    for start in range(0, len(normal), WINDOW):
+        if found := shape.search(normal, start, start + WINDOW + OVERLAP):
+            return found
+    return None
+
+
 def _search(pattern: Pattern, normal: str) -> tuple[int, int] | None:
+    first = _first(pattern.shape, normal)
     if not pattern.then:
-        match = pattern.shape.search(normal)
-        return match.span() if match else None
-    first = pattern.shape.search(normal)
+        return first.span() if first else None
     if not first:
         return None
     starts = pattern.shape.finditer(normal, first.end())

@@ -4,6 +4,7 @@ Kinds: EMAIL PHONE CARD IBAN IP URL_CREDENTIALS URL US_SSN CRYPTO and the nation
 comes first: a checksum, a numbering plan or a word nearby must speak for a run of digits before it is called personal.
 """
 
+import asyncio
 import ipaddress
 import re
 from collections.abc import Iterator, Sequence
@@ -12,9 +13,11 @@ from typing import Any
 import msgspec
 
 from trimtab.guard._digits import ascii_digits, near
+from trimtab.guard._emails import emails
 from trimtab.guard._national import national
 from trimtab.guard._phones import phones
 from trimtab.guard._spans import apart
+from trimtab.guard._threads import are_long
 from trimtab.ports import Guard, Tools
 from trimtab.types import OK, Request, Span, Text, Verdict
 
@@ -25,7 +28,6 @@ CANDIDATE = re.compile(
     r"|(?:0x|bc1|[13])[A-Za-z0-9]{25}|[0-9a-fA-F]{1,4}:[0-9a-fA-F]{0,4}:"
 )
 """Where no such run stands and no `@`, nothing below can match."""
-EMAIL = re.compile(r"(?<!\w)\w[\w.%+'-]{0,63}@[\w.-]{1,190}\.[^\W\d_]{2,24}(?![\w@])")
 LOGIN = re.compile(
     r"(?<![\w+.-])[a-zA-Z][a-zA-Z0-9+.-]{1,20}://[^\s/:@]{0,100}:[^\s/@]{1,200}@[^\s\"'<>]{0,400}[^\s\"'<>.,;:!?)]"
 )
@@ -41,11 +43,14 @@ ISSUER = re.compile(
 CARD_WORDS = ("card", "visa", "master", "amex", "maestro", "credit", "debit", "diners", "jcb", "discover", "pay", "cc")
 IPV4 = re.compile(r"[0-9](?<![\w.].)[0-9]{0,2}\.(?:[0-9]{1,3}\.){2}[0-9]{1,3}(?![\w]|\.[0-9])")
 IPV6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]{2,34}(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3})?(?![\w:])")
+DOUBLED = str.maketrans("0123456789", "0246813579")
 VERSION = ("version", "ver.", " v", "release", "build", "firmware", "driver", "section", "chapter")
 SSN = re.compile(r"[0-8](?<![\w.-].)[0-9]{2}(?<!000)(?<!666)([- ]?)(?!00)[0-9]{2}\1(?!0000)[0-9]{4}(?![\w-]|\.[0-9])")
 SSN_WORDS = ("ssn", "social security", "soc sec")
 ETH = re.compile(r"(?<!\w)0x[0-9a-fA-F]{40}(?!\w)")
 BTC = re.compile(r"[13b](?<!\w.)(?:(?<=[13])[1-9A-HJ-NP-Za-km-z]{25,34}|(?<=b)c1[02-9ac-hj-np-z]{11,71})(?!\w)")
+BLOCK = re.compile(r"[A-Za-z0-9+/=](?<![A-Za-z0-9+/=].)[A-Za-z0-9+/=]{199,}")
+"""A run without any sign between: an image in base64, not something that one person has."""
 
 Found = Iterator[tuple[str, int, int]]
 
@@ -68,16 +73,19 @@ class Pii:
         self._options = options
 
     async def check(self, texts: Sequence[Text], request: Request) -> Verdict:
-        spans = tuple(
+        spans = await asyncio.to_thread(self._spans, texts) if are_long(texts) else self._spans(texts)
+        if not spans:
+            return OK
+        kinds = ", ".join(sorted({span.kind for span in spans}))
+        return Verdict(ok=False, code="personal_data", why=f"Personal data: {kinds}.", spans=spans)
+
+    def _spans(self, texts: Sequence[Text]) -> tuple[Span, ...]:
+        return tuple(
             msgspec.structs.replace(span, path=text.path)
             for text in texts
             for span in find(text.text, self._options.regions, self._options.urls)
             if not self._options.kinds or span.kind in self._options.kinds
         )
-        if not spans:
-            return OK
-        kinds = ", ".join(sorted({span.kind for span in spans}))
-        return Verdict(ok=False, code="personal_data", why=f"Personal data: {kinds}.", spans=spans)
 
 
 def build(options: Options, tools: Tools) -> Guard:
@@ -105,10 +113,11 @@ def _all(text: str, has_at: bool, runs: bool, regions: Sequence[str], urls: bool
     if has_at:
         if "://" in text:
             yield from _plain("URL_CREDENTIALS", LOGIN, text)
-        yield from _plain("EMAIL", EMAIL, text)
+        yield from (("EMAIL", start, end) for start, end in emails(text))
     if urls:
         yield from _plain("URL", LINK, text)
     if runs:
+        text = _without_blocks(text)
         low = text.lower()
         low = low if len(low) == len(text) else "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
         yield from _ibans(text)
@@ -118,6 +127,11 @@ def _all(text: str, has_at: bool, runs: bool, regions: Sequence[str], urls: bool
         yield from national(text, low)
         yield from _ips(text, low)
         yield from (("PHONE", start, end) for start, end in phones(text, low, regions))
+
+
+def _without_blocks(text: str) -> str:
+    """`text` with such runs blotted out; its length is the same."""
+    return BLOCK.sub(lambda block: "\0" * len(block[0]), text) if len(text) > 200 else text
 
 
 def _plain(kind: str, shape: re.Pattern[str], text: str) -> Found:
@@ -157,9 +171,9 @@ def _cards(text: str, low: str) -> Found:
 
 
 def _luhn(digits: str) -> bool:
-    from stdnum import luhn
-
-    return len(set(digits)) > 1 and luhn.is_valid(digits)
+    """ISO/IEC 7812-1, annex B: every second digit from the right doubled, its digits added."""
+    total = sum(map(int, digits[::-2])) + sum(map(int, digits[-2::-2].translate(DOUBLED)))
+    return total % 10 == 0 and len(set(digits)) > 1
 
 
 def _ssns(text: str, low: str) -> Found:

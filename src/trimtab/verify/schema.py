@@ -1,22 +1,32 @@
 """Checks that an answer keeps the form that was asked for: JSON, a JSON Schema, tool calls that the tools can take.
 
-Schemas are the client's: references to other documents are never followed, and patterns run on a linear-time engine.
+Schemas are the client's: references to other documents are never followed, patterns run on a linear-time engine, and
+the work of checking is counted (see `_counted`): what takes long leaves the event loop, what takes longer is a fault.
 """
 
+import asyncio
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, cast
-from urllib.parse import unquote
 
 import msgspec
 
+from trimtab import texts
 from trimtab.errors import RequestError
 from trimtab.ports import Tools
 from trimtab.types import Answer, Evidence, Json, ModelSpec, Request, Verdict
+from trimtab.verify._counted import TooMuchWorkError, allowed, counted, fault
+from trimtab.verify._shapes import check
 
 MAX_SCHEMA = 200_000
 """Bytes of the largest schema that is compiled."""
+MAX_SCHEMAS = 1_000_000
+"""Bytes of all schemas of one request."""
 MAX_TOOLS = 512
+QUICK, STEPS = 4_000, 400_000
+"""Steps (about 3 us each) that checking an answer may take: on the event loop, and in a thread of its own."""
+LARGE = 20_000
+"""Characters of an answer that is decoded in a thread at once."""
 _FORMATS = ("json_object", "json_schema")
 
 
@@ -47,9 +57,28 @@ class Schema:
 
         Raises `RequestError` where the client's own schema is wrong, as `check_request` does before the path.
         """
-        for code, why in self._faults(request.params, answer):
-            return Verdict(ok=False, by=self._name, code=code, why=why)
-        return Verdict(ok=True, by=self._name)
+        found = self._quickly(request.params, answer)
+        if found is None:
+            found = await asyncio.to_thread(self._thoroughly, request.params, answer)
+        code, why = found or ("ok", "")
+        return Verdict(ok=not found, by=self._name, code=code, why=why)
+
+    def _quickly(self, params: Json, answer: Answer) -> tuple[str, str] | tuple[()] | None:
+        """The first fault, () for none; None where to find out would hold up all other requests."""
+        if sum(len(text.text) for text in texts.of_answer(answer)) > LARGE or answer.choices:
+            return None
+        try:
+            with allowed(QUICK):
+                return next(self._faults(params, answer), ())
+        except TooMuchWorkError:
+            return None
+
+    def _thoroughly(self, params: Json, answer: Answer) -> tuple[str, str] | tuple[()]:
+        try:
+            with allowed(STEPS):
+                return next(self._faults(params, answer), ())
+        except TooMuchWorkError:
+            return "schema_mismatch", f"To check it takes more than {STEPS} steps; make the schema simpler."
 
     def _faults(self, params: Json, answer: Answer) -> Iterator[tuple[str, str]]:
         first: Json = {**answer.extra, "content": answer.text, "tool_calls": list(answer.tool_calls)}
@@ -70,8 +99,11 @@ def check_request(request: Request) -> None:
     names = [_name(tool, i) for i, tool in enumerate(_tools(request.params))]
     if len(names) > MAX_TOOLS:
         raise RequestError(f"{len(names)} tools are too many.", f"Send at most {MAX_TOOLS}.", param="tools")
-    for i, tool in enumerate(_tools(request.params)):
-        if (parameters := _parameters(tool)) is not None:
+    schemas = [_parameters(tool) for tool in _tools(request.params)]
+    if (size := sum(len(msgspec.json.encode(schema)) for schema in schemas)) > MAX_SCHEMAS:
+        raise RequestError(f"The tools' schemas have {size} bytes.", f"Send at most {MAX_SCHEMAS}.", param="tools")
+    for i, parameters in enumerate(schemas):
+        if parameters is not None:
             _compiled(parameters, f"tools[{i}].function.parameters")
     chosen = _chosen(request.params)
     if chosen and chosen not in names:
@@ -196,11 +228,16 @@ def _decoded(text: Any) -> tuple[bool, Any]:
 
 
 def _mismatch(schema: Any, value: Any, param: str) -> str:
-    """The path and the sentence of the first fault, "" where there is none."""
+    """The path and the sentence of the first fault, "" where there is none; raises `TooMuchWorkError`."""
+    validator = _compiled(schema, param)
     try:
-        error = next(iter(_compiled(schema, param).iter_errors(value)), None)
+        error = fault(validator, value)
+    except TooMuchWorkError:
+        raise
     except RecursionError:
         return ": the schema or the answer is nested without end"
+    except Exception as error:  # noqa: BLE001 - a number too large to divide, a reference lost behind an $id
+        return f": it could not be checked against {param} ({type(error).__name__})"
     if error is None:
         return ""
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
@@ -225,101 +262,13 @@ def _compiled(schema: Any, param: str) -> Any:
 
 @lru_cache(maxsize=256)
 def _compile(encoded: bytes) -> Any:
-    """A validator by its schema's bytes; every fault in making it leaves as `ValueError`.
-
-    Patterns run on RE2, so that no schema makes matching slow; references lead only into the schema itself.
-    """
-    from jsonschema import SchemaError
-    from jsonschema.validators import Draft202012Validator, extend, validator_for
+    """A validator by its schema's bytes; every fault in making it leaves as `ValueError`."""
+    from jsonschema.validators import Draft202012Validator, validator_for
     from referencing import Registry
 
     schema = msgspec.json.decode(encoded)
-    _check_inside(schema)
-    draft = validator_for(schema, default=Draft202012Validator)
     try:
-        draft.check_schema(schema)
-    except SchemaError as error:
-        raise ValueError(f"{error.json_path}: {error.message}") from error
-    linear = extend(
-        draft,
-        {"pattern": _pattern, "patternProperties": _pattern_properties, "additionalProperties": _additional_properties},
-    )
-    return linear(schema, registry=Registry())
-
-
-def _check_inside(schema: Any) -> None:
-    """Raises `ValueError` for a reference that leads elsewhere or nowhere, and a pattern that RE2 does not read."""
-    todo: list[Any] = [schema]
-    while todo:
-        found: Any = todo.pop()
-        if isinstance(found, list):
-            todo += cast("list[Any]", found)
-        if not isinstance(found, dict):
-            continue
-        part = cast("Json", found)
-        if "patternProperties" in part and "unevaluatedProperties" in part:
-            raise ValueError("patternProperties beside unevaluatedProperties cannot be matched in linear time")
-        todo += part.values()
-        for key in ("$ref", "$dynamicRef"):
-            if isinstance(to := part.get(key), str):
-                _check_reference(schema, to)
-        patterns = part.get("patternProperties")
-        for text in (part.get("pattern"), *(cast("Json", patterns) if isinstance(patterns, dict) else ())):
-            if isinstance(text, str):
-                _regex(text)
-
-
-def _check_reference(schema: Any, to: str) -> None:
-    if not to.startswith("#"):
-        raise ValueError(f"the reference {to!r} leads to another document")
-    at: Any = schema
-    for step in unquote(to[1:]).split("/")[1:] if to.startswith("#/") else ():
-        step = step.replace("~1", "/").replace("~0", "~")
-        index: Any = int(step) if isinstance(at, list) and step.isdecimal() else step
-        try:
-            at = at[index]
-        except (KeyError, IndexError, TypeError):
-            raise ValueError(f"the reference {to!r} leads nowhere") from None
-
-
-@lru_cache(maxsize=256)
-def _regex(text: str) -> Any:
-    import re2
-
-    options = re2.Options()
-    options.log_errors = False
-    try:
-        return re2.compile(text, options)
-    except re2.error as error:
-        raise ValueError(f"the pattern {text!r} is not one that RE2 reads ({error})") from error
-
-
-def _pattern(_: Any, text: str, value: Any, __: Json) -> Iterator[Any]:
-    from jsonschema import ValidationError
-
-    if isinstance(value, str) and not _regex(text).search(value):
-        yield ValidationError(f"{value!r} does not match {text!r}")
-
-
-def _pattern_properties(validator: Any, patterns: Json, value: Any, _: Json) -> Iterator[Any]:
-    if isinstance(value, dict):
-        for text, schema in patterns.items():
-            for key, item in cast("Json", value).items():
-                if _regex(text).search(key):
-                    yield from validator.descend(item, schema, path=key, schema_path=text)
-
-
-def _additional_properties(validator: Any, rest: Any, value: Any, schema: Json) -> Iterator[Any]:
-    from jsonschema import ValidationError
-
-    if not isinstance(value, dict):
-        return
-    patterns = [_regex(text) for text in schema.get("patternProperties", {})]
-    known = schema.get("properties", {})
-    for key, item in cast("Json", value).items():
-        if key in known or any(pattern.search(key) for pattern in patterns):
-            continue
-        if rest is False:
-            yield ValidationError(f"{key!r} is not a property that the schema has")
-        else:
-            yield from validator.descend(item, rest, path=key)
+        check(schema)
+    except RecursionError:
+        raise ValueError("it is nested without end") from None
+    return counted(validator_for(schema, default=Draft202012Validator))(schema, registry=Registry())
