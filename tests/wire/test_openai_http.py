@@ -215,7 +215,8 @@ async def test_a_connection_is_used_again(peer, rung):
     one = rung()
     for live in (False, True, False, True):
         await call(one, live=live)
-    assert len(one._client._all) == len(one._client._idle) == 1
+    client = one.replicas[0].model._client
+    assert len(client._all) == len(client._idle) == 1
 
 
 async def test_the_key_goes_into_the_header_alone(rung, peer):

@@ -48,7 +48,7 @@ def broken(name: str, why: str, code: str = "upstream_invalid") -> UpstreamError
 def in_body(name: str, error: Any) -> UpstreamError:
     """It said 200, and then an error."""
     message, _, code = _said(error)
-    return _of(UpstreamError(f"The model {name} failed: {message}", code="upstream_error"), name, code=code)
+    return _of(UpstreamError(f"The model {name} failed", code="upstream_error", said=message), name, code=code)
 
 
 def of_status(name: str, status: int, raw: bytes, headers: Mapping[str, str]) -> TrimtabError:
@@ -62,14 +62,17 @@ def of_status(name: str, status: int, raw: bytes, headers: Mapping[str, str]) ->
     elif status in (408, 429) or status >= 500:
         limited = status == 429
         what = UpstreamError(
-            f"The model {name} answered HTTP {status}: {message}", code="upstream_rate_limited" if limited else "",
+            f"The model {name} answered HTTP {status}", said=message, code="upstream_rate_limited" if limited else "",
             retry_after=_seconds(headers.get("Retry-After")),
         )  # fmt: skip
     elif 400 <= status < 500 and status != 404:  # 404 is the recipe's fault: no such model or path
-        return RequestError(f"The model {name} refuses the request: {message}", param=param, code=code or "")
+        return RequestError(f"The model {name} refuses the request", param=param, code=code or "", said=message)
     else:
         what = UpstreamError(
-            f"The model {name} answered HTTP {status}: {message}", "Check its url and model.", code="upstream_invalid"
+            f"The model {name} answered HTTP {status}",
+            "Check its url and model.",
+            said=message,
+            code="upstream_invalid",
         )
     return _of(what, name, status)
 

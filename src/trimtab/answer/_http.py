@@ -5,6 +5,7 @@ and leaves parsing to httptools. No redirects, cookies, proxies or compression: 
 """
 
 import asyncio
+import socket
 import ssl
 from base64 import b64encode
 from collections.abc import Mapping
@@ -21,6 +22,9 @@ LONGEST_HEAD = 1 << 20
 """Bytes within which a response's head must end."""
 HAPPY = 0.25
 """Seconds until the next address of a name is tried too: RFC 8305 section 5."""
+
+GONE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 30_000}
+"""When the other end is taken to be gone: seconds of silence, between probes, probes; milliseconds without an ACK."""
 
 
 class Garbled(ConnectionError):  # noqa: N818 - read as "the connection was ..."
@@ -44,8 +48,8 @@ class Client:
         self._all: set[Response] = set()
         self._sweeper: asyncio.TimerHandle | None = None
 
-    async def post(self, body: bytes) -> "Response":
-        """The response once its head is there; give it back with `release`.
+    async def post(self, body: bytes, more: bytes = b"") -> "Response":
+        """The response once its head is there; give it back with `release`. `more` are the lines of further headers.
 
         Raises `OSError` where the connection fails, `TimeoutError` (an OSError too) where it takes too long to open.
         """
@@ -53,7 +57,7 @@ class Client:
         response = None
         try:
             response = self._idle.pop() if self._idle else await self._opened()
-            await response.asked(b"%b%d\r\n\r\n%b" % (self._head, len(body), body))
+            await response.asked(b"%b%d\r\n%b\r\n%b" % (self._head, len(body), more, body))
         except BaseException:
             self._slots.release()
             if response:
@@ -87,6 +91,7 @@ class Client:
         async with asyncio.timeout(self._connect):
             addresses = await loop.getaddrinfo(self._host, self._port, type=1)
             connected = await start_connection(addresses, happy_eyeballs_delay=HAPPY, interleave=1, loop=loop)
+            _watched(connected)
             try:
                 _, response = await loop.create_connection(
                     lambda: Response(self._gone), sock=connected, ssl=self._secured(),
@@ -121,6 +126,7 @@ class Client:
 class Response(asyncio.Protocol):
     """A connection, and the response that comes on it; `headers` by their names in Title-Case.
 
+    `since` when (of its last use, of the last look at its pace), `taken` bytes so far.
     `ended`: all of the body is here, though it may not be read yet; `keep`: the connection can be used again.
     """
 
@@ -162,6 +168,12 @@ class Response(asyncio.Protocol):
         """Whether `read` would have to wait."""
         return not (self._body or self.ended or self._fault)
 
+    def paced(self, now: float) -> float:
+        """Bytes a second since `since`, which is now from here on."""
+        took, self.since = now - self.since, now
+        came, self._paced = self.taken - self._paced, self.taken
+        return came / took
+
     def drop(self) -> None:
         """Close the connection now; what is not yet sent or read is lost."""
         self.keep = False
@@ -172,10 +184,10 @@ class Response(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        self._taken += len(data)
+        self.taken += len(data)
         try:
             self._parser.feed_data(data)
-            if not self._headed and self._taken > LONGEST_HEAD:
+            if not self._headed and self.taken > LONGEST_HEAD:
                 self._fail(Garbled("a head without an end"))
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._fail(Garbled(f"no HTTP response: {error}"))
@@ -220,7 +232,7 @@ class Response(asyncio.Protocol):
     def _begin(self) -> None:
         self.status, self.headers, self.ended = 0, dict[str, str](), False
         self._headed = self._bounded = self._paused = False
-        self._body, self._size, self._taken = list[bytes](), 0, 0
+        self._body, self._size, self.taken, self._paced = list[bytes](), 0, 0, 0
 
     def _fail(self, error: OSError) -> None:
         if not self.ended:
@@ -237,6 +249,14 @@ class Response(asyncio.Protocol):
     def _wake(self) -> None:
         if self._waiter and not self._waiter.done():
             self._waiter.set_result(None)
+
+
+def _watched(connected: socket.socket) -> None:
+    """Have the system notice a server that went away without a word: a half-open connection looks idle for ever."""
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in GONE.items():
+        if option := getattr(socket, name, None):  # not all of them on every system
+            connected.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _head(url: str, headers: Mapping[str, str]) -> bytes:

@@ -1,13 +1,13 @@
 """A rung behind any server that speaks OpenAI's chat protocol: unknown fields pass through, failures get their names.
 
-One call is one POST. Nothing of it is retried after the first byte; before it, once, where the connection failed or
-the server said 502, 503 or 504. Cancelling a call closes its connection, so that the server stops writing.
+One call of a `Server` is one POST; what is asked again, when and where, is `_upstream`'s to say, which `build` puts
+around it. Cancelling a call closes its connection, so that the server stops writing.
 """
 
 import asyncio
 from contextlib import suppress
 from ipaddress import ip_address
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 from urllib.parse import urlsplit
 
 import msgspec
@@ -16,13 +16,18 @@ from trimtab import texts
 from trimtab.answer import _failures as failures
 from trimtab.answer._assembly import OF_CHUNK, Assembly, counted, of_choices
 from trimtab.answer._http import Client, Response
+from trimtab.answer._plain import plain, strict
 from trimtab.answer._sse import Decoder
+from trimtab.answer._upstream import Place, Upstream, built, places
 from trimtab.errors import ConfigError, RequestError
 from trimtab.money import estimate
 from trimtab.ports import Sink, Tools
-from trimtab.types import Answer, Delta, Evidence, Json, ModelSpec, Request, Usage
+from trimtab.types import Answer, Delta, Evidence, Json, ModelSpec, Request, Usage, Verdict
 
-AGAIN = frozenset({502, 503, 504})
+SAYING = frozenset({"refusal", "function_call", "audio", "reasoning_content", "reasoning", "reasoning_details"})
+"""Further fields of a message that are an answer without a text."""
+CUT = frozenset({"length", "content_filter"})
+"""Finish reasons with which a server may rightly say nothing."""
 LARGEST = 64_000_000
 """Bytes of a whole response, after which a server is taken to be broken."""
 
@@ -32,6 +37,9 @@ LINGER = 0.02
 NOT_ONE = (ValueError, LookupError, TypeError, AttributeError)
 """What reading a body raises that is no completion; a decoding error of msgspec is a ValueError."""
 
+Said: TypeAlias = tuple[bytes, bytes]
+"""A request's body, and the lines of its further headers."""
+
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
@@ -39,7 +47,12 @@ _decode = msgspec.json.Decoder().decode
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`url` ends in `/v1`; `key_env` names the variable that holds the key; times in seconds.
 
-    `connect` to open a connection, `first_byte` until the response begins, `between` its chunks, `total` for all of it.
+    `connect` to open a connection, `first_byte` until the response begins, `between` its chunks, `total` for all of it;
+    a response of less than `slowest` bytes a second over `between` is given up. `pool` calls at a time, `queue` wait.
+    A `strict` server refuses fields that it does not know, so those that Anthropic's clients bring are not sent to it;
+    where it is not said, OpenAI's own servers are.
+    `replicas` are further servers or keys of the same model; a conversation stays on its own where they are `sticky`.
+    `retries` a call, `patience` for a Retry-After; `hedge` asks a second replica where the first is late.
     """
 
     url: str
@@ -52,61 +65,88 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     total: float = 600.0
     pool: int = 256
     vision: bool = False
+    strict: bool | None = None
+    slowest: float = 1.0
+    replicas: tuple[Place, ...] = ()
+    sticky: bool = True
+    retries: int = 1
+    patience: float = 1.0
+    hedge: bool = False
+    queue: int = 1024
 
 
 def spec(options: Options) -> ModelSpec:
-    """A server on loopback is inside; its price, like any server's, is unknown unless the settings say it."""
+    """Servers on loopback are inside; their price, like any server's, is unknown unless the settings say it."""
     abilities = {"chat", "tools", "json", "stream"} | ({"vision"} if options.vision else set())
-    inside = _inside(urlsplit(options.url).hostname or "")
+    inside = all(_inside(_host(place.url)) for place in places(options))
     return ModelSpec(where="local" if inside else "remote", abilities=frozenset(abilities))
 
 
-def build(options: Options, tools: Tools) -> "Server":
+def build(options: Options, tools: Tools) -> Upstream:
     """Raises `ConfigError` for an address that is none, or a key that is not set. Nothing is sent yet."""
-    parts = urlsplit(options.url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    return built(options, tools, lambda place: Server(place, tools.name, key(place, tools)))
+
+
+def key(options: Options, tools: Tools) -> str | None:
+    """The key that the options name. Raises `ConfigError` for an address that is none, or a key that is not set."""
+    if not _host(options.url):
         raise ConfigError(
-            f"[[model]] {tools.name}: {options.url!r} is not the address of a server.",
-            'Write url = "http://host:port/v1".',
+            f"[[model]] {tools.name}: its url is not the address of a server.",
+            'Write url = "http://host:port/v1"; a key belongs in the variable that key_env names.',
         )
-    key = tools.secret(options.key_env) if options.key_env else None
-    if options.key_env and not key:
+    found = tools.secret(options.key_env) if options.key_env else None
+    if options.key_env and not found:
         raise ConfigError(
             f"[[model]] {tools.name} needs the variable {options.key_env}, which is not set.",
             f"Set {options.key_env} to your key, or take key_env out.",
         )
-    server = Server(options, tools.name, key)
-    tools.closing(server.close)
-    return server
+    return found
+
+
+def encoded(body: Json) -> bytes:
+    """The body as JSON. Raises `RequestError` for text that cannot be written."""
+    try:
+        return _encode(body)
+    except (UnicodeEncodeError, TypeError, OverflowError, RecursionError) as error:
+        raise RequestError(
+            f"The request cannot be written as JSON: {error}.", "Send text that is whole Unicode.", param="messages"
+        ) from error
 
 
 class Server:
     """The rung. Its connections are opened by the calls that need one. Raises `ConfigError` for a wrong header."""
 
-    def __init__(self, options: Options, name: str, key: str | None) -> None:
-        self._options, self._name = options, name
-        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", **options.headers}
-        if key:
-            headers["Authorization"] = f"Bearer {key}"
+    def __init__(
+        self, options: Options, name: str, key: str | None, path: str = "chat/completions", **headers: str
+    ) -> None:
+        self._options, self._name, self._key = options, name, (key or "").encode()
+        self._strict = strict(options.url) if options.strict is None else options.strict
+        shown = {"Authorization": f"Bearer {key}"} if key else {}
+        sent = {
+            "Content-Type": "application/json",
+            "Accept-Encoding": "identity",
+            **options.headers,
+            **shown,
+            **headers,
+        }
+        url = f"{options.url.rstrip('/')}/{path}"
         try:
-            self._client = Client(
-                f"{options.url.rstrip('/')}/chat/completions", headers, connect=options.connect, size=options.pool
-            )
+            self._client = Client(url, sent, connect=options.connect, size=options.pool)
         except ValueError as error:
             raise ConfigError(
                 f"[[model]] {name} cannot be asked: {error}.", "Correct its url, headers or key."
             ) from error
 
-    async def answer(self, request: Request, evidence: Evidence, sink: Sink) -> Answer:
+    async def answer(self, request: Request, evidence: Evidence, sink: Sink) -> Answer | Verdict:
         """Raises `UpstreamError`s for the server's faults and `RequestError` where it says that the client is wrong."""
-        body = self._body(request, sink.live)
+        said = self._said(request, sink.live)
         prompt = sum(estimate(text.text) for text in texts.texts(request.messages))
         clock = asyncio.get_running_loop().time
         end = clock() + self._options.total
         sink.spent(Usage(prompt=prompt, estimated=True))
         try:
             async with asyncio.timeout(None) as limit:
-                response = await self._begun(body, clock, end, limit)
+                response = await self._begun(said, clock, end, limit)
                 try:
                     if sink.live and _is_stream(response):
                         return await self._streamed(response, sink, prompt, clock, end, limit)
@@ -123,47 +163,33 @@ class Server:
         """Close the connections."""
         self._client.close()
 
-    def _body(self, request: Request, live: bool) -> bytes:
-        body: Json = {**request.params, "model": self._options.model, "messages": request.messages}
+    def _said(self, request: Request, live: bool) -> Said:
+        said = (
+            plain(request.params, request.messages)
+            if self._strict
+            else {**request.params, "messages": request.messages}
+        )
+        body: Json = {**said, "model": self._options.model}
         if live:
             body["stream"] = True
             body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
         else:
             body.pop("stream_options", None)  # servers refuse it without a stream
-        try:
-            return _encode(body)
-        except (UnicodeEncodeError, TypeError, OverflowError, RecursionError) as error:
-            raise RequestError(
-                f"The request cannot be written as JSON: {error}.", "Send text that is whole Unicode.", param="messages"
-            ) from error
+        return encoded(body), b""
 
-    async def _begun(self, body: bytes, clock: Any, end: float, limit: asyncio.Timeout) -> Response:
+    async def _begun(self, said: Said, clock: Any, end: float, limit: asyncio.Timeout) -> Response:
         """The response at its first byte, with status 200."""
-        half = clock() + (end - clock()) / 2
-        for again in (True, False):
-            limit.reschedule(min(end, clock() + self._options.connect + self._options.first_byte))
-            last = not again or clock() > half
-            response = await self._posted(body, last)
-            if response is None or (response.status in AGAIN and not last):
-                if response is not None:
-                    self._client.release(response)
-                continue
-            if response.status == 200:
-                return response
-            await self._refused(response)
-        raise AssertionError("the last attempt returns or raises")
-
-    async def _posted(self, body: bytes, last: bool) -> Response | None:
-        """None where the connection failed and there is another attempt."""
+        limit.reschedule(min(end, clock() + self._options.connect + self._options.first_byte))
         try:
-            return await self._client.post(body)
+            response = await self._client.post(*said)
         except TimeoutError as error:
-            if last:
-                raise failures.Unbilled(failures.timed_out(self._name, self._options.url)) from error
+            raise failures.Unbilled(failures.timed_out(self._name, self._options.url)) from error
         except OSError as error:
-            if last:
-                raise failures.Unbilled(failures.down(self._name, self._options.url, error)) from error
-        return None
+            raise failures.Unbilled(failures.down(self._name, self._options.url, error)) from error
+        if response.status != 200:
+            await self._refused(response)
+        response.since = clock()
+        return response
 
     async def _refused(self, response: Response) -> NoReturn:
         """Raise what a status other than 200 means."""
@@ -175,7 +201,14 @@ class Server:
             response.drop()  # what came before the cut is all there is to show
         finally:
             self._client.release(response)
-        raise failures.Unbilled(failures.of_status(self._name, response.status, raw, response.headers))
+        raise failures.Unbilled(failures.of_status(self._name, response.status, self._hidden(raw), response.headers))
+
+    def _hidden(self, raw: bytes) -> bytes:
+        """What a server said, less our own key, which some quote."""
+        return raw.replace(self._key, b"[the gateway's key]") if self._key else raw
+
+    def _quoted(self, error: Any) -> Any:
+        return _decode(self._hidden(_encode(error)))
 
     async def _whole(
         self, response: Response, sink: Sink, prompt: int, clock: Any, end: float, limit: asyncio.Timeout
@@ -188,23 +221,28 @@ class Server:
         try:
             found = _decode(raw)
             if isinstance(found, dict) and found.get("error"):
-                raise failures.Wrong(failures.in_body(self._name, found["error"]))
-            usage = counted(found["usage"]) if found.get("usage") else None
-            choices = _checked(found["choices"])
+                raise failures.Wrong(failures.in_body(self._name, self._quoted(found["error"])))
+            answer = self._read(found, prompt)
         except NOT_ONE as error:
             raise failures.broken(self._name, f"its response is no completion ({error})") from error
+        sink.spent(answer.usage)
+        return self._full(answer)
+
+    def _read(self, found: Json, prompt: int) -> Answer:
+        """The answer in a whole response. Raises one of `NOT_ONE` where there is none."""
+        usage = counted(found["usage"]) if found.get("usage") else None
+        choices = _checked(found["choices"])
         if usage is None:
             said = sum(estimate(choice["message"].get("content") or "") for choice in choices)
             usage = Usage(prompt=prompt, completion=said, estimated=True)
-        sink.spent(usage)
         body = {key: value for key, value in found.items() if key not in OF_CHUNK and value is not None}
-        return self._full(of_choices(choices, body, self._name, usage))
+        return of_choices(choices, body, self._name, usage)
 
     async def _streamed(
         self, response: Response, sink: Sink, prompt: int, clock: Any, end: float, limit: asyncio.Timeout
     ) -> Answer:
         limit.reschedule(end)  # a sink may take its time
-        decoder, assembly, done = Decoder(), Assembly(), False
+        decoder, assembly, done = Decoder(), self._assembly(), False
         try:
             while chunk := await self._chunk(response, clock, end, limit):
                 for event in self._events(decoder, chunk):
@@ -222,13 +260,16 @@ class Server:
             raise failures.broken(self._name, "its stream was cut before its end", "upstream_cut")
         return self._full(assembly.answer(self._name, usage))
 
+    def _assembly(self) -> Any:
+        return Assembly()
+
     def _events(self, decoder: Decoder, chunk: bytes) -> list[bytes]:
         try:
             return decoder.feed(chunk)
         except ValueError as error:
             raise failures.broken(self._name, f"its stream has {error}") from error
 
-    async def _event(self, event: bytes, assembly: Assembly, sink: Sink) -> bool:
+    async def _event(self, event: bytes, assembly: Any, sink: Sink) -> bool:
         """Whether it was the last one."""
         if event == b"[DONE]":
             return True
@@ -237,11 +278,11 @@ class Server:
                 await sink.emit(delta)
         return False
 
-    def _deltas(self, event: bytes, assembly: Assembly) -> list[Delta]:
+    def _deltas(self, event: bytes, assembly: Any) -> list[Delta]:
         try:
             chunk = _decode(event)
             if error := chunk.get("error"):
-                raise failures.in_body(self._name, error)
+                raise failures.in_body(self._name, self._quoted(error))
             return assembly.take(chunk)
         except NOT_ONE as error:
             raise failures.broken(self._name, f"its stream is no completion ({error})") from error
@@ -249,7 +290,10 @@ class Server:
     async def _chunk(self, response: Response, clock: Any, end: float, limit: asyncio.Timeout) -> bytes:
         """What has come of the body, nothing at its end; each chunk that must be waited for has its own time."""
         if waits := response.waiting:
-            limit.reschedule(min(end, clock() + self._options.between))
+            now, between = clock(), self._options.between
+            if now - response.since > between and response.paced(now) < self._options.slowest:
+                raise TimeoutError
+            limit.reschedule(min(end, now + between))
         try:
             chunk = await response.read()
         except OSError as error:
@@ -261,10 +305,20 @@ class Server:
 
     def _full(self, answer: Answer) -> Answer:
         """The answer, if it says anything at all."""
-        said = answer.text or answer.tool_calls or answer.extra.keys() & {"refusal", "function_call", "audio"}
+        said = answer.text or answer.tool_calls or answer.extra.keys() & SAYING or answer.finish in CUT
         if not said and not any(choice["message"].get("content") for choice in answer.choices):
             raise failures.broken(self._name, "its answer is empty", "empty_completion")
         return answer
+
+
+def _host(url: str) -> str:
+    """The host of a server's address; empty where it is none, or has a login in it, which errors would show."""
+    try:
+        parts = urlsplit(url)
+        fine = parts.scheme in ("http", "https") and parts.username is None and (parts.port or 1)
+    except ValueError:
+        return ""
+    return (parts.hostname or "") if fine else ""
 
 
 def _inside(host: str) -> bool:

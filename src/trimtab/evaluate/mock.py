@@ -1,11 +1,10 @@
-"""A peer that speaks OpenAI's protocol, for tests and benchmarks: deterministic replies, and faults on request.
+"""A peer that speaks OpenAI's protocol and Anthropic's, for tests and benchmarks: the same replies, faults on request.
 
 It is no model: it says the last user text back, or what the body's `mock` field (or an `x-mock` header with the same
 JSON) asks for: see `Script`. `GET /mock/calls` tells what it has seen, cancelled calls and their times included.
 """
 
 import asyncio
-import hashlib
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,7 +13,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from trimtab.evaluate import _replies
+from trimtab.evaluate import _messages, _replies, _vectors
 from trimtab.evaluate._replies import Chat, Fault, Script
 from trimtab.types import Json
 
@@ -53,6 +52,7 @@ class Calls(msgspec.Struct, kw_only=True):
     authorization: str = ""
     last: Any = None
     faults: dict[str, int] = {}
+    headers: dict[str, str] = {}
 
 
 class Gone(Exception):  # noqa: N818 - the client hung up
@@ -60,6 +60,7 @@ class Gone(Exception):  # noqa: N818 - the client hung up
 
 
 _chat = msgspec.json.Decoder(Chat)
+_asked = msgspec.json.Decoder(_messages.Asked)
 _script = msgspec.json.Decoder(Script)
 
 
@@ -72,12 +73,17 @@ def app(options: Options | None = None) -> App:
             return
         path = scope["path"]
         if path == "/v1/chat/completions":
-            await _counted(given, calls, scope, receive, send)
+            await _counted(_call, given, calls, scope, receive, send)
+        elif path == "/v1/messages":
+            await _counted(_message, given, calls, scope, receive, send)
+        elif path == "/v1/messages/count_tokens":
+            asked = msgspec.convert({"max_tokens": 1, **msgspec.json.decode(await _read(receive))}, _messages.Asked)
+            await _whole(send, 200, {"input_tokens": _messages.usage(asked, {})["input_tokens"]})
         elif path == "/v1/models":
             model = {"id": given.model, "object": "model", "created": CREATED, "owned_by": "mock"}
             await _whole(send, 200, {"object": "list", "data": [model]})
         elif path == "/v1/embeddings":
-            await _embed(given, receive, send)
+            await _whole(send, 200, _vectors.reply(msgspec.json.decode(await _read(receive)), given.model))
         elif path == "/mock/calls":
             await _whole(send, 200, calls)
         else:
@@ -129,12 +135,12 @@ def _config(options: Options) -> Any:
     )  # fmt: skip
 
 
-async def _counted(given: Options, calls: Calls, scope: Any, receive: Receive, send: Send) -> None:
-    """One chat call, counted whatever becomes of it."""
+async def _counted(call: Any, given: Options, calls: Calls, scope: Any, receive: Receive, send: Send) -> None:
+    """One call for an answer, counted whatever becomes of it."""
     calls.requests += 1
     calls.in_flight += 1
     try:
-        await _call(given, calls, scope, receive, send)
+        await call(given, calls, scope, receive, send)
         calls.finished += 1
     except (Gone, asyncio.CancelledError):
         calls.cancelled += 1
@@ -164,6 +170,32 @@ async def _call(given: Options, calls: Calls, scope: Any, receive: Receive, send
         await _complete(chat, given, script, fault, choices, usage, receive, send)
 
 
+async def _message(given: Options, calls: Calls, scope: Any, receive: Receive, send: Send) -> None:
+    """One call of Anthropic's protocol."""
+    raw = await _read(receive)
+    try:
+        asked = _asked.decode(raw)
+        calls.last = msgspec.Raw(raw)
+        script = asked.mock or _of_headers(scope["headers"], calls) or Script()
+        _messages.check(msgspec.json.decode(raw), dict(scope["headers"]))
+    except (msgspec.DecodeError, _messages.UnwellError) as error:
+        await _whole(send, 400, _messages.error(str(error), "invalid_request_error"))
+        return
+    calls.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    fault = _fault(given, calls, script)
+    await _pause(receive, given.latency if script.latency is None else script.latency)
+    if fault and await _failed(fault, script, scope, receive, send, _messages.error):
+        return
+    message, rate = _messages.reply(asked, script, fault), _rate(given, script)
+    if asked.stream:
+        events = _messages.events(message)
+        await _events_sent(events[:-1], b"" if fault == "no_done" else events[-1], rate, fault, receive, send)
+        return
+    if rate:
+        await _pause(receive, message["usage"]["output_tokens"] / rate)
+    await _body_sent(_encode(message), fault, receive, send)
+
+
 def _of_headers(headers: Any, calls: Calls) -> Script | None:
     script = None
     for key, value in headers:
@@ -183,19 +215,27 @@ def _fault(given: Options, calls: Calls, script: Script) -> Fault:
     return fault
 
 
-async def _failed(fault: Fault, script: Script, scope: Any, receive: Receive, send: Send) -> bool:
+async def _failed(
+    fault: Fault,
+    script: Script,
+    scope: Any,
+    receive: Receive,
+    send: Send,
+    form: Callable[[str, str], Json] | None = None,
+) -> bool:
     """Whether the fault was all there is to the response."""
+    form = form or _error
     if fault == "reset":
         scope["extensions"][ABORT]["call"]()
     elif fault == "stall":
         await _pause(receive, FOREVER)
     elif fault == "rate_limit":
-        error = _error("Too many requests.", "rate_limit_exceeded")
+        error = form("Too many requests.", "rate_limit_exceeded")
         await _whole(send, 429, error, [(b"retry-after", f"{script.retry_after:g}".encode())])
     elif fault == "error":
-        await _whole(send, script.status, _error(script.message, "mock_error"))
+        await _whole(send, script.status, form(script.message, "mock_error"))
     elif fault == "error_body":
-        await _whole(send, 200, _error(script.message, "mock_error"))
+        await _whole(send, 200, form(script.message, "mock_error"))
     elif fault == "redirect":
         await _whole(send, 302, {}, [(b"location", b"/v1/models")])
     else:
@@ -215,9 +255,15 @@ async def _complete(
 ) -> None:
     if rate := _rate(given, script):
         await _pause(receive, usage["completion_tokens"] / rate)
-    body = b"<html>not JSON</html>" if fault == "garbage" else _encode(_head(chat, given, "chat.completion") | {
+    body = _encode(_head(chat, given, "chat.completion") | {
         "choices": choices, "usage": usage, "system_fingerprint": "fp_mock",
     })  # fmt: skip
+    await _body_sent(body, fault, receive, send)
+
+
+async def _body_sent(body: bytes, fault: Fault, receive: Receive, send: Send) -> None:
+    """A whole body, or what a fault makes of it."""
+    body = b"<html>not JSON</html>" if fault == "garbage" else body
     length = len(body)
     await send({"type": "http.response.start", "status": 200, "headers": [*JSON, (b"content-length", b"%d" % length)]})
     if fault == "cut":
@@ -239,10 +285,21 @@ async def _stream(
     send: Send,
 ) -> None:
     head, rate = _head(chat, given, "chat.completion.chunk"), _rate(given, script)
-    await send({"type": "http.response.start", "status": 200, "headers": EVENTS})
     events = [
         _event(head, delta, choice["index"], None) for choice in choices for delta in _replies.deltas(choice["message"])
     ]
+    ends = b"".join(_event(head, {}, choice["index"], choice["finish_reason"]) for choice in choices)
+    if (chat.stream_options or {}).get("include_usage"):
+        ends += b"data: " + _encode(head | {"choices": [], "usage": usage}) + b"\n\n"
+    ends += b"" if fault == "no_done" else b"data: [DONE]\n\n"
+    await _events_sent(events, ends, rate, fault, receive, send)
+
+
+async def _events_sent(
+    events: list[bytes], ends: bytes, rate: float, fault: Fault, receive: Receive, send: Send
+) -> None:
+    """A stream's events and its end, or what a fault makes of them."""
+    await send({"type": "http.response.start", "status": 200, "headers": EVENTS})
     for number, event in enumerate(events):
         if fault == "drip":
             await _drip(event, receive, send)
@@ -252,10 +309,7 @@ async def _stream(
             await _midway(fault, receive, send)
         if rate:
             await _pause(receive, 1 / rate)
-    ends = b"".join(_event(head, {}, choice["index"], choice["finish_reason"]) for choice in choices)
-    if (chat.stream_options or {}).get("include_usage"):
-        ends += b"data: " + _encode(head | {"choices": [], "usage": usage}) + b"\n\n"
-    await send({"type": "http.response.body", "body": ends + (b"" if fault == "no_done" else b"data: [DONE]\n\n")})
+    await send({"type": "http.response.body", "body": ends})
 
 
 async def _midway(fault: Fault, receive: Receive, send: Send) -> None:
@@ -299,26 +353,6 @@ def _event(head: Json, delta: Json, index: int, finish: str | None) -> bytes:
 
 def _head(chat: Chat, given: Options, what: str) -> Json:
     return {"id": "chatcmpl-mock", "object": what, "created": CREATED, "model": chat.model or given.model}
-
-
-async def _embed(given: Options, receive: Receive, send: Send) -> None:
-    body = msgspec.json.decode(await _read(receive))
-    texts = body["input"] if isinstance(body.get("input"), list) else [body.get("input", "")]
-    data = [
-        {"object": "embedding", "index": index, "embedding": _vector(str(text), body.get("dimensions") or 32)}
-        for index, text in enumerate(texts)
-    ]
-    count = sum(len(str(text).split()) for text in texts)
-    usage = {"prompt_tokens": count, "total_tokens": count}
-    await _whole(send, 200, {"object": "list", "data": data, "model": body.get("model", given.model), "usage": usage})
-
-
-def _vector(text: str, size: int) -> list[float]:
-    """A unit vector by the text's hash."""
-    digest = hashlib.shake_256(text.encode("utf-8", "replace")).digest(size)
-    values = [byte - 127.5 for byte in digest]
-    norm = sum(value * value for value in values) ** 0.5
-    return [value / norm for value in values]
 
 
 async def _read(receive: Receive) -> bytes:

@@ -1,0 +1,76 @@
+"""What several attempts at one call cost together, and who of them may write: the first that begins.
+
+Nothing here refers to what refers to it: a cycle for every call would be work for the garbage collector.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+
+from trimtab.ports import Sink
+from trimtab.types import Answer, Delta, Usage
+
+
+class Bill:
+    """The attempts at one call, by number, and the sink they share: what all of them spent is what the call spent."""
+
+    __slots__ = ("parts", "sink", "writer")
+
+    def __init__(self, sink: Sink) -> None:
+        self.sink = sink
+        self.parts: list[Usage | None] = []
+        self.writer: int | None = None
+
+    @property
+    def free(self) -> bool:
+        """Whether nothing was written and no token is paid for: then it may be asked again."""
+        return self.writer is None and not any(_paid(part) for part in self.parts)
+
+    def attempt(self) -> "Attempt":
+        self.parts.append(None)
+        return Attempt(self, len(self.parts) - 1)
+
+    def spent(self, number: int, usage: Usage) -> None:
+        self.parts[number] = usage
+        self.sink.spent(usage if len(self.parts) == 1 else added(self.parts))
+
+    def answered(self, answer: Answer) -> Answer:
+        """The answer with what it really took: an attempt that was given up is paid too."""
+        return msgspec.structs.replace(answer, usage=added(self.parts)) if len(self.parts) > 1 else answer
+
+
+class Attempt:
+    """The sink of one attempt. Once another one writes, nothing of this one leaves; `told` is called when it begins."""
+
+    def __init__(self, bill: Bill, number: int) -> None:
+        self.bill, self.number, self.live = bill, number, bill.sink.live
+        self.told: Callable[[], None] | None = None
+
+    def spent(self, usage: Usage) -> None:
+        self.bill.spent(self.number, usage)
+
+    async def emit(self, delta: Delta) -> None:
+        """The first delta decides who writes; its further ones go straight to the sink."""
+        if self.bill.writer not in (None, self.number):
+            raise asyncio.CancelledError
+        self.bill.writer = self.number
+        self.emit = self.bill.sink.emit
+        if self.told:
+            self.told()
+        await self.emit(delta)
+
+
+def added(parts: list[Usage | None]) -> Usage:
+    """The sum; a call that cost nothing leaves the others as they are."""
+    paid = [part for part in parts if part and _paid(part)]
+    if len(paid) < 2:
+        return paid[0] if paid else Usage()
+    return Usage(
+        prompt=sum(part.prompt for part in paid), completion=sum(part.completion for part in paid),
+        cached=sum(part.cached for part in paid), estimated=any(part.estimated for part in paid),
+    )  # fmt: skip
+
+
+def _paid(usage: Usage | None) -> bool:
+    return usage is not None and bool(usage.prompt or usage.completion)
