@@ -22,17 +22,24 @@ from typing import NamedTuple
 class TrimtabError(Exception):
     """What was wrong, where (`param`) and what to do (`fix`).
 
-    `code` narrows the class's code from the table; `retry_after` is in seconds.
+    `code` narrows the class's code from the table; `retry_after` is in seconds. `said` is what a model's server said of
+    it: the client sees it, traces and logs do not, since it may quote the prompt or a key.
     """
 
     def __init__(
-        self, message: str, fix: str = "", *, param: str | None = None, code: str = "", retry_after: float | None = None
-    ) -> None:
+        self, message: str, fix: str = "", *, param: str | None = None, code: str = "",
+        retry_after: float | None = None, said: str = "",
+    ) -> None:  # fmt: skip
         super().__init__(message)
-        self.message, self.fix, self.param, self.retry_after = message, fix, param, retry_after
+        self.message, self.fix, self.param, self.retry_after, self.said = message, fix, param, retry_after, said
         self.code = code or row(self).code
 
     def __str__(self) -> str:
+        return f"{self.message}{': ' if self.said else ''}{self.said} {self.fix}".strip()
+
+    @property
+    def ours(self) -> str:
+        """The same in our own words alone."""
         return f"{self.message} {self.fix}".strip()
 
 

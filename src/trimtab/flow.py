@@ -108,8 +108,8 @@ async def _climb(
             evidence = await _retrieve(desk, request, trail)  # retrieve
         if trail.skips(spec):
             continue
-        last = position == len(decision.ladder) - 1
         checks = tuple(seat for seat in desk.verifiers if seat.judge.applies(request, spec))
+        last = position == len(decision.ladder) - 1
         live = emit if last and not checks and not gated(impact, trail.actions, desk.guards) else None
         with trail.step("answer", name, spec.price) as step:  # answer
             try:

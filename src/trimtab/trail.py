@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 import msgspec
 
 from trimtab import texts
-from trimtab.errors import StorageError, TrimtabError, row
+from trimtab.errors import RequestError, StorageError, TrimtabError, row
 from trimtab.escalate import next_rung
 from trimtab.judge import Seat, actions, blotted, ruling, settle
 from trimtab.money import cost, estimate, total
@@ -125,8 +125,8 @@ class Note:
     def fault(self, error: Exception) -> Verdict:
         """The rung is down: a fall to the next one, traced; the error is kept for the case that none is left."""
         self._trail.fault, self.down = error, True
-        code = error.code if isinstance(error, TrimtabError) else "rung_crashed"
-        LOG.warning("%s: %s", self.by, error, exc_info=None if isinstance(error, TrimtabError) else error)
+        code = _code(error) if isinstance(error, TrimtabError) else "rung_crashed"
+        LOG.warning("%s", _told(error, self.by), exc_info=None if isinstance(error, TrimtabError) else error)
         return Verdict(ok=False, by=self.by, code=code, why=_told(error, self.by))
 
 
@@ -231,14 +231,14 @@ class Trail:
             case None if isinstance(self.error, CancelledError):
                 return "cancelled", "cancelled", "The client went away."
             case None:
-                code = self.error.code if isinstance(self.error, TrimtabError) else "internal_error"
+                code = _code(self.error) if self.error else "internal_error"
                 return "error", code, _told(self.error, "path") if self.error else ""
 
 
 def _told(error: BaseException, where: str) -> str:
     """What a trace says of a fault: our own errors' words; of others only the class, since they may quote anything."""
     if isinstance(error, TrimtabError):
-        return str(error)
+        return error.ours
     if isinstance(error, Withheld):
         return error.verdict.why
     return f"{where} crashed ({type(error).__name__}); the log says more."
@@ -256,7 +256,8 @@ def gated(impact: Impact, obliged: frozenset[Action], guards: Sequence[Seat]) ->
 def _code(error: BaseException) -> str:
     if isinstance(error, Withheld):
         return error.verdict.code
-    if isinstance(error, TrimtabError):
+    foreign = isinstance(error, RequestError) and error.said  # its code is the server's own
+    if isinstance(error, TrimtabError) and not foreign:
         return error.code
     return "cancelled" if isinstance(error, CancelledError) else row(error).code
 

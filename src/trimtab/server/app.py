@@ -1,6 +1,6 @@
 """The gateway: one ASGI app around a desk, and the server that runs it.
 
-The hot route is dispatched before Starlette; all others are Starlette's. Every request passes the door first.
+The hot routes are dispatched before Starlette; all others are Starlette's. Every request passes the door first.
 """
 
 import asyncio
@@ -8,8 +8,9 @@ import gc
 import socket
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -21,59 +22,129 @@ from starlette.routing import Route
 
 from trimtab.errors import ConfigError, MalformedError, NotFoundError, TrimtabError
 from trimtab.flow import Desk
-from trimtab.server import approvals, embeddings, faults, health, models, traces
-from trimtab.server.chat import Chat
+from trimtab.server import (
+    admission,
+    approvals,
+    chat,
+    completions,
+    embeddings,
+    faults,
+    health,
+    logs,
+    messages,
+    metrics,
+    models,
+    responses,
+    traces,
+)
+from trimtab.server.admission import VISIT, Admission, Visit
+from trimtab.server.callers import OPEN, Caller
 from trimtab.server.door import Door, door
+from trimtab.server.exchange import Endpoint
+from trimtab.server.idempotency import HEADER, Replays
+from trimtab.server.keyring import Keyring
 from trimtab.server.limits import ClientLeft, Receive, Send
 from trimtab.server.place import Place
-from trimtab.settings import Settings
+from trimtab.settings import Server, Settings
 
 if TYPE_CHECKING:
     from trimtab.encode.encoder import Encoder
     from trimtab.store.engine import Store
     from trimtab.wiring import System
 
-HOT = "/v1/chat/completions"
-ROUTES = (
-    ("/v1/embeddings", embeddings.create, "POST"),
-    ("/v1/models", models.listing, "GET"),
-    ("/v1/models/{id:path}", models.one, "GET"),
-    ("/v1/traces/{id}", traces.show, "GET"),
-    ("/v1/feedback", traces.feedback, "POST"),
-    ("/approvals", approvals.listing, "GET"),
-    ("/approvals/{id}", approvals.show, "GET"),
-    ("/approvals/{id}", approvals.decide, "POST"),
-    ("/healthz", health.live, "GET"),
-    ("/readyz", health.ready, "GET"),
+HOT: tuple[tuple[str, Callable[[Desk, Server], Any], str], ...] = (
+    ("/v1/chat/completions", partial(Endpoint, opened=chat.opened), "client"),
+    ("/v1/messages", messages.endpoint, "client"),
+    ("/v1/responses", partial(Endpoint, opened=responses.opened), "client"),
+    ("/v1/completions", partial(Endpoint, opened=completions.opened), "client"),
 )
+"""Routes that answer, all by POST: path, what makes the handler, and the role that a key needs."""
+FAREWELL = 5.0
+"""Seconds for requests that were cut at the end of the drain to say so and to be recorded."""
+ROUTES = (
+    ("/v1/embeddings", embeddings.create, "POST", "client"),
+    ("/v1/messages/count_tokens", messages.count, "POST", "client"),
+    ("/v1/responses/{id:path}", responses.stored, "GET", "client"),
+    ("/v1/responses/{id:path}", responses.stored, "DELETE", "client"),
+    ("/v1/responses/{id:path}", responses.stored, "POST", "client"),
+    ("/v1/models", models.listing, "GET", "client"),
+    ("/v1/models/{id:path}", models.one, "GET", "client"),
+    ("/v1/traces/{id}", traces.show, "GET", "client"),
+    ("/v1/feedback", traces.feedback, "POST", "client"),
+    ("/approvals", approvals.listing, "GET", "operator"),
+    ("/approvals/{id}", approvals.show, "GET", "client"),
+    ("/approvals/{id}", approvals.decide, "POST", "operator"),
+    ("/healthz", health.live, "GET", "anyone"),
+    ("/readyz", health.ready, "GET", "client"),
+    metrics.ROUTE,
+)
+"""All other routes: path, handler, method, and the role; `anyone` needs no key. Clients see what is their own."""
 
 
 class Gateway:
     """The ASGI app; `app` makes one."""
 
     def __init__(self, here: Place, entrance: Door) -> None:
-        self._door = entrance
-        self._chat = Chat(here.desk, here.settings.server)
+        desk, caps = here.desk, here.settings.server
+        self._here = here
+        self._replays: Replays | None = None
+        self._keyring = Keyring(here.settings, entrance, here.store_of)
+        self.admission = Admission(here.store_of)
+        self._hot = {path: (make(desk, caps), role) for path, make, role in HOT}
         self._rest = Starlette(
-            routes=[Route(path, handler, methods=[method]) for path, handler, method in ROUTES],
+            routes=[Route(path, _allowed(handler, role), methods=[method]) for path, handler, method, role in ROUTES],
             exception_handlers={TrimtabError: _failed, HTTPException: _failed, ClientLeft: _left, Exception: _failed},
         )
         self._rest.state.place = here
+        self._app = metrics.watched(self._enter, desk, (*(path for path, *_ in HOT), *(path for path, *_ in ROUTES)))
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+    async def _enter(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
         path, headers = scope["path"], dict(scope["headers"])
-        if path != "/healthz":
-            try:
-                self._door.check(headers)
-            except TrimtabError as error:
-                await faults.send(send, error, path=path)
-                return
-        if path == HOT and scope["method"] == "POST":
-            await self._chat(headers, receive, send)
-        else:
+        try:
+            caller = OPEN if path == "/healthz" else await self._keyring.caller(headers)
+        except Exception as error:  # noqa: BLE001 - keys that cannot be read let nobody in
+            await _refuse(send, error, path)
+            return
+        if caller is OPEN:
+            await self._serve(scope, headers, receive, send, caller)
+            return
+        visit = Visit(self.admission, caller, send)
+        token = VISIT.set(visit)
+        try:
+            await self._serve(scope, headers, receive, visit, caller)
+        finally:
+            VISIT.reset(token)
+
+    async def _serve(
+        self, scope: dict[str, Any], headers: dict[bytes, bytes], receive: Receive, send: Send, caller: Caller
+    ) -> None:
+        path = scope["path"]
+        if scope["method"] != "POST" or not (found := self._hot.get(path)):
             await self._rest(scope, receive, send)
+            return
+        handler, role = found
+        try:
+            caller.enter(path, role)
+            if HEADER in headers:
+                await self._once(caller.principal, path, headers, receive, send, handler)
+                return
+        except ClientLeft:
+            return
+        except TrimtabError as error:
+            await _refuse(send, error, path)
+            return
+        await handler(headers, receive, send)
+
+    async def _once(self, principal: str, path: str, headers: Any, receive: Receive, send: Send, handler: Any) -> None:
+        """Answer a request that has an Idempotency-Key."""
+        if not self._replays:
+            self._replays = Replays(self._here.store(), self._here.settings.server.max_body)
+        await self._replays(principal, path, headers, receive, send, handler)
 
 
 def app(
@@ -88,7 +159,9 @@ def app(
 
 def of_system(system: "System") -> Gateway:
     """The gateway around an open system."""
-    return app(system.desk, system.settings, system.tools.store, system.tools.encoder)
+    gateway = app(system.desk, system.settings, system.tools.store, system.tools.encoder)
+    system.tools.closing(gateway.admission.close)
+    return gateway
 
 
 def run(settings: Settings, say: Callable[[str], None] = lambda _: None) -> None:
@@ -96,7 +169,11 @@ def run(settings: Settings, say: Callable[[str], None] = lambda _: None) -> None
 
     `say` takes lines of progress, the last one with the URL once it listens. Raises `ConfigError`, `StorageError`.
     """
-    with _bound(settings) as listening, asyncio.Runner(loop_factory=_loop) as runner:
+    with (
+        logs.opened(settings.server.log),
+        _bound(settings) as listening,
+        asyncio.Runner(loop_factory=_loop) as runner,
+    ):
         runner.run(_serve(settings, listening, say))
 
 
@@ -162,7 +239,7 @@ async def _serve(
 def _server(gateway: Gateway, settings: Settings, started: Callable[["Announced"], None]) -> "Announced":
     """No access log and no `Server` header; forwarded addresses are not believed; bodies and headers are not logged."""
     config = uvicorn.Config(
-        gateway, http="httptools", ws="none", lifespan="off", access_log=False, log_level="warning",
+        gateway, http="httptools", ws="none", lifespan="off", access_log=False, log_config=None, log_level="warning",
         server_header=False, proxy_headers=False, timeout_keep_alive=75, backlog=2048,
         timeout_graceful_shutdown=max(1, round(settings.server.drain)),
     )  # fmt: skip
@@ -181,6 +258,16 @@ class Announced(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._say_started(self)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Drain, and then wait for what was cut: uvicorn would not, and what they record would find no database."""
+        await super().shutdown(sockets)
+        running = set(self.server_state.tasks)
+        for task in running:
+            if not task.cancelling():  # a second signal ends the drain without cutting anything
+                task.cancel()
+        if running:
+            await asyncio.wait(running, timeout=FAREWELL)
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -219,13 +306,35 @@ def _loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
+async def _refuse(send: Send, error: Exception, path: str) -> None:
+    """Say no before a handler has begun, in the words of the path's dialect."""
+    await (messages.fail(send, error) if _is_anthropic(path) else faults.send(send, error, path=path))
+
+
+def _allowed(handler: Callable[[Request], Awaitable[Response]], role: str) -> Callable[[Request], Awaitable[Response]]:
+    """The handler for those who have the role."""
+
+    async def allowed(request: Request) -> Response:
+        if role != "anyone":
+            admission.caller().enter(request.url.path, role)
+        return await handler(request)
+
+    return allowed
+
+
 async def _failed(request: Request, error: Exception) -> Response:
     """Any fault of the routes beside the hot one. One that nobody foresaw is logged with its traceback by uvicorn."""
     path = request.url.path
-    status, headers, body = faults.response(_ours(error, request), path=path)
+    fault = _ours(error, request)
+    status, headers, body = messages.response(fault) if _is_anthropic(path) else faults.response(fault, path=path)
     found = Response(body, status)
     found.raw_headers = [*headers, (b"content-length", b"%d" % len(body))]
     return found
+
+
+def _is_anthropic(path: str) -> bool:
+    """Whether errors leave in Anthropic's form."""
+    return path.startswith(messages.PATH)
 
 
 async def _left(_: Request, __: Exception) -> Response:

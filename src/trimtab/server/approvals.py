@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from trimtab.errors import AuthError, MalformedError, NotFoundError
-from trimtab.server import door, openai
+from trimtab.server import admission, door, openai
 from trimtab.server.place import body, json, place
 from trimtab.types import Json, Trace
 from trimtab.types import Request as Asked
@@ -111,7 +111,7 @@ async def _found(request: Request) -> "Ticket":
 
     name = request.path_params["id"]
     ticket = await _tickets.get(place(request).store(), name)
-    if ticket.id != name:
+    if ticket.id != name or not admission.caller().sees(ticket.principal):
         raise NotFoundError(f"There is no ticket {name!r}.", "Use its whole id.", param="id")
     return ticket
 
@@ -127,6 +127,10 @@ def _check(given: Json) -> None:
 
 
 def _operator(request: Request) -> str:
+    caller = admission.caller()
+    if caller.keyed:
+        caller.enter(request.url.path, "operator")
+        return request.headers.get("x-trimtab-operator", "").strip()[:200] or caller.name
     client = request.client.host if request.client else None
     return door.operator(dict(request.scope["headers"]), client)
 

@@ -50,10 +50,10 @@ KNOWN: frozenset[bytes] = frozenset({b"127.0.0.1", b"localhost"})
 def door(settings: Settings) -> Door:
     """The door that the settings ask for. Raises `ConfigError` rather than listen to the world without a key."""
     key, host = settings.secrets.get(KEY, ""), settings.server.host
-    if not key and not is_loopback(host):
+    if not key and settings.server.auth != "key" and not is_loopback(host):
         raise ConfigError(
             f"Without a key the gateway listens on this machine only, not on {host}.",
-            f"Set {KEY} in the environment, or server.host to 127.0.0.1.",
+            f'Set {KEY} in the environment, server.auth = "key" (see `trimtab keys`), or server.host to 127.0.0.1.',
         )
     return Door(key=key.encode(), names=frozenset({"localhost", "127.0.0.1", "::1", host}))
 

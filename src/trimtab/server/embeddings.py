@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from trimtab.errors import MalformedError, NotFoundError, TooLargeError
+from trimtab.server import admission
 from trimtab.server.limits import attended
 from trimtab.server.place import body, json, place
 from trimtab.types import Json
@@ -30,8 +31,9 @@ async def create(request: Request) -> Response:
     if not here.encoder_of:
         raise NotFoundError("This gateway has no encoder.", "Start it with `trimtab serve`.")
     encoder = here.encoder_of()
-    vectors = await attended(request.receive, encoder.embed(list(asked.texts)))
     tokens = sum(encoder.tokens(text) for text in asked.texts)
+    await admission.take(1, tokens)
+    vectors = await attended(request.receive, encoder.embed(list(asked.texts)))
     data = [
         {"object": "embedding", "index": i, "embedding": _written(vector, asked.packed)}
         for i, vector in enumerate(vectors)

@@ -5,23 +5,33 @@ from math import ceil
 
 import msgspec
 
-from trimtab.errors import AuthError, Row, TrimtabError, row
+from trimtab.errors import AuthError, Row, StorageError, TrimtabError, row
 from trimtab.server.limits import Send
 from trimtab.types import Json
 
 LOG = logging.getLogger("trimtab.server")
 STATUS = {
     "wrong_host": 421, "wrong_origin": 403, "operator_only": 403, "already_decided": 409, "digest_mismatch": 409,
-    "ticket_expired": 410, "method_not_allowed": 405,
+    "ticket_expired": 410, "method_not_allowed": 405, "role_needed": 403, "not_in_scope": 403, "model_not_allowed": 403,
+    "idempotency_mismatch": 409,
 }  # fmt: skip
 """Codes that say more than their class: these have a status of their own."""
 
 Headers = list[tuple[bytes, bytes]]
 
 
+def place(error: BaseException) -> Row:
+    """The row of an error that knows its own better (`admission.QuotaError`), else the table's."""
+    own = getattr(error, "row", None)
+    return own if isinstance(own, Row) else row(error)
+
+
 def error_object(error: BaseException, trace: str = "") -> Json:
     """OpenAI's error object. What an unforeseen error says stays in the log: the client gets the trace's id."""
-    kind = row(error)
+    kind = place(error)
+    if isinstance(error, StorageError):  # its words name files of this machine
+        message = "The gateway cannot store what it must. Its operator finds the reason in the log and at /readyz."
+        return {"message": message, "type": kind.type, "param": None, "code": error.code}
     if isinstance(error, TrimtabError):
         return {"message": str(error), "type": kind.type, "param": error.param, "code": error.code}
     message = f"Something went wrong inside. See the log for {trace or 'the time of this request'}."
@@ -30,7 +40,7 @@ def error_object(error: BaseException, trace: str = "") -> Json:
 
 def response(error: BaseException, trace: str = "", path: str = "/v1") -> tuple[int, Headers, bytes]:
     """Status, headers and body of an error."""
-    kind, found = row(error), error_object(error, trace)
+    kind, found = place(error), error_object(error, trace)
     status = STATUS.get(found["code"], kind.status)
     own = not path.startswith("/v1")
     body = _problem(status, found) if own else {"error": found}

@@ -4,6 +4,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from trimtab.errors import NotFoundError
+from trimtab.server import admission
 from trimtab.server.embeddings import MODEL
 from trimtab.server.place import Place, json, place
 from trimtab.types import Json, ModelSpec
@@ -28,7 +29,12 @@ async def one(request: Request) -> Response:
 
 def _all(here: Place) -> dict[str, Json]:
     found = {"auto": _model("auto", "trimtab", AUTO)}
-    found |= {name: _model(name, spec.where, _about(spec)) for name, spec in here.desk.specs.items()}
+    mine = admission.caller().models
+    found |= {
+        name: _model(name, spec.where, _about(spec))
+        for name, spec in here.desk.specs.items()
+        if not mine or name in mine
+    }
     if here.encoder_of:
         found[MODEL] = _model(MODEL, "local", {"where": "local", "price": None, "abilities": ["embeddings"]})
     return found

@@ -4,6 +4,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from trimtab.errors import MalformedError, NotFoundError
+from trimtab.server import admission
 from trimtab.server.place import body, json, place
 from trimtab.types import Json
 
@@ -21,18 +22,21 @@ async def show(request: Request) -> Response:
 
     name = request.path_params["id"]
     found = await _read.trace(place(request).store(), name)
-    if found is None or found["id"] != name:
+    if found is None or found["id"] != name or not admission.caller().sees(found["principal"]):
         raise NotFoundError(f"There is no trace {name!r}.", "See `trimtab logs tail`.", code="trace_not_found")
     return json(found)
 
 
 async def feedback(request: Request) -> Response:
     """Keep a score or a label for a trace; 201 once it is on disk. Raises `RequestError`s."""
-    from trimtab.record import _feedback
+    from trimtab.record import _feedback, _read
 
     given = opinion(await body(request))
-    trace = given.pop("trace")
-    kept = await _feedback.give(place(request).store(), trace, **given)
+    trace, store, caller = given.pop("trace"), place(request).store(), admission.caller()
+    seen = await _read.trace(store, trace) if caller.keyed else None
+    if seen and not caller.sees(seen["principal"]):
+        raise NotFoundError(f"There is no trace {trace!r}.", "Use the trace's id of the reply.", param="trace")
+    kept = await _feedback.give(store, trace, principal=caller.principal, **given)
     return json({"trace": trace, **{name: kept[name] for name in ("score", "label", "comment")}}, 201)
 
 

@@ -1,0 +1,118 @@
+"""POST /v1/messages and /v1/messages/count_tokens: Anthropic's way in to the same path."""
+
+import asyncio
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import msgspec
+from starlette.requests import Request as Call
+from starlette.responses import Response
+
+from trimtab.errors import TrimtabError
+from trimtab.flow import Desk
+from trimtab.money import estimate
+from trimtab.server import admission, anthropic, faults, openai
+from trimtab.server.blocks import Blocks
+from trimtab.server.exchange import ASK_AGAIN, Endpoint, Single, recorded
+from trimtab.server.limits import Send
+from trimtab.server.place import Place, body, json, place
+from trimtab.server.sse import Stream
+from trimtab.settings import Server
+from trimtab.types import Json, Outcome, Pending, Request, Trace
+
+PATH = "/v1/messages"
+COUNTED = "x-trimtab-counted-by"
+"""Who counted tokens: a model's name, or `estimate`."""
+OF_TURN = 4
+"""Tokens that the frame of a turn takes, as reckoned for an estimate."""
+
+JSON = (b"content-type", b"application/json")
+
+_encode = msgspec.json.Encoder().encode
+
+
+def endpoint(desk: Desk, caps: Server) -> Endpoint:
+    """The route; calls of tools wait for the last words where guards hold those back."""
+    late = any("answer" in seat.on for seat in desk.guards)
+    return Endpoint(desk, caps, partial(opened, late=late), fail)
+
+
+def opened(body: Json, headers: Mapping[bytes, bytes], trace: str, send: Send, late: bool = False) -> "Turn":
+    """The exchange that a body opens. Raises `MalformedError` that names the field and the fix."""
+    request = anthropic.request(body, headers, trace)
+    return Turn(request, Blocks(send, request, late) if request.wishes.stream else None, anthropic.message)
+
+
+class Turn(Single):
+    """An exchange in Anthropic's words."""
+
+    async def reply(self, found: tuple[Outcome, Trace], desk: Desk, send: Send) -> None:
+        outcome, trace = found
+        if isinstance(outcome, Pending):
+            await _wait(outcome, trace, self.stream, send)
+        elif self.stream:
+            await self.stream.finish(outcome, trace, recorded(desk, trace))
+        else:
+            body = _encode(self.whole(outcome, trace, recorded(desk, trace)))
+            await faults.whole(send, 200, [JSON, _id(trace.request.id), *openai.headers(trace)], body)
+
+
+async def count(request: Call) -> Response:
+    """Tokens of a prompt: as the model's server counts them, where the text may go there unseen, else an estimate.
+
+    An estimate is the house encoder's tokenizer's; text leaves this machine on the path alone, so a server elsewhere is
+    not asked. Raises `RequestError`s.
+    """
+    here, given = place(request), await body(request)
+    asked = anthropic.request({**given, "stream": False}, dict(request.scope["headers"]), openai.new_id())
+    await admission.take(1, 0)
+    tokens, by = await _counted(here, asked)
+    if tokens is None:
+        count = here.encoder_of().tokens if here.encoder_of else estimate
+        tokens = OF_TURN * len(asked.messages)
+        tokens += await asyncio.to_thread(lambda: sum(map(count, anthropic.prompt(given))))
+    return json({"input_tokens": tokens}, headers={COUNTED: by})
+
+
+async def _counted(here: Place, asked: Request) -> tuple[int | None, str]:
+    """The count of the model that is asked for by name, if it is inside and can count."""
+    name = asked.wishes.model
+    counting: Any = getattr(here.desk.models.get(name), "count", None)
+    if not counting or here.desk.specs[name].where != "local":
+        return None, "estimate"
+    try:
+        return await counting(asked), name
+    except TrimtabError:
+        return None, "estimate"
+
+
+async def fail(send: Send, error: BaseException, trace: str = "") -> None:
+    """Send an error in Anthropic's form."""
+    if not isinstance(error, TrimtabError):
+        faults.LOG.error("%s failed", trace or PATH, exc_info=error)
+    status, headers, body = response(error, trace)
+    await faults.whole(send, status, headers, body)
+
+
+def response(error: BaseException, trace: str = "") -> tuple[int, faults.Headers, bytes]:
+    """Status, headers and body of an error."""
+    status, headers, _ = faults.response(error, trace)
+    return status, [*headers, *([_id(trace)] if trace else [])], _encode(anthropic.failure(status, error, trace))
+
+
+async def _wait(pending: Pending, trace: Trace, stream: Stream | None, send: Send) -> None:
+    """428, as on chat: see `exchange.wait`."""
+    if stream and stream.begun:
+        await stream.wait(pending, trace)
+        return
+    headers = [
+        JSON, (b"location", f"/approvals/{pending.ticket}".encode()), (b"retry-after", ASK_AGAIN),
+        (b"x-should-retry", b"false"), _id(trace.request.id), *openai.of_trace(trace.request.id),
+    ]  # fmt: skip
+    await faults.whole(send, 428, headers, _encode(anthropic.waiting(pending, trace)))
+
+
+def _id(trace: str) -> tuple[bytes, bytes]:
+    """The header that Anthropic's clients read."""
+    return b"request-id", trace.encode()
