@@ -41,12 +41,14 @@ def opened(style: Literal["json", "text"], stream: IO[str] | None = None, level:
     handler.setFormatter(Json_() if style == "json" else Text_())
     handler.setLevel(level)
     root = logging.getLogger()
-    names = [root, *(logging.getLogger(name) for name in SERVERS)]
+    ours = logging.getLogger("trimtab")
+    names = [root, ours, *(logging.getLogger(name) for name in SERVERS)]
     before = [(logger, logger.handlers[:], logger.propagate, logger.level) for logger in names]
     for logger in names:
         logger.handlers, logger.propagate = [], True
     root.handlers = [handler]
-    root.setLevel(min(level, logging.WARNING))
+    root.setLevel(logging.WARNING)  # what other libraries have to tell is theirs
+    ours.setLevel(level)
     try:
         yield
     finally:
