@@ -12,6 +12,7 @@ import pytest
 
 from trimtab.errors import NoAnswerError
 from trimtab.flow import run
+from trimtab.server import openai
 from trimtab.settings import load, parse
 from trimtab.testing import ask
 from trimtab.types import Answer, Pending, Wishes
@@ -77,6 +78,13 @@ async def test_passages_are_quoted_with_exact_offsets(tmp_path):
     assert passed <= {"not_in_documents"}
     assert answered >= 20
     assert right / answered >= 0.6, f"{right} of {answered}"
+
+
+async def test_a_wait_says_which_rungs_were_asked_and_why_none_answered(tmp_path):
+    async with open_system(quiet(load("starter", {"TRIMTAB_HOME": str(tmp_path)}))) as system:
+        outcome, trace = await run(system.desk, request("sistine", "Who painted the ceiling of the Sistine Chapel?"))
+    told = {each["by"]: each["code"] for each in openai.waiting(outcome, trace)["tried"]}
+    assert told == {"code": "not_parsed", "skill": "out_of_scope", "reader": "not_in_documents"}
 
 
 @pytest.mark.parametrize("text", ["", " ", "\ud800 odd", "?" * 3000, "a" * 50_000, "ไทย 中文"])

@@ -116,6 +116,14 @@ def test_routes_and_methods(raw: Raw) -> None:
     assert json.loads(said)["status"] == 404
 
 
+@pytest.mark.parametrize("method", ["GET", "PUT", "OPTIONS"])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/responses", "/v1/completions"])
+def test_routes_that_answer_take_only_post(house: Any, method: str, path: str) -> None:
+    host, port = house.url.removeprefix("http://").split(":")
+    sent = f"{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n".encode()
+    assert exchange(host, int(port), sent)[0] == 405
+
+
 def test_a_web_page_may_not_call(raw: Raw) -> None:
     hi = json.dumps({"messages": HI}).encode()
     for origin in ("https://evil.example", "null", "http://127.0.0.1.evil.example"):

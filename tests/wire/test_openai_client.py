@@ -127,6 +127,7 @@ def test_pending_is_428_and_not_retried(house: Any) -> None:
     assert error.response.headers["location"] == f"/approvals/{error.body['ticket']}"
     assert int(error.response.headers["retry-after"]) > 0
     assert len(error.body["digest"]) == 64
+    assert error.body["cost_usd"] == error.response.headers["x-trimtab-cost-usd"]
     assert len(house.rung.requests) == before + 1
 
 

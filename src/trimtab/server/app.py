@@ -124,8 +124,11 @@ class Gateway:
         self, scope: dict[str, Any], headers: dict[bytes, bytes], receive: Receive, send: Send, caller: Caller
     ) -> None:
         path = scope["path"]
-        if scope["method"] != "POST" or not (found := self._hot.get(path)):
+        if not (found := self._hot.get(path)):
             await self._rest(scope, receive, send)
+            return
+        if scope["method"] != "POST":
+            await _refuse(send, MalformedError(f"{path} takes POST.", "Use POST.", code="method_not_allowed"), path)
             return
         handler, role = found
         try:

@@ -109,7 +109,7 @@ async def wait(pending: Pending, trace: Trace, stream: Stream | None, send: Send
         return
     headers = [
         (b"content-type", b"application/json"), (b"location", f"/approvals/{pending.ticket}".encode()),
-        (b"retry-after", ASK_AGAIN), (b"x-should-retry", b"false"), *openai.of_trace(trace.request.id),
+        (b"retry-after", ASK_AGAIN), (b"x-should-retry", b"false"), *openai.headers(trace),
     ]  # fmt: skip
     await faults.whole(send, 428, headers, _encode({"error": openai.waiting(pending, trace)}))
 

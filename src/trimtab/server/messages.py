@@ -108,7 +108,7 @@ async def _wait(pending: Pending, trace: Trace, stream: Stream | None, send: Sen
         return
     headers = [
         JSON, (b"location", f"/approvals/{pending.ticket}".encode()), (b"retry-after", ASK_AGAIN),
-        (b"x-should-retry", b"false"), _id(trace.request.id), *openai.of_trace(trace.request.id),
+        (b"x-should-retry", b"false"), _id(trace.request.id), *openai.headers(trace),
     ]  # fmt: skip
     await faults.whole(send, 428, headers, _encode(anthropic.waiting(pending, trace)))
 

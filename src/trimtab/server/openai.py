@@ -139,7 +139,9 @@ def about(outcome: Answer | Refused, trace: Trace, recorded: bool = False) -> Js
 
 def headers(trace: Trace) -> list[tuple[bytes, bytes]]:
     """The same in short, for clients that read headers; a header that is not there is unknown."""
-    found = [*of_trace(trace.request.id), (b"x-trimtab-model", ascii_of(trace.answered_by))]
+    found = of_trace(trace.request.id)
+    if trace.answered_by:
+        found.append((b"x-trimtab-model", ascii_of(trace.answered_by)))
     if trace.decision:
         found.append((b"x-trimtab-reasons", ascii_of(",".join(trace.decision.reasons))))
     if (cost := usd(trace.cost)) is not None:
@@ -163,7 +165,15 @@ def waiting(pending: Pending, trace: Trace) -> Json:
         "type": "approval_required", "param": None, "code": "approval_required", "reason": pending.code,
         "ticket": pending.ticket, "url": f"/approvals/{pending.ticket}", "digest": pending.digest,
         "expires": pending.expires, "trace": trace.request.id, "why": why, "cost_usd": usd(trace.cost),
+        "reasons": list(trace.decision.reasons) if trace.decision else [], "tried": tried(trace),
     }  # fmt: skip
+
+
+def tried(trace: Trace) -> list[Json]:
+    """Which rungs were asked and why each did not do, in codes: what they said in words stays with the operator."""
+    return [
+        {"by": step.by, "code": step.code} for step in trace.steps if step.stage in ("answer", "verify") and not step.ok
+    ]
 
 
 def ascii_of(text: str) -> bytes:
