@@ -143,7 +143,6 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     left_out: dict[str, str] = {}
     impact: Impact = Impact.LOW
     signals: tuple[Signal, ...] = ()
-    p_right: dict[str, float] = {}
 
 
 class Passage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -73,7 +73,7 @@ async def kept(store, one, **options):
 
 async def test_a_trace_comes_back_whole(store):
     decision = Decision(
-        ladder=("small", "large"), reasons=("default",), left_out={"vision": "no_images"}, p_right={"small": 0.9},
+        ladder=("small", "large"), reasons=("default",), left_out={"vision": "no_images"},
         signals=(Signal(name="chars", value=61, us=2.0),),
     )  # fmt: skip
     steps = (
