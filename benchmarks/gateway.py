@@ -27,7 +27,7 @@ GATEWAY, MOCK = 8092, 8091
 RUNS = {"whole": [], "stream": ["--stream"]}
 TICKS = os.sysconf("SC_CLK_TCK")
 
-SERVE = "from pathlib import Path; from trimtab import settings; from trimtab.server.app import run; "
+SERVE = "from pathlib import Path; from trimtab import settings; from trimtab.server.serving import run; "
 SERVE += f"run(settings.load(Path({str(HERE / 'bench.toml')!r})))"
 UPSTREAM = f"from trimtab.evaluate.mock import Options, serve; serve(Options(port={MOCK}))"
 

@@ -200,7 +200,7 @@ def test_the_tables_have_no_type_that_postgresql_lacks():
 GATEWAY = """
 import sys
 from pathlib import Path
-from trimtab.server.app import run
+from trimtab.server.serving import run
 from trimtab.settings import parse
 
 home, peer = Path(sys.argv[1]), sys.argv[2]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from trimtab.server import app
+from trimtab.server import serving
 from trimtab.settings import load
 from trimtab.store.engine import Store
 
@@ -75,7 +75,7 @@ def test_a_key_from_the_cradle_to_the_grave(shell):
     name = token.removeprefix("tt_").partition(".")[0]
     assert token not in done.stderr
     assert "not shown again" in done.stderr
-    with app.background(shell.settings) as url:
+    with serving.background(shell.settings) as url:
         assert (status(url), status(url, token)) == (401, 200)
         shown = shell.json("show", "ci")
         assert shown["schema_version"] == 1
@@ -113,7 +113,7 @@ def test_wrong_usage_is_a_clear_error(shell, args):
 def test_the_windows_of_a_gateway_that_was_stopped_are_exact(shell):
     token = shell.json("create", "ci", "--limit", "requests=100/month")["token"]
     for _ in range(2):
-        with app.background(shell.settings) as url:
+        with serving.background(shell.settings) as url:
             body = json.dumps({"messages": [{"role": "user", "content": "What is 15% of 240?"}]}).encode()
             assert ask(f"{url}/v1/chat/completions", token, body) == 200
     assert [(row["what"], row["taken"]) for row in shell.json("show", "ci")["taken"]] == [("requests", 2)]

@@ -20,7 +20,7 @@ from trimtab.flow import Desk
 from trimtab.judge import Seat
 from trimtab.ports import Tools
 from trimtab.record import ledger
-from trimtab.server import app as gateway_app
+from trimtab.server import serving
 from trimtab.settings import Settings, parse
 from trimtab.store.engine import Store
 from trimtab.types import (
@@ -146,17 +146,17 @@ def served(gateway: Any, given: Settings) -> Iterator[str]:
     up: list[Any] = []
     ready = threading.Event()
     listening = socket.create_server(("127.0.0.1", 0))
-    server = gateway_app._server(gateway, given, lambda server: (up.append(server), ready.set()))
+    server = serving._server(gateway, given, lambda server: (up.append(server), ready.set()))
 
     def work() -> None:
-        with asyncio.Runner(loop_factory=gateway_app._loop) as runner:
+        with asyncio.Runner(loop_factory=serving._loop) as runner:
             runner.run(server.serve(sockets=[listening]))
 
     thread = threading.Thread(target=work)
     thread.start()
     assert ready.wait(20)
     try:
-        yield gateway_app.url(listening)
+        yield serving.url(listening)
     finally:
         server.should_exit = True
         thread.join()

@@ -9,6 +9,7 @@ from _gateway import Chain, House, Scripted, desk, exchange, served, settings
 from trimtab.encode.encoder import Encoder
 from trimtab.evaluate import mock
 from trimtab.server import app as gateway_app
+from trimtab.server import serving
 from trimtab.settings import parse
 from trimtab.store.engine import Store
 
@@ -40,7 +41,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
             "approve": {"kind": "policy"}, "record": [{"kind": "ledger"}],
         }  # fmt: skip
         given = parse(table, folder=home, home=home, name="chain", secrets={})
-        with gateway_app.background(given) as url:
+        with serving.background(given) as url:
             yield Chain(url, peer, home)
 
 

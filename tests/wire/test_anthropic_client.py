@@ -15,7 +15,7 @@ from _gateway import Chain, exchange, post, served, settings, until
 from trimtab import testing
 from trimtab.evaluate import mock
 from trimtab.server import app as gateway_app
-from trimtab.server import blocks, messages, sse
+from trimtab.server import blocks, messages, serving, sse
 from trimtab.settings import parse
 from trimtab.types import Answer, Delta, Trace
 
@@ -66,7 +66,7 @@ def across(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
             "record": [{"kind": "ledger"}],
         }  # fmt: skip
         given = parse(table, folder=home, home=home, name="across", secrets={})
-        with gateway_app.background(given) as url:
+        with serving.background(given) as url:
             yield Chain(url, peer, home)
 
 

@@ -22,7 +22,7 @@ from test_metrics_http import got
 from trimtab.errors import StorageError, UpstreamError
 from trimtab.record import ledger, log
 from trimtab.server import app as gateway_app
-from trimtab.server import logs
+from trimtab.server import logs, serving
 from trimtab.settings import parse
 from trimtab.store.engine import Store
 from trimtab.types import Request, Step, Trace
@@ -123,7 +123,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
         served(collector, settings(home)) as sink,
     ):  # fmt: skip
         given = parse(_recipe(peer, sink), folder=home, home=home, name="canary", secrets=secrets)
-        with gateway_app.background(given, said.append) as url, logs.opened("json", stream):
+        with serving.background(given, said.append) as url, logs.opened("json", stream):
             logging.getLogger().addHandler(control)
             port = int(url.rpartition(":")[2])
             for sent in _requests():

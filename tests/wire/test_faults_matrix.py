@@ -20,6 +20,7 @@ from trimtab.evaluate import faults
 from trimtab.flow import Desk
 from trimtab.record import _read, ledger
 from trimtab.server import app as gateway_app
+from trimtab.server import serving
 from trimtab.store.engine import Store
 from trimtab.testing import PRICE
 from trimtab.types import Decision, ModelSpec
@@ -89,14 +90,14 @@ async def gateway(home, peers):
     )  # fmt: skip
     listening = socket.create_server(("127.0.0.1", 0))
     up = asyncio.Event()
-    server = gateway_app._server(gateway_app.app(desk, given, lambda: store), given, lambda _: up.set())
-    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    server = serving._server(gateway_app.app(desk, given, lambda: store), given, lambda _: up.set())
+    running = asyncio.create_task(server.serve(sockets=[listening]))
     await up.wait()
     try:
-        yield gateway_app.url(listening), models, store
+        yield serving.url(listening), models, store
     finally:
         server.should_exit = True
-        await serving
+        await running
         for close in closing:
             await close()
         await store.close()

@@ -15,7 +15,7 @@ import pytest
 from _gateway import desk, exchange, post, served, settings, until
 
 from trimtab.errors import StorageError
-from trimtab.server import app, sse
+from trimtab.server import app, serving, sse
 from trimtab.settings import parse
 from trimtab.types import Answer, Delta, Request, Trace, Wishes
 
@@ -208,7 +208,7 @@ def test_the_last_rows_are_on_disk_after_the_drain(tmp_path: Path) -> None:
         "server": {"port": 0}, "discover": {"environment": False, "loopback": False}, "model": [{"kind": "code"}],
         "record": [{"kind": "ledger"}],
     }  # fmt: skip
-    with app.background(parse(table, folder=tmp_path, home=tmp_path, name="x", secrets={})) as url:
+    with serving.background(parse(table, folder=tmp_path, home=tmp_path, name="x", secrets={})) as url:
         client = openai.OpenAI(base_url=f"{url}/v1", api_key="x", max_retries=0)
         for i in range(25):
             client.chat.completions.create(model="auto", messages=[{"role": "user", "content": f"What is {i} + 1?"}])

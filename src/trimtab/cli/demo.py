@@ -36,7 +36,7 @@ def demo(
     from trimtab import settings
     from trimtab.cli import _home, _probes, _tour
     from trimtab.cli.serve import placed
-    from trimtab.server.app import background
+    from trimtab.server.serving import background
 
     loaded = _free(placed(settings.load(_recipe.chosen(word, recipe)), port=port))
     probes = _probes.read(loaded.folder)

@@ -28,7 +28,7 @@ def serve(
     json: bool = typer.Option(False, "--json", help="One JSON object on stdout once it listens."),
 ) -> None:
     from trimtab import settings
-    from trimtab.server.app import run
+    from trimtab.server.serving import run
 
     loaded = placed(settings.load(_recipe.chosen(word, recipe)), host, port)
 
