@@ -59,7 +59,9 @@ def facts(asked: Request) -> dict[str, Any]:
 
 
 def test_every_signal_is_named_once_and_timed() -> None:
-    found = _signals.signals(request())
+    found = _signals.signals(request(), timed=True)
+    assert found != _signals.signals(request())
+    assert [(one.name, one.value) for one in found] == [(one.name, one.value) for one in _signals.signals(request())]
     assert tuple(signal.name for signal in found) == _signals.NAMES
     assert len(set(_signals.NAMES)) == len(_signals.NAMES)
     assert all(signal.us > 0 for signal in found)

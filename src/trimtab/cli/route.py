@@ -58,12 +58,14 @@ async def _preview(recipe: str, ask: str, model: str) -> dict[str, Any]:
     from trimtab.wiring import open_system
 
     async with open_system(rehearsal.dry(settings.load(recipe)), _out.say) as system:
-        trace = await rehearsal.preview(system.desk, rehearsal.request(ask, model=model))
-    return _shape(trace)
+        asked = rehearsal.request(ask, model=model)
+        return _shape(await rehearsal.preview(system.desk, asked), asked)
 
 
-def _shape(trace: Any) -> dict[str, Any]:
+def _shape(trace: Any, asked: Any) -> dict[str, Any]:
     import msgspec
+
+    from trimtab.route._signals import signals
 
     decision = msgspec.to_builtins(trace.decision) if trace.decision else {}
     guards = [step for step in msgspec.to_builtins(trace.steps) if step["stage"] == "guard"]
@@ -71,7 +73,7 @@ def _shape(trace: Any) -> dict[str, Any]:
         "refused": {"code": trace.code, "why": trace.why} if trace.outcome == "refused" else None,
         "ladder": decision.get("ladder", []), "reasons": decision.get("reasons", []),
         "left_out": decision.get("left_out", {}), "impact": decision.get("impact", "low"),
-        "signals": decision.get("signals", []), "guards": guards,
+        "signals": msgspec.to_builtins(signals(asked, timed=True)) if decision else [], "guards": guards,
     }  # fmt: skip
 
 
@@ -87,7 +89,7 @@ def _show(shown: dict[str, Any]) -> None:
     for name, reason in shown["left_out"].items():
         print(f"left out {name}: {reason}")
     for signal in shown["signals"]:
-        print(f"signal   {signal['name']} = {signal['value']}")
+        print(f"signal   {signal['name']} = {signal['value']}  {signal.get('us', 0):.1f} us")
 
 
 async def _probe(recipe: str) -> list[dict[str, Any]]:

@@ -106,6 +106,8 @@ ROT13 = str.maketrans(
 ENCODED = re.compile(r"(?<![A-Za-z0-9+/=_-])[A-Za-z0-9+/_-]{20,8000}={0,2}(?![A-Za-z0-9+/=_-])")
 ROT_WORDS = ("vafgehpgvba", "cebzcg", "qvfertneq", "vtaber", "wnvyoernx")
 """`instruction`, `prompt`, `disregard`, `ignore` and `jailbreak` in ROT13."""
+HINTS = (LEET_HINT.pattern, "|".join(ROT_WORDS), r"[a-z0-9+/_-]{20}")
+"""Without one of these in a plain text nothing stands encoded in it."""
 
 
 def plain(text: str) -> str:

@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from trimtab.guard._normalise import FOLD, back, decoded, plain
+from trimtab.guard._normalise import FOLD, HINTS, back, decoded, plain
 from trimtab.guard._threads import are_long
 from trimtab.ports import Guard, Tools
+from trimtab.sieve import Sieve
 from trimtab.types import OK, Origin, Request, Span, Text, Verdict
 
 SCOPES = {
@@ -36,7 +37,7 @@ DATA = Path(__file__).with_name("patterns.toml")
 
 
 class Pattern(NamedTuple):
-    """One thing that injections say; `needs` are words of which one must be there.
+    """One thing that injections say; `needs` are words of which one is there whatever matches.
 
     With `then`, that must follow `shape` within `within` characters: two scans in linear time instead of one regex
     that could try every pair.
@@ -99,38 +100,31 @@ def build(options: Options, _: Tools) -> Guard:
 
 def find(text: str, scope: str = "user", decode: bool = True) -> Iterator[tuple[Pattern, int, int]]:
     """(pattern, start, end) of the first match of each pattern of `scope` (user, untrusted, answer) in `text`."""
-    normal = plain(text)
-    for pattern, at in _matches(normal, scope):
+    normal, known = plain(text), patterns(scope)
+    hits = _sieve(scope)(normal)
+    for pattern, at in _matches(normal, known, hits):
         start, end = back(text, *at)
         if end > start:
             yield pattern, start, end
-    for inside, start, end in decoded(text, normal) if decode else ():
-        if inside != normal:
-            yield from ((pattern, start, end) for pattern, _ in islice(_matches(inside, scope), 1))
+    if decode and hits and hits[-1] >= len(known):
+        for inside, start, end in decoded(text, normal):
+            if inside != normal:
+                found = _matches(inside, known, _sieve(scope)(inside))
+                yield from ((pattern, start, end) for pattern, _ in islice(found, 1))
 
 
-def _matches(normal: str, scope: str) -> Iterator[tuple[Pattern, tuple[int, int]]]:
-    tried: set[str] = set()
-    needs, all_of = _index(scope)
-    for need in [need for need in needs if need in normal]:
-        for pattern in all_of[need]:
-            if pattern.id not in tried:
-                tried.add(pattern.id)
-                if at := _search(pattern, normal):
-                    yield pattern, at
+def _matches(normal: str, known: Sequence[Pattern], hits: Sequence[int]) -> Iterator[tuple[Pattern, tuple[int, int]]]:
+    """The first match of each pattern that may have one; what is not ASCII the sieve cannot tell, but `needs` can."""
+    some = normal.isascii()
+    for pattern in (known[hit] for hit in hits if hit < len(known)):
+        if (some or any(need in normal for need in pattern.needs)) and (at := _search(pattern, normal)):
+            yield pattern, at
 
 
 @cache
-def _index(scope: str) -> tuple[tuple[str, ...], dict[str, list[Pattern]]]:
-    """The words that patterns need, the longer ones that hold another left out, and the patterns that need them."""
-    wanted: dict[str, list[Pattern]] = {}
-    for pattern in patterns(scope):
-        for need in pattern.needs:
-            wanted.setdefault(need, []).append(pattern)
-    for need in tuple(wanted):
-        if shorter := next((other for other in wanted if other != need and other in need), None):
-            wanted[shorter] += wanted.pop(need)
-    return tuple(wanted), wanted
+def _sieve(scope: str) -> Sieve:
+    """The shapes of the patterns of `scope`, and behind them what something encoded looks like."""
+    return Sieve((*(pattern.shape.pattern for pattern in patterns(scope)), *HINTS), "m")
 
 
 def _first(shape: re.Pattern[str], normal: str) -> re.Match[str] | None:

@@ -8,6 +8,7 @@ PyYAML as dependencies, global settings, spans by value instead of offset, no fo
 import asyncio
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 from math import log2
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ import msgspec
 from trimtab.guard._spans import apart
 from trimtab.guard._threads import are_long
 from trimtab.ports import Guard, Tools
+from trimtab.sieve import Sieve
 from trimtab.types import OK, Request, Span, Text, Verdict
 
 
@@ -124,9 +126,14 @@ def find(text: str, assigned: bool = True) -> tuple[Span, ...]:
 
 
 def _all(text: str, assigned: bool) -> Iterator[tuple[str, int, int]]:
-    for kind, mark, shape in FORMATS:
-        if mark in text:
-            yield from ((kind, *match.span()) for match in shape.finditer(text) if _varied(match[0]))
+    hits = _sieve()(text)
+    for hit in hits:
+        if hit < len(FORMATS):
+            kind, mark, shape = FORMATS[hit]
+            if mark in text:
+                yield from ((kind, *match.span()) for match in shape.finditer(text) if _varied(match[0]))
+    if not hits or hits[-1] < len(FORMATS):
+        return
     if "-----BEGIN" in text:
         yield from _pems(text)
     if "://" in text and "@" in text:
@@ -135,6 +142,13 @@ def _all(text: str, assigned: bool) -> Iterator[tuple[str, int, int]]:
         )
     if assigned and (":" in text or "=" in text or " is " in text):
         yield from _assignments(text)
+
+
+@cache
+def _sieve() -> Sieve:
+    """The marks of the formats, and behind them those of what has none."""
+    marks = [re.escape(secret.mark) for secret in FORMATS]
+    return Sieve((*marks, "-----BEGIN|://", "|".join(f"(?i:{word})" for word in WORDS)))
 
 
 def _pems(text: str) -> Iterator[tuple[str, int, int]]:

@@ -1,4 +1,4 @@
-"""Facts about a request that need no model, each timed; all of them together take some ten microseconds.
+"""Facts about a request that need no model; all of them together take some ten microseconds.
 
 `language` is guessed from the script alone: a BCP 47 language where a script serves one (`ja`, `ko`, `el`), else
 `und-` and the script (`und-Latn`), so that English and French look alike.
@@ -7,12 +7,13 @@
 import re
 import time
 from collections.abc import Callable
-from functools import cached_property
+from functools import cache
 
 import msgspec
 
 from trimtab import texts
 from trimtab.money import estimate
+from trimtab.sieve import Sieve
 from trimtab.types import Json, Request, Signal
 
 SAMPLE = 4000
@@ -101,14 +102,18 @@ _SHORT = 40
 
 
 class _View:
-    """What several signals look at, found once."""
+    """What several signals look at, found once: `seen` says which of `_LOOKED` may stand in the sample."""
+
+    __slots__ = ("format", "messages", "params", "question", "sample", "seen")
 
     def __init__(self, request: Request) -> None:
         self.messages, self.params = request.messages, request.params
         self.question = texts.question(request)
         self.sample = self.question[:SAMPLE]
+        self.seen = _sieve()(self.sample)
+        wanted = self.params.get("response_format")
+        self.format = str(wanted.get("type", "")) if isinstance(wanted, dict) else ""  # pyright: ignore[reportUnknownArgumentType,reportUnknownMemberType]
 
-    @cached_property
     def asked(self) -> str:
         """The question in lower case, with the user's message before it where it is too short to stand alone."""
         if len(self.question) >= _SHORT or len(self.messages) < 2:
@@ -116,16 +121,13 @@ class _View:
         said = [texts.content(message) for message in self.messages if message.get("role") == "user"]
         return "\n".join(map(_ends, said[-2:])).lower().replace("’", "'")
 
-    @cached_property
-    def format(self) -> str:
-        wanted = self.params.get("response_format")
-        return str(wanted.get("type", "")) if isinstance(wanted, dict) else ""  # pyright: ignore[reportUnknownArgumentType,reportUnknownMemberType]
 
-
-def signals(request: Request) -> tuple[Signal, ...]:
-    """The facts of a request in `NAMES`' order, each with the microseconds it took."""
-    view, found = _View(request), list[Signal]()
-    clock = time.perf_counter_ns
+def signals(request: Request, timed: bool = False) -> tuple[Signal, ...]:
+    """The facts of a request in `NAMES`' order; `timed`, each with the microseconds it took."""
+    view = _View(request)
+    if not timed:
+        return tuple([Signal(name=name, value=find(view)) for name, find in _FINDERS])
+    found, clock = list[Signal](), time.perf_counter_ns
     began = clock()
     for name, find in _FINDERS:
         value = find(view)
@@ -153,7 +155,7 @@ def language(text: str) -> str:
 
 def impact(text: str) -> str:
     """`irreversible`, `money`, `medical`, `legal` or "" for a lowercase text, by the word list above."""
-    if TRIGGERS.isdisjoint(_WORDS.findall(text)):
+    if not _triggers()(text) or TRIGGERS.isdisjoint(_WORDS.findall(text)):
         return ""
     orders = _INFORMATIONAL.sub(" ", text)
     sought = {"irreversible": orders, "money": orders}
@@ -168,33 +170,47 @@ def context_tokens(messages: tuple[Json, ...], params: Json) -> int:
     return (said or estimate(texts.content(messages[0]) if messages else "")) + spent
 
 
+def _plain(view: _View) -> bool:
+    return _LETTERED in view.seen and view.sample.isascii()
+
+
 def _question_like(view: _View) -> bool:
     head = view.sample[:40].lstrip().lower()
     return view.question.rstrip().endswith(("?", "？", "؟")) or head.partition(" ")[0].removesuffix("'s") in ASKING
 
 
 def _images(view: _View) -> bool:
-    return any(
-        isinstance(part, dict) and part.get("type") in IMAGES  # pyright: ignore[reportUnknownMemberType]
-        for message in view.messages
-        if isinstance(message.get("content"), list)
-        for part in message["content"]
-    )
+    parts = [part for message in view.messages if type(said := message.get("content")) is list for part in said]
+    return any(isinstance(part, dict) and part.get("type") in IMAGES for part in parts)  # pyright: ignore[reportUnknownMemberType]
+
+
+_LOOKED = (_CODE.pattern, "[0-9]", "[A-Za-z]")
+_CODED, _NUMBERED, _LETTERED = range(3)
+
+
+@cache
+def _sieve() -> Sieve:
+    return Sieve(_LOOKED, "m")
+
+
+@cache
+def _triggers() -> Sieve:
+    return Sieve([rf"(?:^|[^a-z'])(?:{'|'.join(sorted(TRIGGERS))})(?:[^a-z']|$)"])
 
 
 _FINDERS: tuple[tuple[str, Callable[[_View], str | int | bool]], ...] = (
     ("chars", lambda view: len(view.question)),
     ("tokens", lambda view: estimate(view.question)),
     ("context_tokens", lambda view: context_tokens(view.messages, view.params)),
-    ("turns", lambda view: sum(message.get("role") == "user" for message in view.messages)),
-    ("language", lambda view: language(view.sample)),
-    ("has_code", lambda view: _CODE.search(view.sample) is not None),
-    ("has_numbers", lambda view: _DIGIT.search(view.sample) is not None),
+    ("turns", lambda view: [message.get("role") for message in view.messages].count("user")),
+    ("language", lambda view: "und-Latn" if _plain(view) else language(view.sample)),
+    ("has_code", lambda view: _CODED in view.seen and _CODE.search(view.sample) is not None),
+    ("has_numbers", lambda view: _NUMBERED in view.seen and _DIGIT.search(view.sample) is not None),
     ("has_images", _images),
     ("question_like", _question_like),
     ("wants_tools", lambda view: bool(view.params.get("tools") or view.params.get("functions"))),
     ("wants_json", lambda view: view.format in ("json_object", "json_schema")),
     ("wants_schema", lambda view: view.format == "json_schema"),
-    ("impact", lambda view: impact(view.asked)),
+    ("impact", lambda view: impact(view.asked())),
 )
 NAMES: tuple[str, ...] = tuple(name for name, _ in _FINDERS)
