@@ -10,8 +10,9 @@ import pytest
 import uvloop
 
 from trimtab.answer import _http
-from trimtab.answer._http import Client
+from trimtab.answer._http import Client, Late
 
+NEVER = float("inf")
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
 WHOLE = OK + b"content-length: 5\r\n\r\nhello"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6;x=y\r\n world\r\n0\r\n\r\n"
@@ -46,7 +47,7 @@ class Peer:
 
 
 @asynccontextmanager
-async def client(peer, headers=(), size=4, path="/v1", context=None, host="127.0.0.1"):
+async def client(peer, headers=(), path="/v1", context=None, host="127.0.0.1"):
     async def handle(reader, writer):
         try:
             await peer.serve(reader, writer)
@@ -55,7 +56,7 @@ async def client(peer, headers=(), size=4, path="/v1", context=None, host="127.0
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=context)
     url = f"http{'s' if context else ''}://{host}:{server.sockets[0].getsockname()[1]}{path}"
-    made = Client(url, dict(headers), connect=5.0, size=size)
+    made = Client(url, dict(headers), connect=5.0)
     try:
         yield made
     finally:
@@ -65,7 +66,7 @@ async def client(peer, headers=(), size=4, path="/v1", context=None, host="127.0
 
 async def fetched(made, body=b"{}"):
     """Status and body of one call; the connection is given back whatever happens."""
-    response = await made.post(body)
+    response = await made.post(body, until=NEVER)
     whole = b""
     try:
         while chunk := await response.read():
@@ -121,14 +122,13 @@ async def test_what_is_cut_or_no_http_is_a_fault_and_no_body(answer, kind):
     async with client(Peer([answer], close=True)) as made:
         with pytest.raises(kind):
             await fetched(made)
-        assert not made._slots.locked()
         while made._all:
             await asyncio.sleep(0.001)
 
 
 async def test_what_came_before_a_cut_can_be_read():
     async with client(Peer([OK + b"content-length: 50\r\n\r\nhello"], close=True)) as made:
-        response = await made.post(b"{}")
+        response = await made.post(b"{}", until=NEVER)
         assert await response.read() == b"hello"
         with pytest.raises(ConnectionResetError):
             await response.read()
@@ -163,25 +163,23 @@ async def test_an_idle_connection_is_closed_after_a_while(monkeypatch):
         assert (made._idle, made._sweeper) == ([], None)
 
 
-async def test_only_so_many_calls_at_a_time_and_a_cancelled_one_leaves_its_place():
-    peer = Peer([OK + b"content-length: 5\r\n\r\n"], [WHOLE])
-    async with client(peer, size=1) as made:
-        stuck = await made.post(b"{}")
-        reading = asyncio.ensure_future(stuck.read())
-        waits = [asyncio.ensure_future(fetched(made)) for _ in range(2)]
-        await asyncio.sleep(0.02)
-        assert len(peer.requests) == 1
-        waits[0].cancel()
-        reading.cancel()
-        made.release(stuck)
-        assert await waits[1] == (200, b"hello")
-        assert (peer.connections, made._slots.locked(), len(made._all)) == (2, False, 1)
+async def test_what_waits_too_long_is_late_and_one_that_was_moved_on_is_not():
+    loop = asyncio.get_running_loop()
+    async with client(Peer([OK + b"content-length: 5\r\n\r\n"])) as made:
+        response = await made.post(b"{}", until=loop.time() + 30)
+        made.expect(response, loop.time() + 0.05)
+        made.expect(response, loop.time() + 0.1)
+        with pytest.raises(Late):
+            await response.read()
+        assert not made._all, "the connection is closed"
+        made.release(response)
+        assert (made._idle, made._alarm) == ([], None)
 
 
 async def test_a_large_body_holds_the_server_up_and_loses_nothing():
     body = bytes(range(256)) * 40_000
     async with client(Peer([OK + b"content-length: %d\r\n\r\n" % len(body), body])) as made:
-        response = await made.post(b"{}")
+        response = await made.post(b"{}", until=NEVER)
         await asyncio.sleep(0.05)
         assert response._size < len(body) / 2
         found = b""
@@ -210,14 +208,14 @@ async def test_the_request_is_written_as_it_must_be():
 @pytest.mark.parametrize("value", ["a\r\nb: c", "a\nb", "a\0b"])
 def test_a_header_cannot_hold_a_line_end(value):
     with pytest.raises(ValueError, match="control character"):
-        Client("http://127.0.0.1/v1", {"X-Team": value}, connect=1.0, size=1)
+        Client("http://127.0.0.1/v1", {"X-Team": value}, connect=1.0)
 
 
 async def test_nobody_listens():
-    made = Client("http://127.0.0.1:9/v1", {}, connect=1.0, size=1)
+    made = Client("http://127.0.0.1:9/v1", {}, connect=1.0)
     for _ in range(2):
         with pytest.raises(OSError, match="onnect"):
-            await made.post(b"{}")
+            await made.post(b"{}", until=NEVER)
 
 
 @pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificate")

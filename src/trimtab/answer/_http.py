@@ -20,6 +20,9 @@ HIGH = 1 << 18
 """Bytes that may wait to be read, beyond which the server is held up."""
 LONGEST_HEAD = 1 << 20
 """Bytes within which a response's head must end."""
+FOREVER = float("inf")
+BOUNDS = frozenset({b"content-length", b"transfer-encoding"})
+"""Headers that say where a body ends; without one it ends with the connection."""
 HAPPY = 0.25
 """Seconds until the next address of a name is tried too: RFC 8305 section 5."""
 
@@ -31,43 +34,73 @@ class Garbled(ConnectionError):  # noqa: N818 - read as "the connection was ..."
     """The server does not speak HTTP."""
 
 
+class Late(TimeoutError):  # noqa: N818 - read as "the response was ..."
+    """What the server had begun to work on did not come in time."""
+
+
 class Client:
-    """The connections to one server, `size` calls at a time; `connect` in seconds.
+    """The connections to one server; `connect` in seconds. How many there are is for the caller to say.
 
     Raises `ValueError` for a header that would break the request.
     """
 
-    def __init__(self, url: str, headers: Mapping[str, str], *, connect: float, size: int) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str], *, connect: float) -> None:
         parts = urlsplit(url)
         self._host, self._tls = parts.hostname or "", parts.scheme == "https"
         self._port = parts.port or (443 if self._tls else 80)
         self._head = _head(url, headers)
-        self._connect, self._slots = connect, asyncio.Semaphore(size)
+        self._connect = connect
         self._context: ssl.SSLContext | None = None
         self._idle: list[Response] = []
         self._all: set[Response] = set()
         self._sweeper: asyncio.TimerHandle | None = None
+        self._alarm: asyncio.TimerHandle | None = None
 
-    async def post(self, body: bytes, more: bytes = b"") -> "Response":
-        """The response once its head is there; give it back with `release`. `more` are the lines of further headers.
+    async def post(self, body: bytes, more: bytes = b"", *, until: float) -> "Response":
+        """The response once its head is there; give it back with `release`. `more` are the lines of further headers,
+        `until` the loop's time by which the head must have come.
 
-        Raises `OSError` where the connection fails, `TimeoutError` (an OSError too) where it takes too long to open.
+        Raises `OSError` where the connection fails, `TimeoutError` (an OSError too) where it takes too long to open,
+        `Late` (a TimeoutError) where the head does not come.
         """
-        await self._slots.acquire()
-        response = None
+        response = self._idle.pop() if self._idle else await self._opened()
+        self.expect(response, until)
         try:
-            response = self._idle.pop() if self._idle else await self._opened()
             await response.asked(b"%b%d\r\n%b\r\n%b" % (self._head, len(body), more, body))
         except BaseException:
-            self._slots.release()
-            if response:
-                response.drop()
+            response.drop()
             raise
         return response
 
+    def expect(self, response: "Response", until: float) -> None:
+        """Fail what waits for the response with `Late` at the loop's time `until`, unless that is moved on.
+
+        One timer serves all calls: it wakes for the earliest and looks who is late, so that a call that is answered in
+        time sets no timer at all.
+        """
+        response.until = until
+        if not self._alarm or until < self._alarm.when():
+            self._wakes(until)
+
+    def _wakes(self, at: float) -> None:
+        if self._alarm:
+            self._alarm.cancel()
+        self._alarm = asyncio.get_running_loop().call_at(at, self._ring)
+
+    def _ring(self) -> None:
+        now = asyncio.get_running_loop().time()
+        self._alarm, soonest = None, FOREVER
+        for response in tuple(self._all):
+            if response.until <= now:
+                response.late()
+            else:
+                soonest = min(soonest, response.until)
+        if soonest < FOREVER:
+            self._wakes(soonest)
+
     def release(self, response: "Response") -> None:
         """Keep the connection if its response has come to its end, else close it at once: the server sees it."""
-        self._slots.release()
+        response.until = FOREVER
         if not (response.ended and response.keep):
             response.drop()
             return
@@ -79,8 +112,9 @@ class Client:
 
     def close(self) -> None:
         """Close all connections."""
-        if self._sweeper:
-            self._sweeper.cancel()
+        for timer in (self._sweeper, self._alarm):
+            if timer:
+                timer.cancel()
         for response in tuple(self._all):
             response.drop()
 
@@ -124,19 +158,20 @@ class Client:
 
 
 class Response(asyncio.Protocol):
-    """A connection, and the response that comes on it; `headers` by their names in Title-Case.
+    """A connection, and the response that comes on it.
 
-    `since` when (of its last use, of the last look at its pace), `taken` bytes so far.
+    `until` the time by which what is waited for must have come, `since` when (of its last use, of the last look at its
+    pace), `taken` bytes so far.
     `ended`: all of the body is here, though it may not be read yet; `keep`: the connection can be used again.
     """
 
     def __init__(self, gone: Any) -> None:
-        self._gone = gone
+        self._gone, self._loop = gone, asyncio.get_running_loop()
         self._parser = httptools.HttpResponseParser(self)
         self._transport: Any = None
         self._waiter: asyncio.Future[None] | None = None
         self._fault: OSError | None = None
-        self.keep, self.since = True, 0.0
+        self.keep, self.since, self.until = True, 0.0, FOREVER
         self._begin()
 
     async def asked(self, request: bytes) -> None:
@@ -174,6 +209,19 @@ class Response(asyncio.Protocol):
         came, self._paced = self.taken - self._paced, self.taken
         return came / took
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """The response's, by their names in Title-Case."""
+        return {
+            name.decode("latin-1").title(): value.decode("utf-8", "surrogateescape") for name, value in self._fields
+        }
+
+    def late(self) -> None:
+        """What is waited for has not come in time."""
+        self.until = FOREVER
+        self._fail(Late("the server took too long"))
+        self._wake()
+
     def drop(self) -> None:
         """Close the connection now; what is not yet sent or read is lost."""
         self.keep = False
@@ -209,12 +257,13 @@ class Response(asyncio.Protocol):
             raise ValueError("more than one response")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers[name.decode("latin-1").title()] = value.decode("utf-8", "surrogateescape")
+        self._fields.append((name, value))
+        if name.lower() in BOUNDS:
+            self._bounded = True
 
     def on_headers_complete(self) -> None:
         self.status = self._parser.get_status_code()
         self._headed = self.status >= 200
-        self._bounded = "Content-Length" in self.headers or "Transfer-Encoding" in self.headers
 
     def on_body(self, body: bytes) -> None:
         self._body.append(body)
@@ -227,10 +276,10 @@ class Response(asyncio.Protocol):
         if self._headed:
             self.ended, self.keep = True, self._parser.should_keep_alive()
         else:  # 100 Continue and its like: the response is still to come
-            self.headers = {}
+            self._fields, self._bounded = [], False
 
     def _begin(self) -> None:
-        self.status, self.headers, self.ended = 0, dict[str, str](), False
+        self.status, self._fields, self.ended = 0, list[tuple[bytes, bytes]](), False
         self._headed = self._bounded = self._paused = False
         self._body, self._size, self.taken, self._paced = list[bytes](), 0, 0, 0
 
@@ -240,7 +289,7 @@ class Response(asyncio.Protocol):
         self.drop()
 
     async def _more(self) -> None:
-        self._waiter = asyncio.get_running_loop().create_future()
+        self._waiter = self._loop.create_future()
         try:
             await self._waiter
         finally:

@@ -110,11 +110,11 @@ class Server(openai_http.Server):
         await super()._event(event, assembly, sink)
         return assembly.done
 
-    def _read(self, found: Json, prompt: int) -> Answer:
+    def _read(self, found: Json, bill: openai_http.Tally) -> Answer:
         usage = _message.counted(found["usage"]) if found.get("usage") else None
         answer = _message.answer(found, self._name, usage or Usage())
         if usage is None:
-            usage = Usage(prompt=prompt, completion=estimate(answer.text or ""), estimated=True)
+            usage = bill.estimated(estimate(answer.text or ""))
         return msgspec.structs.replace(answer, usage=usage)
 
     def _full(self, answer: Answer) -> Answer:
@@ -130,7 +130,7 @@ class Counting(Server):
         body = {key: value for key, value in self._messages(request).items() if key in COUNTED}
         return openai_http.encoded(body), _betas(request)
 
-    def _read(self, found: Json, prompt: int) -> Answer:
+    def _read(self, found: Json, bill: openai_http.Tally) -> Answer:
         return Answer(text=str(int(found["input_tokens"])), model=self._name)
 
     def _full(self, answer: Answer) -> Answer:

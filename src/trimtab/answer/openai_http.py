@@ -15,7 +15,7 @@ import msgspec
 from trimtab import texts
 from trimtab.answer import _failures as failures
 from trimtab.answer._assembly import OF_CHUNK, Assembly, counted, of_choices
-from trimtab.answer._http import Client, Response
+from trimtab.answer._http import Client, Late, Response
 from trimtab.answer._plain import plain, strict
 from trimtab.answer._sse import Decoder
 from trimtab.answer._upstream import Place, Upstream, built, places
@@ -131,33 +131,35 @@ class Server:
         }
         url = f"{options.url.rstrip('/')}/{path}"
         try:
-            self._client = Client(url, sent, connect=options.connect, size=options.pool)
+            self._client = Client(url, sent, connect=options.connect)
         except ValueError as error:
             raise ConfigError(
                 f"[[model]] {name} cannot be asked: {error}.", "Correct its url, headers or key."
             ) from error
 
     async def answer(self, request: Request, evidence: Evidence, sink: Sink) -> Answer | Verdict:
-        """Raises `UpstreamError`s for the server's faults and `RequestError` where it says that the client is wrong."""
-        said = self._said(request, sink.live)
-        prompt = sum(estimate(text.text) for text in texts.texts(request.messages))
-        clock = asyncio.get_running_loop().time
-        end = clock() + self._options.total
-        sink.spent(Usage(prompt=prompt, estimated=True))
+        """Raises `UpstreamError`s for the server's faults and `RequestError` where it says that the client is wrong.
+
+        A call that ends before its server counted is billed by an estimate of its prompt.
+        """
+        said, clock = self._said(request, sink.live), asyncio.get_running_loop().time
+        end, bill = clock() + self._options.total, Tally(sink, request)
         try:
-            async with asyncio.timeout(None) as limit:
-                response = await self._begun(said, clock, end, limit)
-                try:
-                    if sink.live and _is_stream(response):
-                        return await self._streamed(response, sink, prompt, clock, end, limit)
-                    return await self._whole(response, sink, prompt, clock, end, limit)
-                finally:
-                    self._client.release(response)
+            response = await self._begun(said, clock, end)
+            try:
+                if sink.live and _is_stream(response):
+                    return await self._streamed(response, bill, clock, end)
+                return await self._whole(response, bill, clock, end)
+            finally:
+                self._client.release(response)
         except TimeoutError as error:
             raise failures.timed_out(self._name, self._options.url) from error
         except (failures.Unbilled, failures.Wrong) as error:
-            sink.spent(Usage())
+            bill.spent(Usage())
             raise error.what from error.__cause__
+        finally:
+            if not bill.told:
+                bill.spent(bill.estimated())
 
     async def close(self) -> None:
         """Close the connections."""
@@ -177,11 +179,13 @@ class Server:
             body.pop("stream_options", None)  # servers refuse it without a stream
         return encoded(body), b""
 
-    async def _begun(self, said: Said, clock: Any, end: float, limit: asyncio.Timeout) -> Response:
+    async def _begun(self, said: Said, clock: Any, end: float) -> Response:
         """The response at its first byte, with status 200."""
-        limit.reschedule(min(end, clock() + self._options.connect + self._options.first_byte))
+        until = min(end, clock() + self._options.connect + self._options.first_byte)
         try:
-            response = await self._client.post(*said)
+            response = await self._client.post(*said, until=until)
+        except Late:
+            raise
         except TimeoutError as error:
             raise failures.Unbilled(failures.timed_out(self._name, self._options.url)) from error
         except OSError as error:
@@ -210,11 +214,9 @@ class Server:
     def _quoted(self, error: Any) -> Any:
         return _decode(self._hidden(_encode(error)))
 
-    async def _whole(
-        self, response: Response, sink: Sink, prompt: int, clock: Any, end: float, limit: asyncio.Timeout
-    ) -> Answer:
-        raw = bytearray()
-        while chunk := await self._chunk(response, clock, end, limit):
+    async def _whole(self, response: Response, bill: "Tally", clock: Any, end: float) -> Answer:
+        raw = await self._chunk(response, clock, end)
+        while chunk := await self._chunk(response, clock, end):
             raw += chunk
             if len(raw) > LARGEST:
                 raise failures.broken(self._name, f"its response has more than {LARGEST:,} bytes")
@@ -222,40 +224,38 @@ class Server:
             found = _decode(raw)
             if isinstance(found, dict) and found.get("error"):
                 raise failures.Wrong(failures.in_body(self._name, self._quoted(found["error"])))
-            answer = self._read(found, prompt)
+            answer = self._read(found, bill)
         except NOT_ONE as error:
             raise failures.broken(self._name, f"its response is no completion ({error})") from error
-        sink.spent(answer.usage)
+        bill.spent(answer.usage)
         return self._full(answer)
 
-    def _read(self, found: Json, prompt: int) -> Answer:
+    def _read(self, found: Json, bill: "Tally") -> Answer:
         """The answer in a whole response. Raises one of `NOT_ONE` where there is none."""
         usage = counted(found["usage"]) if found.get("usage") else None
         choices = _checked(found["choices"])
         if usage is None:
             said = sum(estimate(choice["message"].get("content") or "") for choice in choices)
-            usage = Usage(prompt=prompt, completion=said, estimated=True)
+            usage = bill.estimated(said)
         body = {key: value for key, value in found.items() if key not in OF_CHUNK and value is not None}
         return of_choices(choices, body, self._name, usage)
 
-    async def _streamed(
-        self, response: Response, sink: Sink, prompt: int, clock: Any, end: float, limit: asyncio.Timeout
-    ) -> Answer:
-        limit.reschedule(end)  # a sink may take its time
+    async def _streamed(self, response: Response, bill: "Tally", clock: Any, end: float) -> Answer:
+        response.until = end  # a sink may take its time
         decoder, assembly, done = Decoder(), self._assembly(), False
         try:
-            while chunk := await self._chunk(response, clock, end, limit):
+            while chunk := await self._chunk(response, clock, end):
                 for event in self._events(decoder, chunk):
-                    done = await self._event(event, assembly, sink) or done
+                    done = await self._event(event, assembly, bill.sink) or done
                 if done:
                     await _ended(response)
                     break
             else:
                 for event in decoder.flush():
-                    done = await self._event(event, assembly, sink) or done
+                    done = await self._event(event, assembly, bill.sink) or done
         finally:
-            usage = assembly.usage or Usage(prompt=prompt, completion=assembly.tokens, estimated=True)
-            sink.spent(usage)
+            usage = assembly.usage or bill.estimated(assembly.tokens)
+            bill.spent(usage)
         if not (assembly.finished or (done and assembly.choices)):
             raise failures.broken(self._name, "its stream was cut before its end", "upstream_cut")
         return self._full(assembly.answer(self._name, usage))
@@ -287,20 +287,21 @@ class Server:
         except NOT_ONE as error:
             raise failures.broken(self._name, f"its stream is no completion ({error})") from error
 
-    async def _chunk(self, response: Response, clock: Any, end: float, limit: asyncio.Timeout) -> bytes:
+    async def _chunk(self, response: Response, clock: Any, end: float) -> bytes:
         """What has come of the body, nothing at its end; each chunk that must be waited for has its own time."""
-        if waits := response.waiting:
+        if response.waiting:
             now, between = clock(), self._options.between
             if now - response.since > between and response.paced(now) < self._options.slowest:
                 raise TimeoutError
-            limit.reschedule(min(end, now + between))
+            self._client.expect(response, min(end, now + between))
         try:
             chunk = await response.read()
+        except Late:
+            raise
         except OSError as error:
             why = f"it cut the connection ({type(error).__name__})"
             raise failures.broken(self._name, why, "upstream_cut") from error
-        if waits:
-            limit.reschedule(end)
+        response.until = end
         return chunk
 
     def _full(self, answer: Answer) -> Answer:
@@ -309,6 +310,23 @@ class Server:
         if not said and not any(choice["message"].get("content") for choice in answer.choices):
             raise failures.broken(self._name, "its answer is empty", "empty_completion")
         return answer
+
+
+class Tally:
+    """What one call is billed: its server's count, or an estimate, which is made only where it is needed."""
+
+    __slots__ = ("_request", "sink", "told")
+
+    def __init__(self, sink: Sink, request: Request) -> None:
+        self.sink, self._request, self.told = sink, request, False
+
+    def spent(self, usage: Usage) -> None:
+        self.told = True
+        self.sink.spent(usage)
+
+    def estimated(self, completion: int = 0) -> Usage:
+        prompt = sum(estimate(text.text) for text in texts.texts(self._request.messages))
+        return Usage(prompt=prompt, completion=completion, estimated=True)
 
 
 def _host(url: str) -> str:
@@ -337,7 +355,7 @@ def _is_stream(response: Response) -> bool:
 async def _ended(response: Response) -> None:
     """Give the body's end a moment to arrive after `[DONE]`, so that the connection can be used again."""
     if not response.ended:
-        with suppress(TimeoutError):
+        with suppress(OSError):
             async with asyncio.timeout(LINGER):
                 await response.read()
 
