@@ -66,6 +66,8 @@ class ModelPart(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the gateway listens and what it takes: bytes, seconds.
 
+    `header_timeout` for a request's head since its first byte, `body_timeout` for its body, `idle_timeout` for a kept
+    connection without a request, `stall_timeout` for a client that does not read its response.
     `auth`: `auto` asks for a key once there is one (a virtual key, or TRIMTAB_API_KEY), `key` always.
     """
 
@@ -73,6 +75,10 @@ class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8080
     max_body: Annotated[int, msgspec.Meta(ge=1)] = 4_000_000
     max_depth: Annotated[int, msgspec.Meta(ge=1, le=500)] = 64
+    header_timeout: Annotated[float, msgspec.Meta(gt=0)] = 10.0
+    body_timeout: Annotated[float, msgspec.Meta(gt=0)] = 60.0
+    idle_timeout: Annotated[float, msgspec.Meta(gt=0)] = 75.0
+    stall_timeout: Annotated[float, msgspec.Meta(gt=0)] = 60.0
     drain: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 10.0
     log: Literal["text", "json"] = "text"
     auth: Literal["auto", "key"] = "auto"

@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
@@ -68,7 +68,7 @@ class Replays:
             if kept := await self._find(key):
                 await _again(kept, asked, send)
             else:
-                await handler(headers, _said(body, receive), Copy(self, key, asked, principal, send))
+                await handler(headers, _Said(body, receive), Copy(self, key, asked, principal, send))
         finally:
             del self._running[key]
             done.set_result(None)
@@ -154,16 +154,17 @@ async def _ended(running: asyncio.Future[None]) -> None:
     await asyncio.shield(running)
 
 
-def _said(body: bytes, receive: Receive) -> Receive:
-    """The body that was read already, then what the connection says."""
-    message: Any = {"type": "http.request", "body": body, "more_body": False}
+class _Said:
+    """A `receive` that gives the body which was read already, then what the connection says."""
 
-    async def receives() -> Message:
-        nonlocal message
-        first, message = message, None
-        return first or await receive()
+    def __init__(self, body: bytes, receive: Receive) -> None:
+        self._first: Message | None = {"type": "http.request", "body": body, "more_body": False}
+        self._receive = receive
+        self.leaving = getattr(receive, "leaving", None)
 
-    return receives
+    async def __call__(self) -> Message:
+        first, self._first = self._first, None
+        return first or await self._receive()
 
 
 def _ours(headers: Mapping[bytes, bytes]) -> list[bytes]:

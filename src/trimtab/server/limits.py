@@ -36,24 +36,41 @@ async def read(receive: Receive, headers: Mapping[bytes, bytes], cap: int) -> by
 
 
 async def attended(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
-    """Await `work`; the moment the client leaves it is cancelled, and `ClientLeft` raised once it has cleaned up."""
-    task = cast("asyncio.Task[Any]", asyncio.current_task())
-    watch = asyncio.ensure_future(_leaving(receive, task))
+    """Await `work`; the moment the client leaves it is cancelled, and `ClientLeft` raised once it has cleaned up.
+
+    Our own server tells (`http.Turn.leaving`); any other ASGI server is asked by a task that watches.
+    """
+    task, left = cast("asyncio.Task[Any]", asyncio.current_task()), False
+
+    def leave() -> None:
+        nonlocal left
+        if not left:
+            left = True
+            task.cancel()
+
+    watch = None
+    if leaving := getattr(receive, "leaving", None):
+        leaving(leave)
+    else:
+        watch = asyncio.ensure_future(_leaving(receive, leave))
     try:
         return await work
     except asyncio.CancelledError:
-        if watch.done() and not watch.cancelled():
+        if left:
             task.uncancel()
             raise ClientLeft from None
         raise
     finally:
-        watch.cancel()
+        if leaving:
+            leaving(None)
+        elif watch:
+            watch.cancel()
 
 
-async def _leaving(receive: Receive, task: asyncio.Future[Any]) -> None:
+async def _leaving(receive: Receive, leave: Callable[[], None]) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-    task.cancel()
+    leave()
 
 
 def _too_large(cap: int) -> TooLargeError:

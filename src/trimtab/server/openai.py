@@ -63,16 +63,40 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     durable: bool = False
 
 
+class _Random:
+    """Random bits from the system, fetched for many ids at once: a call of the kernel for each one costs more than
+    the id. Workers are started afresh, never forked, so that no two have the same.
+    """
+
+    def __init__(self) -> None:
+        self._bits, self._at = "", 0
+
+    def bits(self) -> str:
+        """80 bits in hexadecimal, each given out once."""
+        if self._at >= len(self._bits):
+            self._bits, self._at = secrets.token_hex(10 * 256), 0
+        self._at += 20
+        return self._bits[self._at - 20 : self._at]
+
+
+_random = _Random()
+
+
+NONE = Limits()
+PLAIN = Asked()
+"""A body without `trimtab`."""
+
+
 def new_id() -> str:
     """A trace's id: sorts by time (milliseconds), and 80 random bits that nobody guesses."""
-    return f"tr_{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
+    return f"tr_{time.time_ns() // 1_000_000:012x}{_random.bits()}"
 
 
 def request(body: Json, headers: Mapping[bytes, bytes], trace: str, principal: str = "local") -> Request:
     """The `Request` in a decoded body and its headers. Raises `MalformedError` that names the field and the fix."""
     params = {key: value for key, value in body.items() if key not in MINE}
-    for key, value in params.items():
-        if key in TYPES and value is not None:
+    for key in params.keys() & TYPES.keys():
+        if (value := params[key]) is not None:
             _check_type(key, value)
     asked = _asked(body.get("trimtab"))
     found = Request(
@@ -240,8 +264,10 @@ def _wishes(body: Json, asked: Asked) -> Wishes:
 
 
 def _asked(given: Any) -> Asked:
+    if given is None:
+        return PLAIN
     try:
-        return msgspec.convert(given, Asked) if given is not None else Asked()
+        return msgspec.convert(given, Asked)
     except msgspec.ValidationError as error:
         raise RequestError(
             f"trimtab: {error}.", "It takes limits {cost_usd, latency_s, where}, cache and durable.", param="trimtab"
@@ -250,6 +276,8 @@ def _asked(given: Any) -> Asked:
 
 def _limits(asked: AskedLimits, headers: Mapping[bytes, bytes]) -> Limits:
     """The stricter of the body's limits and the headers'."""
+    if asked is PLAIN.limits and not any(name.startswith(b"x-trimtab-") for name in headers):
+        return NONE
     cost = _least(asked.cost_usd, _number(headers, b"x-trimtab-max-cost"))
     latency = _least(asked.latency_s, _number(headers, b"x-trimtab-max-latency"))
     if latency == 0:

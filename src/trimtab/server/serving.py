@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import uvicorn
 
 from trimtab.errors import ConfigError
-from trimtab.server import logs
+from trimtab.server import http, logs
 from trimtab.server.app import Gateway, of_system
 from trimtab.server.door import door
 from trimtab.settings import Settings
@@ -95,11 +95,19 @@ async def _serve(
 def _server(gateway: Gateway, settings: Settings, started: Callable[["Announced"], None]) -> "Announced":
     """No access log and no `Server` header; forwarded addresses are not believed; bodies and headers are not logged."""
     config = uvicorn.Config(
-        gateway, http="httptools", ws="none", lifespan="off", access_log=False, log_config=None, log_level="warning",
-        server_header=False, proxy_headers=False, timeout_keep_alive=75, backlog=2048,
+        gateway, http=http.protocol(_deadlines(settings)), ws="none",
+        lifespan="off", access_log=False, log_config=None, log_level="warning",
+        server_header=False, proxy_headers=False, backlog=2048,
         timeout_graceful_shutdown=max(1, round(settings.server.drain)),
     )  # fmt: skip
     return Announced(config, started)
+
+
+def _deadlines(settings: Settings) -> http.Deadlines:
+    given = settings.server
+    return http.Deadlines(
+        head=given.header_timeout, body=given.body_timeout, idle=given.idle_timeout, stall=given.stall_timeout
+    )
 
 
 class Announced(uvicorn.Server):

@@ -28,6 +28,8 @@ QUICK, STEPS = 4_000, 400_000
 LARGE = 20_000
 """Characters of an answer that is decoded in a thread at once."""
 _FORMATS = ("json_object", "json_schema")
+CHECKED = frozenset({"tools", "functions", "tool_choice", "response_format"})
+"""Parameters that `check_request` looks at."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -96,6 +98,8 @@ def check_request(request: Request) -> None:
 
     For the server, before the path. Raises `RequestError` that names the parameter.
     """
+    if not request.params.keys() & CHECKED:
+        return
     names = [_name(tool, i) for i, tool in enumerate(_tools(request.params))]
     if len(names) > MAX_TOOLS:
         raise RequestError(f"{len(names)} tools are too many.", f"Send at most {MAX_TOOLS}.", param="tools")

@@ -1,0 +1,450 @@
+"""HTTP/1.1 for the gateway: an asyncio protocol on httptools that speaks ASGI to the app and takes no client's time.
+
+uvicorn, which binds, counts and drains, makes one `Connection` for each of its connections. Against uvicorn's own
+protocol: every phase has a deadline (a head, a body, a reader that stalls), the head's size and fields are capped, a
+small response leaves in one write, and a client that leaves is told to whoever attends it without a task that watches.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import unquote
+
+import httptools
+import msgspec
+
+from trimtab.server.limits import Message
+
+LOG = logging.getLogger("trimtab.http")
+HIGH = 1 << 16
+"""Bytes of a body that may wait for the app, beyond which the client is held up."""
+LONGEST_HEAD, MOST_FIELDS = 1 << 16, 128
+"""Bytes of a request's head, and its fields."""
+PIPELINED = 8
+"""Requests that may wait behind one on a connection."""
+LINGER = 5.0
+"""Seconds in which the rest of a body that nobody reads is thrown away, so that the client can read its response."""
+FOREVER = float("inf")
+TICK = 0.5
+"""Seconds between two looks at the deadlines."""
+NO_BODY = frozenset({204, 304, *range(100, 200)})
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+FAULTS = {
+    400: ("The request is not HTTP/1.1.", "malformed_request"),
+    408: ("The request took too long to arrive.", "request_timeout"),
+    431: (f"The head is over {LONGEST_HEAD:,} bytes or {MOST_FIELDS} fields.", "head_too_large"),
+}
+"""What is said before there is a request that the app could answer."""
+
+STATUS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+
+
+class Deadlines(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds: for a head since its first byte, a body since its head, an idle connection, a reader that stalls."""
+
+    head: float = 10.0
+    body: float = 60.0
+    idle: float = 75.0
+    stall: float = 60.0
+
+
+class Watch:
+    """One timer for all connections of a server: each says by when it must have got on."""
+
+    def __init__(self) -> None:
+        self._connections: set[Connection] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, connection: "Connection") -> None:
+        self._connections.add(connection)
+        if not self._timer:
+            self._timer = connection.loop.call_later(TICK, self._tick, connection.loop)
+
+    def discard(self, connection: "Connection") -> None:
+        self._connections.discard(connection)
+
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        for late in [connection for connection in self._connections if connection.deadline < now]:
+            late.expired()
+        self._timer = loop.call_later(TICK, self._tick, loop) if self._connections else None
+
+
+def protocol(deadlines: Deadlines) -> Any:
+    """What uvicorn makes a connection with."""
+    watch = Watch()
+
+    def made(*, config: Any, server_state: Any, _loop: Any = None, **_: Any) -> Connection:
+        return Connection(config.loaded_app, server_state, watch, deadlines, _loop or asyncio.get_event_loop())
+
+    return made
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection: its requests are answered one by one, in their order."""
+
+    __slots__ = (
+        "_arriving",
+        "_current",
+        "_head",
+        "_queue",
+        "_size",
+        "_url",
+        "app",
+        "client",
+        "deadline",
+        "deadlines",
+        "loop",
+        "parser",
+        "paused",
+        "server",
+        "state",
+        "transport",
+        "watch",
+        "writable",
+    )  # fmt: skip
+
+    def __init__(
+        self, app: Any, state: Any, watch: Watch, deadlines: Deadlines, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self.app, self.state, self.watch, self.deadlines, self.loop = app, state, watch, deadlines, loop
+        self.parser: Any = httptools.HttpRequestParser(self)
+        self.transport: Any = None
+        self.client = self.server = None
+        self.deadline, self.paused = FOREVER, False
+        self.writable: asyncio.Future[None] | None = None
+        self._current: Turn | None = None
+        self._arriving: Turn | None = None
+        self._queue: deque[Turn] = deque()
+        self._head: list[tuple[bytes, bytes]] | None = None
+        self._size, self._url = 0, b""
+
+    # What the transport calls.
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        self.client, self.server = _address(transport, "peername"), _address(transport, "sockname")
+        self.state.connections.add(self)
+        self.deadline = self.loop.time() + self.deadlines.head
+        self.watch.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        if not self.parser:
+            return
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:  # the request was answered as if it had not asked for another protocol
+            self.parser = None
+        except httptools.HttpParserError as error:
+            self._broken(431 if isinstance(error.__context__, _TooManyError) else 400)
+            return
+        if self._head is not None:
+            self._size += len(data)
+            if self._size > LONGEST_HEAD:
+                self._broken(431)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.deadline, self.parser = FOREVER, None
+        self.state.connections.discard(self)
+        self.watch.discard(self)
+        self.resume_writing()
+        for turn in (self._current, *self._queue):
+            if turn:
+                turn.lost()
+        self._queue.clear()
+
+    def eof_received(self) -> None:
+        """A client that has said all it wants closes its half: that is how clients leave."""
+
+    def pause_writing(self) -> None:
+        if not self.writable:
+            self.writable = self.loop.create_future()
+            self.deadline = self.loop.time() + self.deadlines.stall
+
+    def resume_writing(self) -> None:
+        if self.writable:
+            self.writable.set_result(None)
+            self.writable = None
+            self.deadline = FOREVER
+
+    # What the server and the watch call.
+
+    def shutdown(self) -> None:
+        """Begin to drain: close once what runs has been answered."""
+        if self._current:
+            self._current.keep = False
+        else:
+            self.transport.close()
+
+    def expired(self) -> None:
+        """The phase took too long: say so where nothing was said yet."""
+        self.deadline = FOREVER
+        if self.writable or (self._current and (self._current.begun or self._current.arrived)):
+            self.transport.abort()
+        elif self._head is not None or self._current:
+            self._broken(408)
+        else:
+            self.transport.close()
+
+    # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        self._head, self._size, self._url = [], 0, b""
+        if not self._current:
+            self.deadline = self.loop.time() + self.deadlines.head
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        head = self._head
+        if head is None:
+            return  # a trailer: nobody here wants one
+        head.append((name.lower(), value))
+        if len(head) > MOST_FIELDS:
+            raise _TooManyError
+
+    def on_headers_complete(self) -> None:
+        parser, head = self.parser, self._head or []
+        self._head = None
+        keep = parser.should_keep_alive() and not parser.should_upgrade()
+        version = parser.get_http_version()
+        path, raw, query = _target(self._url)
+        scope = {
+            "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": version,
+            "server": self.server, "client": self.client, "scheme": "http", "root_path": "", "headers": head,
+            "method": parser.get_method().decode("latin-1"), "path": path, "raw_path": raw, "query_string": query,
+        }  # fmt: skip
+        self._arriving = turn = Turn(self, scope, keep and version == "1.1")
+        if self._current:
+            self._queue.append(turn)
+            if len(self._queue) >= PIPELINED:
+                self.hold()
+        else:
+            self._start(turn)
+
+    def on_body(self, body: bytes) -> None:
+        if self._arriving:
+            self._arriving.came(body)
+
+    def on_message_complete(self) -> None:
+        if self._arriving:
+            self._arriving.complete()
+            self._arriving = None
+
+    # What a turn calls.
+
+    def hold(self) -> None:
+        """Read no more for now."""
+        if not self.paused and not self.transport.is_closing():
+            self.paused = True
+            self.transport.pause_reading()
+
+    def release(self) -> None:
+        if self.paused and not self.transport.is_closing():
+            self.paused = False
+            self.transport.resume_reading()
+
+    def over(self, turn: "Turn") -> None:
+        """A response has left: the next request's turn, or the wait for one."""
+        self.state.total_requests += 1
+        if self._current is not turn:
+            return
+        self._current = None
+        if not turn.arrived and not self.transport.is_closing():
+            self.deadline = self.loop.time() + LINGER
+        elif not turn.keep or not self.parser:
+            self.transport.close()
+        elif self._queue:
+            self._start(self._queue.popleft())
+        else:
+            self.deadline = self.loop.time() + self.deadlines.idle
+        self.release()
+
+    def _start(self, turn: "Turn") -> None:
+        self._current = turn
+        self.deadline = FOREVER if turn.arrived else self.loop.time() + self.deadlines.body
+        turn.task = task = self.loop.create_task(turn.run(self.app))
+        self.state.tasks.add(task)
+
+    def arrived(self, turn: "Turn") -> None:
+        """All of a request is here."""
+        if turn is self._current:
+            self.deadline = FOREVER
+        elif not self._current and not self._queue:  # it was answered long ago, and its rest was thrown away
+            self.transport.close()
+
+    def _broken(self, status: int) -> None:
+        """What came is no request: say so, unless a response is on its way, and close."""
+        self.parser = None
+        turn, self._arriving, self._head = self._arriving, None, None
+        if turn:
+            turn.lost()
+        if self._current and (self._current is not turn or self._current.begun):
+            self._current.keep = False
+            return
+        why, code = FAULTS[status]
+        body = msgspec.json.encode(
+            {"error": {"message": why, "type": "invalid_request_error", "param": None, "code": code}}
+        )
+        head = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
+        self.transport.write(STATUS[status] + head + body)
+        self.transport.close()
+
+
+class Turn:
+    """One request and its response. Called, it is ASGI's `receive`; `send` is ASGI's.
+
+    `arrived`: all of the body is here; `begun`: the head has left; `keep`: the connection outlives the response.
+    """
+
+    __slots__ = ("_body", "_chunked", "_connection", "_expects", "_gone", "_head", "_leave", "_over", "_size", "_told",
+                 "_waiter", "arrived", "begun", "keep", "scope", "task")  # fmt: skip
+
+    def __init__(self, connection: Connection, scope: dict[str, Any], keep: bool) -> None:
+        self._connection, self.scope, self.keep = connection, scope, keep
+        self.task: asyncio.Task[None] | None = None
+        self.arrived = self.begun = self._over = self._gone = self._told = self._chunked = False
+        self._expects = any(name == b"expect" and value.lower() == b"100-continue" for name, value in scope["headers"])
+        self._body: list[bytes] = []
+        self._size, self._head = 0, b""
+        self._leave: Callable[[], None] | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    async def run(self, app: Any) -> None:
+        """Have the app answer; what it does not answer is a fault of ours."""
+        try:
+            await app(self.scope, self, self.send)
+            if not (self._over or self._gone):
+                LOG.error("%s was not answered", self.scope["path"])
+                self._failed()
+        except Exception:
+            LOG.exception("%s failed", self.scope["path"])
+            self._failed()
+        finally:
+            self._connection.state.tasks.discard(self.task)
+            if not self._over:
+                self._connection.transport.abort()
+
+    async def __call__(self) -> Message:
+        """ASGI's `receive`: what has come of the body, or that the client has left."""
+        if self._expects and not (self.begun or self.arrived):
+            self._expects = False
+            self._connection.transport.write(CONTINUE)
+        while not (self._gone or self._over or self._body or (self.arrived and not self._told)):
+            self._connection.release()
+            self._waiter = self._connection.loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        if self._gone or self._over:
+            return {"type": "http.disconnect"}
+        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        self._body, self._size, self._told = [], 0, self.arrived
+        return {"type": "http.request", "body": body, "more_body": not self.arrived}
+
+    async def send(self, message: Message) -> None:
+        """ASGI's `send`; awaits the connection where the client reads slowly. What is sent to nobody is dropped."""
+        connection = self._connection
+        if self._gone or self._over:
+            return
+        if message["type"] == "http.response.start":
+            self._head = self._begin(message["status"], message["headers"])
+            return
+        body, more = message.get("body", b""), message.get("more_body", False)
+        if self._chunked:
+            body = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            body = body if more else body + b"0\r\n\r\n"
+        elif self.scope["method"] == "HEAD":
+            body = b""
+        if not self.begun:
+            self.begun, body, self._head = True, self._head + body, b""
+        connection.transport.write(body)
+        if not more:
+            self._over = True
+            connection.over(self)
+        elif connection.writable:
+            await connection.writable
+
+    def leaving(self, callback: Callable[[], None] | None) -> None:
+        """Have `callback` called once the client leaves, at once if it has left already; None: nobody attends it."""
+        self._leave = callback
+        if callback and self._gone:
+            callback()
+
+    def came(self, body: bytes) -> None:
+        """A piece of the body."""
+        if self._over:
+            return
+        self._body.append(body)
+        self._size += len(body)
+        if self._size > HIGH:
+            self._connection.hold()
+        self._wake()
+
+    def complete(self) -> None:
+        self.arrived = True
+        self._connection.arrived(self)
+        self._wake()
+
+    def lost(self) -> None:
+        """The client has left, or what it sends is no request."""
+        self._gone = not self._over
+        self._wake()
+        if self._leave:
+            self._leave()
+
+    def _wake(self) -> None:
+        if self._waiter and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _begin(self, status: int, fields: Any) -> bytes:
+        """The head; a body without a length is sent in chunks."""
+        lines = [STATUS.get(status) or b"HTTP/1.1 %d \r\n" % status]
+        sized = status in NO_BODY
+        for name, value in (*fields, *self._connection.state.default_headers):
+            lines.append(b"%b: %b\r\n" % (name, value))
+            sized = sized or name == b"content-length"
+        if not sized:
+            if self.scope["http_version"] == "1.1":
+                self._chunked = self.scope["method"] != "HEAD"
+                lines.append(b"transfer-encoding: chunked\r\n")
+            else:
+                self.keep = False
+        if not self.arrived:
+            self.keep = False
+        if not self.keep:
+            lines.append(b"connection: close\r\n")
+        lines.append(b"\r\n")
+        return b"".join(lines)
+
+    def _failed(self) -> None:
+        """A plain 500, if nothing has left yet; the connection ends."""
+        if self.begun or self._gone:
+            return
+        self.keep, self.begun, self._over = False, True, True
+        self._connection.transport.write(STATUS[500] + b"content-length: 0\r\nconnection: close\r\n\r\n")
+        self._connection.over(self)
+
+
+class _TooManyError(Exception):
+    """A head with more fields than anyone needs."""
+
+
+def _address(transport: Any, name: str) -> tuple[str, int] | None:
+    """Host and port of one end; None for a socket that has none."""
+    found = transport.get_extra_info(name)
+    return (str(found[0]), int(found[1])) if isinstance(found, tuple) and len(found) >= 2 else None
+
+
+def _target(url: bytes) -> tuple[str, bytes, bytes]:
+    """Path, raw path and query of a request's target. Raises what makes the parser refuse the request."""
+    if b"?" not in url and b"%" not in url and url.startswith(b"/"):
+        return url.decode("ascii"), url, b""
+    parts = httptools.parse_url(url)
+    raw = parts.path or b"/"
+    return unquote(raw.decode("ascii")), raw, parts.query or b""
