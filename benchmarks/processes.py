@@ -1,0 +1,95 @@
+"""Processes of benchmarks/gateway.py: pinned to a core, watched in /proc, and ended whatever happens. Linux only."""
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+TICKS = os.sysconf("SC_CLK_TCK")
+PATIENCE = 10.0
+"""Seconds from SIGTERM to SIGKILL."""
+
+
+def cores() -> tuple[int, int]:
+    """The gateway's core, and the one that upstream and load share. Raises `SystemExit` where there is only one."""
+    allowed = sorted(os.sched_getaffinity(0))
+    if len(allowed) < 2:
+        raise SystemExit("The benchmark needs two cores: one for the gateway, one for upstream and load.")
+    return allowed[0], allowed[-1]
+
+
+def pinned(core: int, command: list[str]) -> list[str]:
+    return ["taskset", "-c", str(core), *command]
+
+
+@contextmanager
+def running(command: list[str], core: int, environ: Mapping[str, str], log: Path) -> Iterator[int]:
+    """A process and its children on one core; yields its id, ends them all."""
+    with log.open("wb") as out:
+        started = subprocess.Popen(
+            pinned(core, command), env={**os.environ, **environ}, stdout=out, stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+    try:
+        yield started.pid
+    finally:
+        _end(started)
+
+
+def _end(started: subprocess.Popen[bytes]) -> None:
+    """Ask the group to end, then make it; what it had started is in the group."""
+    try:
+        if started.poll() is None:
+            started.terminate()
+            started.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        pass
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(started.pid, signal.SIGKILL)
+        started.wait()
+
+
+def alive(pid: int) -> bool:
+    """Whether a child has not ended; a zombie has."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def cpu(pid: int) -> float:
+    """Seconds of CPU that a process and its children have used, threads and ended children included."""
+    return sum(_ticks(one) for one in _tree(pid)) / TICKS
+
+
+def rss(pid: int) -> float:
+    """Resident MB of the largest process of the tree: the worker, where there is one."""
+    return max(_resident(one) for one in _tree(pid))
+
+
+def _ticks(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(int(field) for field in fields[11:15])
+
+
+def _resident(pid: int) -> float:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def _tree(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [pid, *(one for task in tasks for child in task.read_text().split() for one in _tree(int(child)))]
+
+
+def free(port: int) -> None:
+    """Raises `SystemExit` where something listens on a port of loopback already."""
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise SystemExit(f"Port {port} is taken ({error.strerror}): stop what listens there.") from error
