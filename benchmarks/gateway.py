@@ -2,12 +2,12 @@
 
     python benchmarks/gateway.py --install            # the peers, into ~/.cache/trimtab-bench; --cache chooses another
     python benchmarks/gateway.py                      # about 13 minutes; prints a table, writes results/gateway.json
-    python benchmarks/gateway.py --quick --only trimtab,nginx        # about a minute
+    python benchmarks/gateway.py --quick --only trimtab,nginx        # about a minute; writes nothing without --out
 
 The gateway under test has one core for itself; the upstream and the load share the other. One gateway runs at a time,
 all of them in each round, so that an hour's noise falls on all; the table has medians over the rounds, and ratios are
-taken within a round. "Per core" is by the gateway's own CPU time, which holds on a machine that is busy with other things
-too. A peer that is not installed, or does not answer as the upstream does, is skipped and named. Linux only.
+taken within a round. "Per core" is by the gateway's own CPU time, which holds on a busy machine too. A peer that is not
+installed, or does not answer as the upstream does, is skipped and named. Linux only.
 """
 
 import argparse
@@ -18,19 +18,14 @@ import platform
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import load
 import processes
 import table
-from peers import PEERS, PORT, SSE, UPSTREAM, USUAL, Peer
+from peers import PEERS, UPSTREAM, USUAL
+from target import Target, UnfitError, direct, started
 
 RESULT = Path(__file__).parent / "results" / "gateway.json"
 CONNECTIONS = (1, 32, 128)
@@ -38,159 +33,69 @@ BULK, TOKENS, PACED = 32, 128, 8
 """Streams of the bulk run and the tokens of each; streams of the paced one."""
 KEPT, MOST = 0.97, 512
 """The share of chunks on time that counts as kept on pace; the most streams that are tried."""
-START = 120.0
-"""Seconds for a gateway to answer for the first time: LiteLLM takes a quarter of a minute."""
-DIRECT = Peer(about="the load on the upstream, nothing between", command=lambda _, __: [], version=lambda _: "-")
-
-
-class UnfitError(Exception):
-    """A gateway that cannot be measured, and why."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """A gateway that runs: its process, where it is asked, and the bytes of both requests."""
-
-    driver: load.Driver
-    pid: int
-    peer: Peer
-    whole_port: int
-    stream_port: int
-    whole: bytes
-    stream: bytes
-
-    def wrk(self, connections: int, seconds: float) -> dict[str, Any]:
-        before = self._cpu()
-        found = self.driver.wrk(self.whole, self.whole_port, self.peer.path, connections, seconds)
-        return self._with_cpu(found, "request", found["requests"], before)
-
-    def streams(self, connections: int, tokens: int, seconds: float, *, paced: bool = False, again: bool = True) -> Any:
-        before = self._cpu()
-        found = self.driver.streams(
-            self.stream, self.stream_port, connections, tokens, seconds, paced=paced, again=again
-        )
-        return self._with_cpu(found, "chunk", found["chunks"], before)
-
-    def _cpu(self) -> float:
-        return processes.cpu(self.pid) if self.pid else 0.0
-
-    def _with_cpu(self, found: dict[str, Any], what: str, count: int, before: float) -> dict[str, Any]:
-        """`found` and what it cost the gateway: microseconds a piece, and the share of its core."""
-        spent = self._cpu() - before
-        time.sleep(0.3)  # what was cut at the end is cleared away before the next load comes
-        return {
-            **found, f"cpu_us_per_{what}": round(spent / max(count, 1) * 1e6, 2),
-            "cpu_share": round(spent / found["seconds"], 3),
-        }  # fmt: skip
-
-
-@contextmanager
-def target(name: str, driver: load.Driver, core: int, cache: Path, home: Path) -> Iterator[Target]:
-    """One gateway from when it answers rightly, whole and as a stream. Raises `UnfitError`."""
-    if name == "direct":
-        bodies = [load.request(DIRECT.path, UPSTREAM, "mock", {}, stream=stream) for stream in (False, True)]
-        yield Target(driver, 0, DIRECT, UPSTREAM, UPSTREAM, bodies[0], bodies[1])
-        return
-    peer, log = PEERS[name], home / f"{name}.log"
-    for port in (PORT, SSE):
-        processes.free(port)
-    headers = peer.prepare(home)
-    environ = {**peer.environ, "TRIMTAB_HOME": str(home / "trimtab")}
-    driver.whole()
-    with processes.running(peer.command(cache, home), core, environ, log) as pid:
-        port, streams = _answering(peer, pid, headers, log)
-        whole = load.request(peer.path, port, peer.model, headers, stream=False)
-        stream = load.request(peer.path, streams, peer.model, headers, stream=True)
-        yield Target(driver, pid, peer, port, streams, whole, stream)
-
-
-def _answering(peer: Peer, pid: int, headers: dict[str, str], log: Path) -> tuple[int, int]:
-    """The ports of a gateway once it answers. Raises `UnfitError` with its last words."""
-    until = time.monotonic() + START
-    why = "it does not answer"
-    while time.monotonic() < until and processes.alive(pid):
-        try:
-            ports = peer.ports(log)
-            _proved(_asked(peer, ports[0], headers, stream=False), _asked(peer, ports[1], headers, stream=True))
-        except urllib.error.HTTPError as error:
-            raise UnfitError(f"{error.code}: {error.read()[:200].decode('utf-8', 'replace')}") from error
-        except OSError as error:
-            why = str(error)
-            time.sleep(0.2)
-        else:
-            return ports
-    raise UnfitError(f"{why}; its log ends: {log.read_text('utf-8', 'replace')[-300:].strip()}")
-
-
-def _asked(peer: Peer, port: int, headers: dict[str, str], *, stream: bool) -> bytes:
-    raw = load.request(peer.path, port, peer.model, headers, stream=stream).partition(b"\r\n\r\n")[2]
-    asked = urllib.request.Request(
-        f"http://127.0.0.1:{port}{peer.path}", raw, {"content-type": "application/json", **headers}
-    )
-    with urllib.request.urlopen(asked, timeout=10) as got:
-        return got.read()
-
-
-def _proved(whole: bytes, stream: bytes) -> None:
-    """Raises `UnfitError` unless both are what the upstream said: its text, its usage, and an end."""
-    said = json.loads(whole)
-    if "word word" not in said["choices"][0]["message"]["content"] or said["usage"]["completion_tokens"] != 16:
-        raise UnfitError(f"it changed the answer: {whole[:200]!r}")
-    if b"[DONE]" not in stream or stream.count(b'"content"') < 16:
-        raise UnfitError(f"it changed the stream: {stream[-200:]!r}")
 
 
 def measured(target: Target, seconds: float, *, pace: bool) -> dict[str, Any]:
     """One round of one gateway."""
-    target.wrk(CONNECTIONS[1], 1)  # warm
-    found: dict[str, Any] = {f"whole_{n}": target.wrk(n, seconds) for n in CONNECTIONS}
+    rate = target.wrk(CONNECTIONS[1], max(1.0, seconds / 2))["per_second"]  # warms it, too
+    found: dict[str, Any] = {f"whole_{n}": target.wrk(n, seconds, rate) for n in CONNECTIONS}
     found["bulk"] = target.streams(BULK, TOKENS, seconds)
     found["first"] = target.streams(1, 8, max(1.0, seconds / 2))
     lasts = max(2.0, seconds)
     found["paced"] = target.streams(PACED, round(load.PACE * (lasts - load.RAMP)), lasts, paced=True, again=False)
-    if target.pid:
-        found["rss_mb"] = round(processes.rss(target.pid), 1)
-        if pace:
-            found["pace"] = kept(target, max(3.0, seconds))
+    found["rss_mb"] = target.rss()
+    if pace and target.pid:
+        found["pace"] = kept(target, max(2.0, seconds), found["paced"]["cpu_share"])
     return found
 
 
-def kept(target: Target, seconds: float) -> dict[str, Any]:
-    """The most streams that one core keeps on pace: doubled until it fails, then halved into three times."""
+def kept(target: Target, seconds: float, share: float) -> dict[str, Any]:
+    """The most streams that one core keeps on pace, to an eighth.
+
+    From half of what the CPU time of the paced run lets expect it is doubled until it fails, or halved until it holds;
+    what lies between is halved three times.
+    """
     tried: dict[int, float] = {}
 
     def holds(streams: int) -> bool:
         run = target.streams(streams, round(load.PACE * seconds), seconds, paced=True, again=False)
-        tried[streams] = round(run["on_time"] / max(run["due"], 1), 4) if not run["errors"] else 0.0
-        time.sleep(0.5)
+        tried[streams] = 0.0 if run["errors"] else round(run["on_time"] / max(run["due"], 1), 4)
         return tried[streams] >= KEPT
 
-    low, high = 0, 4
-    while high <= MOST and holds(high):
-        low, high = high, high * 2
+    low = high = min(2 ** int(PACED / max(share, 0.001) / 2).bit_length() // 2 or 1, MOST)
+    if holds(low):
+        while low == high and high < MOST:
+            high *= 2
+            low = high if holds(high) else low
+    else:
+        while low == high and low > 1:
+            low //= 2
+            high = high if holds(low) else low
+        low = low if low < high else 0
     for _ in range(3):
         middle = (low + high) // 2
-        if low < middle < high <= MOST:
+        if low < middle < high:
             low, high = (middle, high) if holds(middle) else (low, middle)
-    return {"streams": low, "at_most_tried": low >= MOST, "on_time": tried}
+    return {"streams": low, "at_least": low >= MOST, "on_time": tried}
 
 
 def rounds(asked: argparse.Namespace, names: list[str], home: Path, skipped: dict[str, str]) -> list[dict[str, Any]]:
     """All gateways, one after the other, round by round; one that fails once is left out from then on."""
     core, other = processes.cores()
-    driver = load.Driver(home, other, UPSTREAM)
     load.compiled(home)
+    driver = load.Driver(home, other, UPSTREAM)
     found: list[dict[str, Any]] = []
     with driver.upstream():
-        for number in range(asked.rounds):
-            found.append({})
+        for number in range(1, asked.rounds + 1):
+            _progress(f"round {number} of {asked.rounds}: direct")
+            found.append({"direct": measured(direct(driver), asked.seconds, pace=False)})
             for name in names:
                 if name in skipped:
                     continue
-                _progress(f"round {number + 1} of {asked.rounds}: {name}")
+                _progress(f"round {number} of {asked.rounds}: {name}")
                 try:
-                    with target(name, driver, core, asked.cache, home) as up:
-                        found[-1][name] = measured(up, asked.seconds, pace=number == asked.rounds - 1)
+                    with started(name, PEERS[name], driver, core, asked.cache, home) as target:
+                        found[-1][name] = measured(target, asked.seconds, pace=number == asked.rounds)
                 except (UnfitError, RuntimeError) as error:
                     skipped[name] = str(error)
     return found
@@ -200,7 +105,7 @@ def _progress(line: str) -> None:
     print(f"{dt.datetime.now(dt.UTC):%H:%M:%S} {line}", file=sys.stderr, flush=True)
 
 
-def about(names: list[str], versions: dict[str, str], asked: argparse.Namespace) -> dict[str, Any]:
+def about(versions: dict[str, str], asked: argparse.Namespace) -> dict[str, Any]:
     """The machine, the tools and the setting of each gateway."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     cpu = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -213,9 +118,7 @@ def about(names: list[str], versions: dict[str, str], asked: argparse.Namespace)
         "tools": f"{load.version()} for whole bodies; _peers/stream.c for streams; _peers/upstream.c is the upstream",
         "run": {"rounds": asked.rounds, "seconds": asked.seconds, "connections": CONNECTIONS, "bulk_streams": BULK,
                 "bulk_tokens": TOKENS, "paced_streams": PACED, "tokens_a_second": load.PACE, "late_after_ms": 50},
-        "peers": {
-            name: {"version": versions[name], "configuration": (PEERS.get(name) or DIRECT).about} for name in names
-        },
+        "peers": {name: {"version": said, "configuration": PEERS[name].about} for name, said in versions.items()},
     }  # fmt: skip
 
 
@@ -227,13 +130,15 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=3.0, help="of each load")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="one round of short loads, to see that it works")
-    parser.add_argument("--out", type=Path, default=RESULT)
+    parser.add_argument("--out", type=Path, help=f"{RESULT.name}, where all were measured at length")
     asked = parser.parse_args()
     asked.names = [name.strip() for name in asked.only.split(",")]
     if unknown := set(asked.names) - set(PEERS):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(PEERS)}")
     if asked.quick:
         asked.seconds, asked.rounds = min(asked.seconds, 1.0), 1
+    if asked.seconds < 1 or asked.rounds < 1:
+        parser.error("--seconds and --rounds are 1 or more")
     return asked
 
 
@@ -241,18 +146,10 @@ def main() -> None:
     asked = arguments()
     if asked.install:
         install(asked)
-        return
-    if lacking := load.missing():
-        raise SystemExit(f"Not installed: {', '.join(lacking)}. apt-get install gcc wrk util-linux")
-    versions = {"direct": "-"} | {name: PEERS[name].version(asked.cache) for name in asked.names}
-    skipped = {name: "not installed: --install does it" for name, version in versions.items() if not version}
-    said = about(list(versions), versions, asked)
-    with tempfile.TemporaryDirectory() as home:
-        found = rounds(asked, list(versions), Path(home), skipped)
-    rows = table.rows(found)
-    table.show(rows, said, skipped)
-    asked.out.parent.mkdir(parents=True, exist_ok=True)
-    asked.out.write_text(json.dumps({**said, "skipped": skipped, "table": rows, "rounds": found}, indent=1) + "\n")
+    elif lacking := load.missing():
+        print(f"Skipped, {RESULT.name} left as it was: no {', '.join(lacking)} (apt-get install gcc wrk util-linux).")
+    else:
+        compare(asked)
 
 
 def install(asked: argparse.Namespace) -> None:
@@ -265,6 +162,23 @@ def install(asked: argparse.Namespace) -> None:
             print(f"{name}: not installed ({error})")
         else:
             print(f"{name}: {PEERS[name].version(asked.cache) or 'not installed'}")
+
+
+def compare(asked: argparse.Namespace) -> None:
+    """Run, print, and keep what was found where it was the whole of it."""
+    versions = {name: PEERS[name].version(asked.cache) for name in asked.names}
+    skipped = {name: "not installed: --install does it" for name, version in versions.items() if not version}
+    said = about(versions, asked)
+    with tempfile.TemporaryDirectory() as home:
+        found = rounds(asked, asked.names, Path(home), skipped)
+    rows = table.rows(found)
+    table.show(rows, said, skipped)
+    whole = not asked.quick and not skipped and set(USUAL) <= set(asked.names)
+    if out := asked.out or (RESULT if whole else None):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps({**said, "skipped": skipped, "table": rows, "rounds": found}, indent=1) + "\n")
+    else:
+        print(f"\n{RESULT.name} left as it was: not all of it was measured (give --out to keep this).")
 
 
 if __name__ == "__main__":

@@ -94,6 +94,8 @@ class Driver:
         found = self._run(["wrk", *how, f"http://127.0.0.1:{port}{path}"], {"REQUEST": str(file)})
         if self.seen()["requests"] - before < found["requests"] - found["errors"]:
             raise RuntimeError("more was answered than was asked of the upstream")
+        if not found["requests"]:
+            found |= {"p50_us": None, "p99_us": None}
         return {**found, "per_second": round(found["requests"] / found["seconds"], 1)}
 
     def streams(

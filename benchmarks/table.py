@@ -50,7 +50,7 @@ def _plain(*path: str) -> Figure:
 
 def _per_core(one: Round, name: str) -> float | None:
     """Requests for a second of the gateway's CPU at 32 connections."""
-    spent = one[name]["whole_32"]["cpu_us_per_request"]
+    spent = one[name]["whole_32"].get("cpu_us_per_request")
     return 1e6 / spent if spent else None
 
 
@@ -86,11 +86,6 @@ _P50 = _added(_plain("whole_1", "p50_us"))
 _BULK, _PACED = _plain("bulk", "cpu_us_per_chunk"), _plain("paced", "cpu_us_per_chunk")
 
 
-def _gateway(figure: Figure) -> Figure:
-    """Nothing for `direct`, which has no process of its own."""
-    return lambda one, name: None if name == "direct" else figure(one, name)
-
-
 FIGURES: dict[str, Figure] = {
     "requests/s at 1 connection": _plain("whole_1", "per_second"),
     "requests/s at 32 connections": _plain("whole_32", "per_second"),
@@ -101,9 +96,9 @@ FIGURES: dict[str, Figure] = {
     "added p50 at 1 connection, us": _P50,
     "added p50 at 1 connection, over nginx's added": _over(_P50, "nginx"),
     "SSE in bulk: chunks/s": lambda one, name: one[name]["bulk"]["chunks"] / one[name]["bulk"]["seconds"],
-    "SSE in bulk: CPU per chunk, us": _gateway(_BULK),
+    "SSE in bulk: CPU per chunk, us": _BULK,
     "SSE in bulk: CPU per chunk, over nginx": _over(_BULK, "nginx"),
-    "SSE paced: CPU per chunk, us": _gateway(_PACED),
+    "SSE paced: CPU per chunk, us": _PACED,
     "SSE paced: CPU per chunk, over nginx": _over(_PACED, "nginx"),
     "added time to first token, ms": _added(_plain("first", "first_ms", "p50")),
     "chunk transit p50, 8 paced streams, ms": _plain("paced", "transit_ms", "p50"),

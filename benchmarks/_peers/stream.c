@@ -61,8 +61,14 @@ static int order(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static double share(series *s, double part) {
-    return s->n ? s->at[(size_t)(part * (s->n - 1))] * 1e3 : 0;
+/* A percentile in milliseconds; without samples it is null. */
+static const char *share(series *s, double part) {
+    static char said[8][32];
+    static int turn;
+    char *here = said[turn++ % 8];
+    if (s->n) snprintf(here, 32, "%.4f", s->at[(size_t)(part * (s->n - 1))] * 1e3);
+    else strcpy(here, "null");
+    return here;
 }
 
 static void wrong(conn *c, const char *what) {
@@ -193,7 +199,7 @@ static void print(double seconds) {
     qsort(first.at, first.n, sizeof *first.at, order);
     printf("{\"streams\": %ld, \"chunks\": %ld, \"seconds\": %.3f, \"errors\": %ld, \"first_error\": \"%s\", "
            "\"due\": %ld, \"on_time\": %ld, "
-           "\"first_ms\": {\"p50\": %.4f, \"p99\": %.4f}, \"transit_ms\": {\"p50\": %.4f, \"p99\": %.4f, \"max\": %.4f}}\n",
+           "\"first_ms\": {\"p50\": %s, \"p99\": %s}, \"transit_ms\": {\"p50\": %s, \"p99\": %s, \"max\": %s}}\n",
            streams, all, seconds, errors, fault, due, on_time, share(&first, 0.5), share(&first, 0.99),
            share(&transit, 0.5), share(&transit, 0.99), share(&transit, 1));
 }
