@@ -15,6 +15,7 @@ import datetime as dt
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -62,21 +63,21 @@ def kept(target: Target, seconds: float, share: float) -> dict[str, Any]:
         tried[streams] = 0.0 if run["errors"] else round(run["on_time"] / max(run["due"], 1), 4)
         return tried[streams] >= KEPT
 
-    low = high = min(2 ** int(PACED / max(share, 0.001) / 2).bit_length() // 2 or 1, MOST)
-    if holds(low):
-        while low == high and high < MOST:
-            high *= 2
+    low, high = 0, min(max(1, round(PACED / max(share, 0.001) / 2)), MOST)
+    if holds(high):
+        low = high
+        while low == high < MOST:
+            high = min(2 * high, MOST)
             low = high if holds(high) else low
     else:
-        while low == high and low > 1:
-            low //= 2
-            high = high if holds(low) else low
-        low = low if low < high else 0
+        while not low and high > 1:
+            half = high // 2
+            low, high = (half, high) if holds(half) else (0, half)
     for _ in range(3):
         middle = (low + high) // 2
         if low < middle < high:
             low, high = (middle, high) if holds(middle) else (low, middle)
-    return {"streams": low, "at_least": low >= MOST, "on_time": tried}
+    return {"streams": low, "on_time": tried}
 
 
 def rounds(asked: argparse.Namespace, names: list[str], home: Path, skipped: dict[str, str]) -> list[dict[str, Any]]:
@@ -96,8 +97,8 @@ def rounds(asked: argparse.Namespace, names: list[str], home: Path, skipped: dic
                 try:
                     with started(name, PEERS[name], driver, core, asked.cache, home) as target:
                         found[-1][name] = measured(target, asked.seconds, pace=number == asked.rounds)
-                except (UnfitError, RuntimeError) as error:
-                    skipped[name] = str(error)
+                except (UnfitError, RuntimeError, ValueError, subprocess.SubprocessError) as error:
+                    skipped[name] = f"in round {number}: {error}"
     return found
 
 
@@ -143,6 +144,7 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended then, too
     asked = arguments()
     if asked.install:
         install(asked)
@@ -172,7 +174,7 @@ def compare(asked: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as home:
         found = rounds(asked, asked.names, Path(home), skipped)
     rows = table.rows(found)
-    table.show(rows, said, skipped)
+    table.show(rows, said, skipped, table.failures(found))
     whole = not asked.quick and not skipped and set(USUAL) <= set(asked.names)
     if out := asked.out or (RESULT if whole else None):
         out.parent.mkdir(parents=True, exist_ok=True)

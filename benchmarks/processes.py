@@ -55,10 +55,7 @@ def _end(started: subprocess.Popen[bytes]) -> None:
 
 def alive(pid: int) -> bool:
     """Whether a child has not ended; a zombie has."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+    return _read(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()[:1] not in ([], ["Z"])
 
 
 def cpu(pid: int) -> float:
@@ -72,17 +69,26 @@ def rss(pid: int) -> float:
 
 
 def _ticks(pid: int) -> int:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    fields = _read(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
     return sum(int(field) for field in fields[11:15])
 
 
 def _resident(pid: int) -> float:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+    pages = _read(Path(f"/proc/{pid}/statm")).split()
+    return int(pages[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6 if pages else 0.0
 
 
 def _tree(pid: int) -> list[int]:
     tasks = Path(f"/proc/{pid}/task").glob("*/children")
-    return [pid, *(one for task in tasks for child in task.read_text().split() for one in _tree(int(child)))]
+    return [pid, *(one for task in tasks for child in _read(task).split() for one in _tree(int(child)))]
+
+
+def _read(file: Path) -> str:
+    """ "" where the process or thread has ended meanwhile."""
+    try:
+        return file.read_text()
+    except OSError:
+        return ""
 
 
 def free(port: int) -> None:

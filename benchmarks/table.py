@@ -13,7 +13,7 @@ BARS = {
     "SSE in bulk: CPU per chunk, over nginx": ("2", "1.5"),
     "added time to first token, ms": ("1.5", "1"),
     "chunk transit p99, 8 paced streams, ms": ("2", "1"),
-    "streams of 100 tokens/s kept on pace (97 %)": ("128", "190"),
+    "streams of 100 tokens/s kept on pace (97 %; 512 at most tried)": ("128", "190"),
     "memory per worker, MB": ("80", "60"),
 }
 """What was asked of the gateway, and what was hoped for."""
@@ -103,12 +103,23 @@ FIGURES: dict[str, Figure] = {
     "added time to first token, ms": _added(_plain("first", "first_ms", "p50")),
     "chunk transit p50, 8 paced streams, ms": _plain("paced", "transit_ms", "p50"),
     "chunk transit p99, 8 paced streams, ms": _plain("paced", "transit_ms", "p99"),
-    "streams of 100 tokens/s kept on pace (97 %)": _plain("pace", "streams"),
+    "streams of 100 tokens/s kept on pace (97 %; 512 at most tried)": _plain("pace", "streams"),
     "memory per worker, MB": _plain("rss_mb"),
 }
 
 
-def show(rows: dict[str, dict[str, float]], about: dict[str, Any], skipped: dict[str, str]) -> None:
+def failures(rounds: list[Round]) -> list[str]:
+    """The loads in which requests failed, and how many."""
+    return [
+        f"{name}, {load}, round {number}: {run['errors']} failed {run.get('first_error', '')}"
+        for number, one in enumerate(rounds, 1)
+        for name, runs in one.items()
+        for load, run in runs.items()
+        if isinstance(run, dict) and run.get("errors")  # pyright: ignore[reportUnknownMemberType]
+    ]
+
+
+def show(rows: dict[str, dict[str, float]], about: dict[str, Any], skipped: dict[str, str], failed: list[str]) -> None:
     """Print the table, and what one must know to read it."""
     names = list(dict.fromkeys(name for row in rows.values() for name in row))
     print(f"| {' | '.join(['what', *names, 'bar', 'stretch'])} |")
@@ -123,6 +134,8 @@ def show(rows: dict[str, dict[str, float]], about: dict[str, Any], skipped: dict
         print(f"- {name} ({peer['version']}): {peer['configuration']}")
     for name, why in skipped.items():
         print(f"- {name}: skipped, {why}")
+    for line in failed:
+        print(f"- {line}")
 
 
 def _cell(value: float | None) -> str:

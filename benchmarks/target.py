@@ -65,10 +65,12 @@ class Target:
 
     def _with_cpu(self, found: dict[str, Any], what: str, count: int, before: float) -> dict[str, Any]:
         """`found` and what it cost the gateway: microseconds a piece, and the share of its core."""
-        spent = self._cpu() - before
-        self._settle()
         if not self.pid:
             return found
+        spent = self._cpu() - before
+        if not processes.alive(self.pid):
+            raise UnfitError("it ended under load")
+        self._settle()
         return {
             **found, f"cpu_us_per_{what}": round(spent / count * 1e6, 2) if count else None,
             "cpu_share": round(spent / found["seconds"], 3),
@@ -141,8 +143,12 @@ def _asked(peer: Peer, port: int, headers: dict[str, str], *, stream: bool) -> b
 
 def _proved(whole: bytes, stream: bytes) -> None:
     """Raises `UnfitError` unless both are what the upstream said: its text, its usage, and an end."""
-    said = json.loads(whole)
-    if "word word" not in said["choices"][0]["message"]["content"] or said["usage"]["completion_tokens"] != 16:
+    try:
+        said = json.loads(whole)
+        same = "word word" in said["choices"][0]["message"]["content"] and said["usage"]["completion_tokens"] == 16
+    except (ValueError, KeyError, IndexError, TypeError):
+        same = False
+    if not same:
         raise UnfitError(f"it changed the answer: {whole[:200]!r}")
     if b"[DONE]" not in stream or stream.count(b'"content"') < 16:
         raise UnfitError(f"it changed the stream: {stream[-200:]!r}")
