@@ -1,7 +1,7 @@
 """The gateway with every feature on beside its peers, in one run: rates, latency, streams, memory.
 
     python benchmarks/gateway.py --install            # the peers, into ~/.cache/trimtab-bench; --cache chooses another
-    python benchmarks/gateway.py                      # about 13 minutes; prints a table, writes results/gateway.json
+    python benchmarks/gateway.py                      # about 11 minutes; prints a table, writes results/gateway.json
     python benchmarks/gateway.py --quick --only trimtab,nginx        # about a minute; writes nothing without --out
 
 The gateway under test has one core for itself; the upstream and the load share the other. One gateway runs at a time,
@@ -42,11 +42,11 @@ def measured(target: Target, seconds: float, *, pace: bool) -> dict[str, Any]:
     found: dict[str, Any] = {f"whole_{n}": target.wrk(n, seconds, rate) for n in CONNECTIONS}
     found["bulk"] = target.streams(BULK, TOKENS, seconds)
     found["first"] = target.streams(1, 8, max(1.0, seconds / 2))
-    lasts = max(2.0, seconds)
-    found["paced"] = target.streams(PACED, round(load.PACE * (lasts - load.RAMP)), lasts, paced=True, again=False)
+    lasts = seconds + load.RAMP
+    found["paced"] = target.streams(PACED, round(load.PACE * seconds), lasts, paced=True, again=False)
     found["rss_mb"] = target.rss()
     if pace and target.pid:
-        found["pace"] = kept(target, max(2.0, seconds), found["paced"]["cpu_share"])
+        found["pace"] = kept(target, lasts, found["paced"]["cpu_share"])
     return found
 
 
@@ -128,7 +128,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--install", action="store_true", help="install the peers, and do nothing else")
     parser.add_argument("--cache", type=Path, default=Path("~/.cache/trimtab-bench").expanduser())
     parser.add_argument("--only", default=",".join(USUAL), help=f"of {', '.join(PEERS)}; direct is always there")
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each load")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each load")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="one round of short loads, to see that it works")
     parser.add_argument("--out", type=Path, help=f"{RESULT.name}, where all were measured at length")
