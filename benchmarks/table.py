@@ -11,6 +11,7 @@ BARS = {
     "requests/s per core, over LiteLLM's best": ("80", "150"),
     "added p50 at 1 connection, over nginx's added": ("4", "3"),
     "SSE in bulk: CPU per chunk, over nginx": ("2", "1.5"),
+    "SSE paced: CPU per chunk, over nginx": ("2", "1.5"),
     "added time to first token, ms": ("1.5", "1"),
     "chunk transit p99, 8 paced streams, ms": ("2", "1"),
     "streams of 100 tokens/s kept on pace (97 %; 512 at most tried)": ("128", "190"),
