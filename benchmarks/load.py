@@ -1,115 +1,124 @@
-"""A load generator in a process of its own: raw sockets, keep-alive, one request in flight on each connection.
+"""The upstream and the load of benchmarks/gateway.py: two C programs, compiled on the spot, and wrk.
 
-    python benchmarks/load.py URL --seconds 5 --connections 32
-
-prints JSON: requests, seconds, per_second, errors, and latencies in milliseconds (p50, p95, p99, max).
+Both share one core with each other, so both must cost next to nothing: a Python mock or load would be slower than nginx
+is. Whole bodies are driven by wrk, streams by `_peers/stream.c`, both with the same bytes; every gateway asks the same
+upstream, `_peers/upstream.c`, which is no `trimtab mock`: that one is Python.
 """
 
-import argparse
-import asyncio
 import json
-import sys
+import os
+import shutil
+import subprocess
 import time
-from urllib.parse import urlsplit
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
+import processes
+
+SOURCES = Path(__file__).parent / "_peers"
 TEXT = "A customer writes that the card reader in the shop at the corner refuses every card since this morning. " * 2
-BODY = {"model": "auto", "messages": [{"role": "user", "content": TEXT[:200]}], "max_tokens": 16}
+BODY = {"messages": [{"role": "user", "content": TEXT[:200]}], "max_tokens": 256}
+STREAMED = {"stream": True, "stream_options": {"include_usage": True}}
+PACE, RAMP = 100, 1.0
+"""Tokens a second of a paced stream; seconds within which paced streams begin."""
 
 
-class Client(asyncio.Protocol):
-    """One connection that sends the same request again as soon as it has the whole response."""
-
-    def __init__(self, request: bytes, seen: list[float], errors: list[bytes], until: float) -> None:
-        self._request, self._seen, self._errors, self._until = request, seen, errors, until
-        self.done = asyncio.get_running_loop().create_future()
-        self._held, self._began = b"", 0.0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
-        self._next()
-
-    def data_received(self, data: bytes) -> None:
-        self._held = held = self._held + data if self._held else data
-        head = held.find(b"\r\n\r\n")
-        if head < 0 or not _complete(held, head):
-            return
-        now = time.perf_counter()
-        self._seen.append(now - self._began)
-        if held[9:12] != b"200":
-            self._errors.append(held[:2000])
-        self._held = b""
-        if now < self._until:
-            self._next()
-        else:
-            self._transport.close()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        if error:
-            self._errors.append(repr(error).encode())
-        self.done.set_result(None)
-
-    def _next(self) -> None:
-        self._began = time.perf_counter()
-        self._transport.write(self._request)
+def missing() -> list[str]:
+    """The tools that the load needs and that are not there."""
+    return [tool for tool in ("gcc", "wrk", "taskset") if not shutil.which(tool)]
 
 
-def _complete(held: bytes, head: int) -> bool:
-    """Whether the body of a response is there; a chunked one ends with an empty chunk."""
-    at = held.find(b"content-length: ", 0, head)
-    if at < 0:
-        return held.endswith(b"0\r\n\r\n")
-    return len(held) >= head + 4 + int(held[at + 16 : held.find(b"\r", at)])
+def version() -> str:
+    """wrk's: its usage names it, and ends with a failure."""
+    said = subprocess.run(["wrk", "-v"], capture_output=True, text=True, check=False)
+    return " ".join((said.stdout + said.stderr).split()[:2])
 
 
-def request(url: str, body: dict[str, object]) -> bytes:
+def compiled(folder: Path) -> None:
+    """Build the two programs into a folder."""
+    for name in ("upstream", "stream"):
+        subprocess.run(["gcc", "-O2", "-o", str(folder / name), str(SOURCES / f"{name}.c")], check=True)
+
+
+def request(path: str, port: int, model: str, headers: Mapping[str, str], *, stream: bool) -> bytes:
     """The bytes of one POST."""
-    parts, raw = urlsplit(url), json.dumps(body).encode()
-    head = f"POST {parts.path} HTTP/1.1\r\nhost: {parts.netloc}\r\ncontent-type: application/json\r\n"
-    return f"{head}content-length: {len(raw)}\r\n\r\n".encode() + raw
+    raw = json.dumps({"model": model, **BODY, **(STREAMED if stream else {})}).encode()
+    said = {"host": f"127.0.0.1:{port}", "content-type": "application/json", **headers, "content-length": len(raw)}
+    lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in said.items()), "", ""]
+    return "\r\n".join(lines).encode() + raw
 
 
-async def load(url: str, body: dict[str, object], seconds: float, connections: int) -> dict[str, object]:
-    """Send requests for `seconds` on so many connections."""
-    parts, loop = urlsplit(url), asyncio.get_running_loop()
-    seen: list[float] = []
-    errors: list[bytes] = []
-    raw, began = request(url, body), time.perf_counter()
-    clients = [
-        (await loop.create_connection(lambda: Client(raw, seen, errors, began + seconds), parts.hostname, parts.port))[
-            1
+class Driver:
+    """What drives one core: the upstream that runs there, and one load after the other."""
+
+    def __init__(self, folder: Path, core: int, port: int) -> None:
+        self._folder, self._core, self._port = folder, core, port
+
+    @contextmanager
+    def upstream(self) -> Iterator[None]:
+        processes.free(self._port)
+        log = self._folder / "upstream.log"
+        with processes.running([str(self._folder / "upstream"), str(self._port)], self._core, {}, log):
+            for _ in range(50):
+                try:
+                    self.seen()
+                    break
+                except OSError:
+                    time.sleep(0.1)
+            yield
+
+    def seen(self) -> dict[str, int]:
+        """Requests and chunks since the upstream started."""
+        return self._get("/seen")
+
+    def whole(self) -> None:
+        """Set the upstream to answers of 16 tokens, as fast as they are taken."""
+        self._get("/set?tokens=16&rate=0")
+
+    def wrk(self, raw: bytes, port: int, path: str, connections: int, seconds: float) -> dict[str, Any]:
+        """Whole bodies. Raises `RuntimeError` for replies that the upstream was not asked for."""
+        self.whole()
+        file, before = self._written(raw), self.seen()["requests"]
+        how = [
+            "-t1",
+            f"-c{connections}",
+            f"-d{max(1, round(seconds))}",
+            "--timeout",
+            "60",
+            "-s",
+            str(SOURCES / "wrk.lua"),
         ]
-        for _ in range(connections)
-    ]
-    await asyncio.gather(*(client.done for client in clients))
-    return _summary(seen, errors, time.perf_counter() - began)
+        found = self._run(["wrk", *how, f"http://127.0.0.1:{port}{path}"], {"REQUEST": str(file)})
+        if self.seen()["requests"] - before < found["requests"] - found["errors"]:
+            raise RuntimeError("more was answered than was asked of the upstream")
+        if not found["requests"]:
+            found |= {"p50_us": None, "p99_us": None}
+        return {**found, "per_second": round(found["requests"] / found["seconds"], 1)}
 
+    def streams(
+        self, raw: bytes, port: int, connections: int, tokens: int, seconds: float, *, paced: bool, again: bool
+    ) -> dict[str, Any]:
+        """Streams, as fast as they come or of `PACE` tokens a second."""
+        rate, ramp = (PACE, RAMP) if paced else (0, 0)
+        self._get(f"/set?tokens={tokens}&rate={rate}")
+        numbers = (connections, tokens, rate, seconds, ramp, int(again))
+        return self._run([str(self._folder / "stream"), str(port), str(self._written(raw)), *map(str, numbers)], {})
 
-def _summary(seen: list[float], errors: list[bytes], seconds: float) -> dict[str, object]:
-    ordered = sorted(seen)
+    def _run(self, command: list[str], environ: dict[str, str]) -> dict[str, Any]:
+        ran = subprocess.run(
+            processes.pinned(self._core, command), env={**os.environ, **environ}, capture_output=True, check=True,
+            text=True, timeout=180,
+        )  # fmt: skip
+        return json.loads(ran.stdout.strip().rpartition("\n")[2])
 
-    def at(share: float) -> float:
-        return round(ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1e3, 2) if ordered else 0.0
+    def _written(self, raw: bytes) -> Path:
+        file = self._folder / "request"
+        file.write_bytes(raw)
+        return file
 
-    return {
-        "requests": len(seen), "seconds": round(seconds, 2), "per_second": round(len(seen) / seconds),
-        "errors": len(errors), "first_error": errors[0].decode("latin-1") if errors else "",
-        "ms": {"p50": at(0.5), "p95": at(0.95), "p99": at(0.99), "max": at(1.0)},
-    }  # fmt: skip
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("url")
-    parser.add_argument("--seconds", type=float, default=5.0)
-    parser.add_argument("--connections", type=int, default=32)
-    parser.add_argument("--stream", action="store_true")
-    asked = parser.parse_args()
-    import uvloop
-
-    body = {**BODY, "stream": True} if asked.stream else BODY
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        json.dump(runner.run(load(asked.url, body, asked.seconds, asked.connections)), sys.stdout)
-
-
-if __name__ == "__main__":
-    main()
+    def _get(self, path: str) -> dict[str, int]:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}{path}", timeout=5) as got:
+            return json.load(got)
