@@ -17,7 +17,7 @@ from trimtab.types import Action, Place, Price
 RECIPES = Path(__file__).parent / "recipes"
 COMMON = {
     "guard": ("kind", "name", "action", "fail", "shadow", "on"),
-    "model": ("kind", "name", "where", "price", "context", "abilities", "mask"),
+    "model": ("kind", "name", "where", "price", "context", "abilities", "mask", "resume"),
     "part": ("kind", "name"),
 }
 SECRETS = (
@@ -54,13 +54,17 @@ class GuardPart(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ModelPart(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A rung; what is set here wins over what its kind says of itself."""
+    """A rung; what is set here wins over what its kind says of itself.
+
+    `resume`: where another rung's stream is cut, this one may go on with what the client already has.
+    """
 
     where: Place | None = None
     price: Price | None = None
     context: int | None = None
     abilities: tuple[str, ...] | None = None
     mask: bool | None = None
+    resume: bool = False
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -146,6 +146,8 @@ class Deaf:
 
     def spent(self, usage: Usage) -> None: ...
 
+    def lost(self, usage: Usage, ms: float) -> None: ...
+
 
 def _betas(request: Request) -> bytes:
     """The header line of the betas that the client asked for. Raises `RequestError`."""

@@ -134,7 +134,8 @@ def about(outcome: Answer | Refused, trace: Trace, recorded: bool = False) -> Js
         spans = [msgspec.to_builtins(span) for span in outcome.spans]
         return {**found, "refused": {"by": outcome.by, "code": outcome.code, "why": refusal(outcome), "spans": spans}}
     citations = [msgspec.to_builtins(citation) for citation in outcome.citations]
-    return {**found, "label": outcome.label, "citations": citations}
+    resumed = {"resumed": {"by": outcome.model, "after": list(outcome.resumed)}} if outcome.resumed else {}
+    return {**found, "label": outcome.label, "citations": citations, **resumed}
 
 
 def headers(trace: Trace) -> list[tuple[bytes, bytes]]:
