@@ -91,7 +91,9 @@ class Server(openai_http.Server):
 
     def _said(self, request: Request, live: bool) -> openai_http.Said:
         body = self._messages(request)
-        return openai_http.encoded(body | {"stream": True} if live else body), _betas(request)
+        return openai_http.encoded(body | {"stream": True} if live else body), _betas(request) + openai_http.traced(
+            request
+        )
 
     def _messages(self, request: Request) -> Json:
         """The request in Anthropic's words. Raises `RequestError`, `Untranslatable`."""
@@ -128,7 +130,7 @@ class Counting(Server):
 
     def _said(self, request: Request, live: bool) -> openai_http.Said:
         body = {key: value for key, value in self._messages(request).items() if key in COUNTED}
-        return openai_http.encoded(body), _betas(request)
+        return openai_http.encoded(body), _betas(request) + openai_http.traced(request)
 
     def _read(self, found: Json, prompt: int) -> Answer:
         return Answer(text=str(int(found["input_tokens"])), model=self._name)
