@@ -70,7 +70,8 @@ class ModelPart(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the gateway listens and what it takes: bytes, seconds.
 
-    `auth`: `auto` asks for a key once there is one (a virtual key, or TRIMTAB_API_KEY), `key` always.
+    `auth`: `auto` asks for a key once there is one (a virtual key, or TRIMTAB_API_KEY), `key` always. `inflight`
+    requests are served at a time, `waiting` more wait for room; beyond that they are sent away, low priorities first.
     """
 
     host: str = "127.0.0.1"
@@ -80,6 +81,8 @@ class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     drain: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 10.0
     log: Literal["text", "json"] = "text"
     auth: Literal["auto", "key"] = "auto"
+    inflight: Annotated[int, msgspec.Meta(ge=1)] = 2048
+    waiting: Annotated[int, msgspec.Meta(ge=0)] = 128
 
 
 class Limit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -32,8 +32,8 @@ QUEUE = 2048
 BATCH = 512
 """Traces in one export; both as the OpenTelemetry SDKs have them."""
 SLICE, YIELD = 4, 5e-5
-"""Traces that the thread encodes before it lets go of the interpreter, and for how many seconds: the event loop waits no
-longer than these take, where it else would wait for the interpreter's switch interval of 5 ms."""
+"""Traces that the thread encodes before it lets go of the interpreter, and for how many seconds: the event loop waits
+no longer than these take, where it else would wait for the interpreter's switch interval of 5 ms."""
 TICK = 0.25
 """Seconds that a trace, and the prompt in it, is held before it is encoded."""
 CLOSING = 5.0

@@ -10,6 +10,8 @@ import msgspec
 from trimtab.errors import MalformedError, RequestError
 from trimtab.money import from_usd, usd
 from trimtab.record._otlp import parent
+from trimtab.server.keys import PRIORITIES, Priority
+from trimtab.server.shed import HEADER as PRIORITY
 from trimtab.types import Answer, Json, Limits, Pending, Refused, Request, Trace, Usage, Wishes
 from trimtab.verify.schema import check_request
 
@@ -44,8 +46,6 @@ TYPES: dict[str, tuple[tuple[type, ...], str]] = {
 """Parameters whose type is checked here, so that every rung may rely on it; all others pass as they came."""
 COUNTS = frozenset({"n", "max_tokens", "max_completion_tokens"})
 MINE = frozenset({"messages", "model", "stream", "trimtab"})
-PRIORITY = b"x-trimtab-priority"
-PRIORITIES = {"low": -1, "normal": 0, "high": 1}
 TIERS = {"flex": -1, "priority": 1}
 """Service tiers of OpenAI that say who may wait; the field is passed on as it came."""
 
@@ -66,7 +66,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     limits: AskedLimits = AskedLimits()
     cache: bool = True
     durable: bool = False
-    priority: Literal["low", "normal", "high"] | None = None
+    priority: Priority | None = None
 
 
 def new_id() -> str:
