@@ -41,8 +41,7 @@ def trace(i: int, *, durable: bool = False) -> Trace:
     )
     return Trace(
         request=request, at=time.time(), ms=9.1, outcome="answer", steps=steps, answered_by="small", confidence=0.93,
-        decision=Decision(ladder=("cache", "small", "large"), reasons=("default",), signals=signals,
-                          p_right={"small": 0.93, "large": 0.99}),
+        decision=Decision(ladder=("cache", "small", "large"), reasons=("default",), signals=signals),
         usage=Usage(prompt=40, completion=60), cost=12_000, baseline=140_000,
         result=Answer(text="It is 500 euros a day.", model="small"),
     )  # fmt: skip

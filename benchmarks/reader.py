@@ -268,6 +268,8 @@ class Unheard:
 
     def spent(self, usage: Any) -> None: ...
 
+    def lost(self, usage: Any, ms: float) -> None: ...
+
 
 async def measured(data: Data, home: Path) -> tuple[list[Row], float]:
     began = time.perf_counter()

@@ -13,6 +13,7 @@ TrimtabError
 │   └── UpstreamTimeoutError  it did not answer in time
 ├── DeadlineError           the request's own latency limit passed
 ├── NoAnswerError           no rung could answer and no person is configured
+├── OverloadError           the gateway itself has no room for another request
 └── StorageError            the ledger or the tickets cannot be written
 """
 
@@ -83,6 +84,9 @@ class DeadlineError(TrimtabError): ...
 class NoAnswerError(TrimtabError): ...
 
 
+class OverloadError(TrimtabError): ...
+
+
 class StorageError(TrimtabError): ...
 
 
@@ -109,6 +113,7 @@ TABLE: dict[type[BaseException], Row] = {
     UpstreamTimeoutError: Row(504, "upstream_error", "upstream_timeout", True, 5),
     DeadlineError: Row(504, "timeout_error", "deadline_exceeded", True, 5),
     NoAnswerError: Row(503, "no_answer_error", "no_answer", False, 5),
+    OverloadError: Row(503, "overloaded_error", "overloaded", True, 5),
     StorageError: Row(503, "storage_error", "storage_unavailable", True, 1),
 }
 UNKNOWN = Row(500, "internal_error", "internal_error", False, 1)

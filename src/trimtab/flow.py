@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import msgspec
 
 from trimtab import texts
-from trimtab.errors import DeadlineError, NoAnswerError, RequestError
+from trimtab.errors import DeadlineError, NoAnswerError
 from trimtab.judge import Seat, bound, cut_answer, ruling
 from trimtab.ports import Approver, Model, Recorder, Retriever, Router
 from trimtab.trail import Trail, gated
@@ -106,27 +106,24 @@ async def _climb(
         spec = desk.specs[name]
         if evidence is None and "evidence" in spec.abilities and desk.retriever:
             evidence = await _retrieve(desk, request, trail)  # retrieve
-        if trail.skips(spec):
-            continue
         checks = tuple(seat for seat in desk.verifiers if seat.judge.applies(request, spec))
-        last = position == len(decision.ladder) - 1
-        live = emit if last and not checks and not gated(impact, trail.actions, desk.guards) else None
+        live = emit if not checks and not gated(impact, trail.actions, desk.guards) else None
+        if trail.skips(spec, live):
+            continue
         with trail.step("answer", name, spec.price) as step:  # answer
             try:
                 sink = step.window(live, _on(desk.guards, "answer"), request)
-                said = await desk.models[name].answer(request, evidence or Evidence(), sink)
+                said = await desk.models[name].answer(sink.request, evidence or Evidence(), sink)
                 await sink.close()
-            except (RequestError, Withheld):
+            except Withheld:
                 raise
-            except Exception as error:  # a rung that is down or crashes: fall to the next one, unless it has begun
-                if step.begun:
-                    raise
-                said = step.fault(error)
+            except Exception as error:  # noqa: BLE001 - down or crashed: the next one answers, or goes on with it
+                said = await step.fault(error)
             if isinstance(said, Verdict):
                 step.passed(said)
                 verdict = verdict if answer else said
                 continue
-            step.answered(said)
+            said = step.answered(said)
         impact = Impact.HIGH if said.impact is Impact.HIGH else impact  # what a lower rung saw is not forgotten
         answer = msgspec.structs.replace(said, impact=impact)
         verdict = await _verify(checks, request, evidence or Evidence(), answer, trail)  # verify

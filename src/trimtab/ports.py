@@ -49,7 +49,8 @@ class Sink(Protocol):
     """Where a model puts what it writes while it writes, and what it has spent so far.
 
     `live` is False where the answer is checked as a whole first: then nothing need be emitted. A model calls `spent`
-    as soon as it knows a usage, so that a failed or cancelled call still has its cost.
+    as soon as it knows a usage, so that a failed or cancelled call still has its cost; `lost` says what a call beside
+    the one that answered has spent, and its milliseconds.
     """
 
     live: bool
@@ -57,6 +58,8 @@ class Sink(Protocol):
     async def emit(self, delta: Delta) -> None: ...
 
     def spent(self, usage: Usage) -> None: ...
+
+    def lost(self, usage: Usage, ms: float) -> None: ...
 
 
 class Model(Protocol):

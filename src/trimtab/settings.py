@@ -17,7 +17,7 @@ from trimtab.types import Action, Place, Price
 RECIPES = Path(__file__).parent / "recipes"
 COMMON = {
     "guard": ("kind", "name", "action", "fail", "shadow", "on"),
-    "model": ("kind", "name", "where", "price", "context", "abilities", "mask"),
+    "model": ("kind", "name", "where", "price", "context", "abilities", "mask", "resume"),
     "part": ("kind", "name"),
 }
 SECRETS = (
@@ -54,13 +54,17 @@ class GuardPart(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ModelPart(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A rung; what is set here wins over what its kind says of itself."""
+    """A rung; what is set here wins over what its kind says of itself.
+
+    `resume`: where another rung's stream is cut, this one may go on with what the client already has.
+    """
 
     where: Place | None = None
     price: Price | None = None
     context: int | None = None
     abilities: tuple[str, ...] | None = None
     mask: bool | None = None
+    resume: bool = False
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -68,7 +72,8 @@ class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     `header_timeout` for a request's head since its first byte, `body_timeout` for its body, `idle_timeout` for a kept
     connection without a request, `stall_timeout` for a client that does not read its response.
-    `auth`: `auto` asks for a key once there is one (a virtual key, or TRIMTAB_API_KEY), `key` always.
+    `auth`: `auto` asks for a key once there is one (a virtual key, or TRIMTAB_API_KEY), `key` always. `inflight`
+    requests are served at a time, `waiting` more wait for room; beyond that they are sent away, low priorities first.
     """
 
     host: str = "127.0.0.1"
@@ -82,6 +87,8 @@ class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     drain: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 10.0
     log: Literal["text", "json"] = "text"
     auth: Literal["auto", "key"] = "auto"
+    inflight: Annotated[int, msgspec.Meta(ge=1)] = 2048
+    waiting: Annotated[int, msgspec.Meta(ge=0)] = 128
 
 
 class Limit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -170,12 +170,16 @@ class Hears:
         self.live = live
         self.deltas: list[Delta] = []
         self.usage: Usage | None = None
+        self.gone: list[Usage] = []
 
     async def emit(self, delta: Delta) -> None:
         self.deltas.append(delta)
 
     def spent(self, usage: Usage) -> None:
         self.usage = usage
+
+    def lost(self, usage: Usage, ms: float) -> None:
+        self.gone.append(usage)
 
     @property
     def text(self) -> str:

@@ -9,8 +9,8 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
-from trimtab import texts
-from trimtab.errors import RequestError, StorageError, TrimtabError, row
+from trimtab import resume, texts
+from trimtab.errors import RequestError, StorageError, TrimtabError, UpstreamError, row
 from trimtab.escalate import next_rung
 from trimtab.judge import Seat, actions, blotted, ruling, settle
 from trimtab.money import cost, estimate, total
@@ -52,6 +52,7 @@ class Note:
         "_began",
         "_price",
         "_trail",
+        "_window",
         "begun",
         "by",
         "code",
@@ -88,12 +89,18 @@ class Note:
     def step(self) -> Step:
         return Step(
             stage=self.stage, by=self.by, ms=(time.perf_counter() - self._began) * 1e3, ok=self.ok, code=self.code,
-            why=self.why, score=self.score, cost=self.cost, usage=self.usage,
+            why=self.why, score=self.score, cost=self.cost, usage=self.usage, at=self._trail.since(self._began),
         )  # fmt: skip
 
     def window(self, emit: Emit | None, guards: Sequence[Seat], request: Request) -> Window:
-        """What this rung writes to."""
-        return Window(emit, guards, request, begun=self._begins, spent=self._spends)
+        """What this rung writes to, and is asked: the request, or to go on with what a rung before it has begun."""
+        before = self._trail.begun
+        asked = resume.asked(request, before) if before else request
+        window = Window(emit, guards, asked, begun=self._begins, spent=self._spends, lost=self._loses)
+        if before and self._trail.window:
+            window.follow(self._trail.window, before.text)
+        self._window = window
+        return window
 
     def _begins(self) -> None:
         self.begun = True
@@ -101,20 +108,35 @@ class Note:
     def _spends(self, usage: Usage) -> None:
         self.usage = usage
 
+    def _loses(self, usage: Usage, ms: float) -> None:
+        """A call beside the one that answers was given up; it is paid."""
+        began = time.perf_counter() - ms / 1e3
+        self._trail.lost(Step(
+            stage="answer", by=self.by, ms=ms, code="hedge_lost", why="Another call on this model answered first.",
+            cost=cost(usage, self._price), usage=usage, at=self._trail.since(began),
+        ))  # fmt: skip
+
     def _unknown(self) -> None:
         """A call that failed before it said what it used may have been billed."""
         if self.stage == "answer" and self.usage is None and self._price != FREE:
             self.cost = None
 
     def passed(self, verdict: Verdict) -> None:
-        """The rung did not take the request."""
+        """The rung did not take the request. Raises `UpstreamError` where it had begun to answer it."""
+        if self.begun and not self.down:
+            raise UpstreamError(f"The model {self.by} passed after it had begun to answer.", "Mend that kind.")
         self.ok, self.code, self.why, self.score = False, verdict.code, verdict.why, verdict.score
         self.cost = verdict.cost
         if self.down:
             self._unknown()
 
-    def answered(self, answer: Answer) -> None:
+    def answered(self, answer: Answer) -> Answer:
+        """The answer, with what rungs that were cut had written of it."""
         self.score, self.usage, self.why = answer.confidence, answer.usage, answer.label or ""
+        if not (before := self._trail.begun):
+            return answer
+        self.why = f"Went on with what {', '.join(before.by)} began."
+        return resume.whole(before, answer)
 
     def crashed(self, error: Exception, instead: T) -> T:
         """The stage failed and the path goes on with `instead`; traced."""
@@ -122,8 +144,14 @@ class Note:
         self.ok, self.code, self.why = False, row(error).code, _told(error, self.stage)
         return instead
 
-    def fault(self, error: Exception) -> Verdict:
-        """The rung is down: a fall to the next one, traced; the error is kept for the case that none is left."""
+    async def fault(self, error: Exception) -> Verdict:
+        """The rung is down: a fall to the next one, traced; the error is kept for the case that none is left.
+
+        Raises it where the client is wrong, or has read the beginning of what no other rung may go on with.
+        """
+        theirs = isinstance(error, RequestError) and not self._trail.begun
+        if theirs or (self.begun and not await self._trail.leaves(self._window, self.by, self.usage)):
+            raise error
         self._trail.fault, self.down = error, True
         code = _code(error) if isinstance(error, TrimtabError) else "rung_crashed"
         LOG.warning("%s", _told(error, self.by), exc_info=None if isinstance(error, TrimtabError) else error)
@@ -141,6 +169,8 @@ class Trail:
         self.result: Outcome | None = None
         self.error: BaseException | None = None
         self.fault: Exception | None = None
+        self.begun: resume.Begun | None = None
+        self.window: Window | None = None
         self.actions: frozenset[Action] = frozenset()
 
     def step(self, stage: str, by: str = "", price: Price | None = None) -> Note:
@@ -148,6 +178,20 @@ class Trail:
 
     def add(self, note: Note) -> None:
         self._steps.append(note.step())
+
+    def lost(self, step: Step) -> None:
+        self._steps.append(step)
+
+    def since(self, clock: float) -> float:
+        """Milliseconds from the request's beginning to a time of `perf_counter`."""
+        return (clock - self._began) * 1e3
+
+    async def leaves(self, window: Window, by: str, usage: Usage | None) -> bool:
+        """Whether what a rung that was cut has written may be left to another one, and is. Raises `Withheld`."""
+        if not resume.allowed(self._request) or (written := await window.written()) is None:
+            return False
+        self.begun, self.window = resume.further(self.begun, *written, by, usage), window
+        return True
 
     async def judged(
         self, stage: str, seats: Sequence[Seat], ask: Callable[[Any], Awaitable[Verdict]]
@@ -160,7 +204,7 @@ class Trail:
         def seen(verdict: Verdict) -> None:
             nonlocal clock
             now = time.perf_counter()
-            self._steps.append(_judgement(stage, verdict, (now - clock) * 1e3))
+            self._steps.append(_judgement(stage, verdict, (now - clock) * 1e3, self.since(clock)))
             clock = now
 
         verdicts = await settle(seats, ask, seen)
@@ -181,8 +225,11 @@ class Trail:
                 kept.append(passage if text == passage.text else msgspec.structs.replace(passage, text=text))
         return Evidence(passages=tuple(kept))
 
-    def skips(self, spec: ModelSpec) -> bool:
-        """Whether a guard has said on the way that the request stays local, and the model is not."""
+    def skips(self, spec: ModelSpec, live: Emit | None) -> bool:
+        """Whether a rung is of no use: it is not local and a guard has said on the way that the request stays local, or
+        an answer has begun and it may not go on with it, or not as a stream."""
+        if self.begun and not (live and resume.able(spec)):
+            return True
         return Action.LOCAL in self.actions and spec.where != "local"
 
     async def recorded(self, recorders: Sequence[Recorder]) -> Trace:
@@ -202,11 +249,17 @@ class Trail:
         return trace
 
     def next(self, ladder: Sequence[str], position: int, specs: Mapping[str, ModelSpec]) -> int | None:
-        """The next rung under this request's limits and what it has cost so far. Raises `LimitError`."""
+        """The next rung under this request's limits and what it has cost so far.
+
+        Raises `LimitError`, and the fault that cut an answer short where nobody is left to go on with it.
+        """
         limits = self._request.limits
         expected = Usage() if limits.cost is None else _expected(self._request)
         spent = total(step.cost for step in self._steps)
-        return next_rung(ladder, position, specs=specs, limits=limits, spent=spent, expected=expected)
+        found = next_rung(ladder, position, specs=specs, limits=limits, spent=spent, expected=expected)
+        if found is None and self.begun and self.fault:
+            raise self.fault
+        return found
 
     def trace(self) -> Trace:
         outcome, code, why = self._outcome()
@@ -262,12 +315,13 @@ def _code(error: BaseException) -> str:
     return "cancelled" if isinstance(error, CancelledError) else row(error).code
 
 
-def _judgement(stage: str, verdict: Verdict, ms: float) -> Step:
+def _judgement(stage: str, verdict: Verdict, ms: float, at: float) -> Step:
     code = verdict.code if verdict.action is Action.ALLOW and not verdict.shadow else f"{verdict.code}:{verdict.action}"
     why = f"shadow: {verdict.why}" if verdict.shadow else verdict.why
     return Step(
-        stage=stage, by=verdict.by, ms=ms, ok=verdict.ok, code=code, why=why, score=verdict.score, cost=verdict.cost
-    )
+        stage=stage, by=verdict.by, ms=ms, ok=verdict.ok, code=code, why=why, score=verdict.score, cost=verdict.cost,
+        at=at,
+    )  # fmt: skip
 
 
 def _expected(request: Request) -> Usage:

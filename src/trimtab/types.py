@@ -89,19 +89,24 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Wishes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the client asked of the rendering: which model (`auto` lets the system decide), stream, durability."""
+    """What the client asked of the rendering: which model (`auto` lets the system decide), stream, durability.
+
+    `priority` is -1 (low), 0 or 1 (high): who goes first where there is no room for all.
+    """
 
     model: str = "auto"
     stream: bool = False
     durable: bool = False
     cache: bool = True
+    priority: int = 0
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a client asked.
 
     `messages` are chat messages in OpenAI's shape; `params` every other field of the body but `model`, `stream` and
-    `trimtab`, the unknown ones too, to be passed on as they came. `id` is the trace's id.
+    `trimtab`, the unknown ones too, to be passed on as they came. `id` is the trace's id. `traceparent` is the client's
+    own span, in the form of W3C Trace Context, or empty.
     """
 
     id: str
@@ -110,13 +115,15 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     principal: str = "local"
     limits: Limits = Limits()
     wishes: Wishes = Wishes()
+    traceparent: str = ""
 
 
 class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is known of a model: `price` None is unknown, `context` in tokens.
 
     `abilities`: `chat` (any request), `question` (one plain question and no more), `tools`, `json`, `vision`,
-    `evidence` (reads retrieved passages), `cache` (repeats earlier answers), `stream`.
+    `evidence` (reads retrieved passages), `cache` (repeats earlier answers), `stream`, `resume` (may go on with what
+    another rung began).
     """
 
     name: str = ""
@@ -176,7 +183,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `text` None with `tool_calls` is a tool call. `confidence` is a calibrated P(right) or None. `extra` holds the
     message's further fields, `choices` the choices after the first as the server gave them, `body` the response's
-    further fields.
+    further fields. `resumed` names the rungs that began it, where `model` went on with what they had written.
     """
 
     text: str | None
@@ -191,6 +198,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     extra: Json = {}
     choices: tuple[Json, ...] = ()
     body: Json = {}
+    resumed: tuple[str, ...] = ()
 
 
 class Delta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -256,7 +264,10 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One thing that happened on the path: milliseconds, and nanodollars (None is unknown)."""
+    """One thing that happened on the path: milliseconds, and nanodollars (None is unknown).
+
+    `at` is when it began, in milliseconds after its trace did.
+    """
 
     stage: str
     by: str
@@ -267,6 +278,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     score: float | None = None
     cost: int | None = 0
     usage: Usage | None = None
+    at: float = 0.0
 
 
 class Trace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -4,8 +4,11 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias
 
+import msgspec
+
 from trimtab import texts
 from trimtab.judge import Seat, ruling, settle, spans
+from trimtab.resume import Fresh
 from trimtab.types import Delta, Json, Origin, Request, Span, Text, Usage, Verdict
 
 Emit: TypeAlias = Callable[[Delta], Awaitable[None]]
@@ -34,25 +37,55 @@ class Window:
     With guards, text leaves `HOLD` characters late and never from inside a finding or an unfinished word; what is
     redacted is cut before it leaves, and a refusal raises `Withheld`. All that is not text (tool calls, reasoning)
     leaves when the model has ended, and log-probabilities, which spell the text, do not leave at all.
-    `begun` is called before the first delta leaves, `spent` with each usage.
+    `begun` is called before the first delta leaves, `spent` with each usage, `lost` with what was spent in vain.
+    `request` is what the rung is asked.
     """
 
     def __init__(
         self, emit: Emit | None, guards: Sequence[Seat], request: Request, begun: Callable[[], None],
-        spent: Callable[[Usage], None],
+        spent: Callable[[Usage], None], lost: Callable[[Usage, float], None],
     ) -> None:  # fmt: skip
-        self._emit, self._guards, self._request = emit, guards, request
-        self._begun, self._spent = begun, spent
+        self._emit, self._guards, self.request = emit, guards, request
+        self._begun, self._spent, self._lost = begun, spent, lost
         self._texts: dict[int, _Held] = {}
         self._rest: dict[int, Json] = {}
+        self._left: list[str] = []
+        self._plain = True
+        self._fresh: Fresh | None = None
         self.live = emit is not None
+
+    def follow(self, before: "Window", said: str) -> None:
+        """Go on where the window of a rung that was cut stopped, with all that it held back; `said` is not repeated."""
+        self._texts, self._left, self._fresh = before._texts, before._left, Fresh(said)  # noqa: SLF001 - another window
 
     def spent(self, usage: Usage) -> None:
         self._spent(usage)
 
+    def lost(self, usage: Usage, ms: float) -> None:
+        self._lost(usage, ms)
+
+    async def written(self) -> tuple[str, str] | None:
+        """All that was written: less what guards redact, and raw; None where it is not one plain text.
+
+        Raises `Withheld`.
+        """
+        if not self._plain:
+            return None
+        left, held = "".join(self._left), self._texts.get(0)
+        if not held:
+            return left, left
+        found = await self._in(held.raw)
+        return left + held.cut(found, len(held.raw)), left + held.raw[held.out :]
+
     async def emit(self, delta: Delta) -> None:
         if not self._emit:
             return
+        if self._fresh and delta.text:
+            delta = msgspec.structs.replace(delta, text=self._fresh.feed(delta.text))
+            if not (delta.text or delta.extra):
+                return
+        if delta.index or delta.logprobs is not None or (delta.extra and any(delta.extra.values())):
+            self._plain = False
         if not self._guards:
             await self._send(delta)
             return
@@ -65,6 +98,8 @@ class Window:
 
     async def close(self) -> None:
         """Let the rest out; called once the model has answered."""
+        if self._fresh and (rest := self._fresh.close()):
+            await self.emit(Delta(text=rest))
         for index, held in self._texts.items():
             await self._let(index, held, ended=True)
         for index, rest in self._rest.items():
@@ -76,14 +111,15 @@ class Window:
 
     async def _let(self, index: int, held: "_Held", *, ended: bool) -> None:
         """Send what can no longer become part of a finding."""
-        said = Text(text=held.raw, origin=Origin.ANSWER, path="answer")
-        found = (await self._found((said,))).get("answer", [])
-        if leaves := held.leaving(found, ended=ended):
+        if leaves := held.leaving(await self._in(held.raw), ended=ended):
             await self._send(Delta(text=leaves, index=index))
+
+    async def _in(self, raw: str) -> list[Span]:
+        return (await self._found((Text(text=raw, origin=Origin.ANSWER, path="answer"),))).get("answer", [])
 
     async def _found(self, said: tuple[Text, ...]) -> dict[str, list[Span]]:
         """What the guards redact, by path. Raises `Withheld`."""
-        verdicts = await settle(self._guards, lambda guard: guard.check(said, self._request))
+        verdicts = await settle(self._guards, lambda guard: guard.check(said, self.request))
         if not (verdict := ruling(verdicts)).ok:
             raise Withheld(verdict)
         return spans(verdicts)
@@ -91,6 +127,7 @@ class Window:
     async def _send(self, delta: Delta) -> None:
         if self._emit:
             self._begun()
+            self._left.append(delta.text)
             await self._emit(delta)
 
 
@@ -105,15 +142,19 @@ class _Held:
     def leaving(self, found: Sequence[Span], *, ended: bool) -> str:
         """What may leave now, less what was found."""
         safe = len(self.raw) if ended else max(self.out, self._safe(found))
+        leaves = self.cut(found, safe)
+        drop = max(0, safe - BEFORE)
+        self.raw, self.out = self.raw[drop:], safe - drop
+        return leaves
+
+    def cut(self, found: Sequence[Span], safe: int) -> str:
+        """What has not left up to `safe`, less what was found."""
         inside = [
             Span(kind=span.kind, start=max(span.start, self.out) - self.out, end=min(span.end, safe) - self.out)
             for span in found
             if span.end > self.out and span.start < safe
         ]
-        leaves = texts.cut(self.raw[self.out : safe], inside)
-        drop = max(0, safe - BEFORE)
-        self.raw, self.out = self.raw[drop:], safe - drop
-        return leaves
+        return texts.cut(self.raw[self.out : safe], inside)
 
     def _safe(self, found: Sequence[Span]) -> int:
         """Up to where nothing that follows can change a finding."""

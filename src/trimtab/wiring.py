@@ -192,7 +192,8 @@ def _spec(part: ModelPart) -> ModelSpec:
     if part.abilities is not None:
         changes["abilities"] = frozenset(part.abilities)
     given = load.options("answer", part.kind, part.options)
-    return msgspec.structs.replace(load.kind("answer", part.kind).spec(given), name=part.name, **changes)
+    spec = msgspec.structs.replace(load.kind("answer", part.kind).spec(given), name=part.name, **changes)
+    return msgspec.structs.replace(spec, abilities=spec.abilities | {"resume"}) if part.resume else spec
 
 
 def _stamp(parts: Sequence[ModelPart], specs: Mapping[str, ModelSpec]) -> str:

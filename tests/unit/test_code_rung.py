@@ -31,6 +31,8 @@ class Listener:
 
     def spent(self, usage: Usage) -> None: ...
 
+    def lost(self, usage: Usage, ms: float) -> None: ...
+
 
 def rung(**options: Any) -> code.Code:
     def none(*_: Any) -> Any:

@@ -30,5 +30,5 @@ def test_an_unforeseen_error_is_an_internal_one():
 def test_exit_codes_are_as_promised():
     assert {cls.__name__: row.exit for cls, row in errors.TABLE.items() if row.exit in (5, 6)} == {
         "LimitError": 6, "UpstreamError": 5, "UpstreamDownError": 5, "UpstreamTimeoutError": 5, "DeadlineError": 5,
-        "NoAnswerError": 5,
+        "NoAnswerError": 5, "OverloadError": 5,
     }  # fmt: skip

@@ -217,7 +217,7 @@ async def test_a_database_of_the_first_schema_is_upgraded_with_its_rows(tmp_path
         )
     lines = []
     store = Store.open(path, lines.append)
-    assert "from schema 0001 to 0002" in lines[0]
+    assert "from schema 0001 to 0003" in lines[0]
     await keys.create(store, tmp_path, Draft(name="ci"))
     await store.close()
     with sqlite3.connect(path) as connection:

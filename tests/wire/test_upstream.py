@@ -6,7 +6,7 @@ from random import Random
 import aiohttp
 import pytest
 
-from trimtab import load, testing
+from trimtab import flow, load, testing
 from trimtab.answer import openai_http
 from trimtab.answer._breaker import Breaker, Fuse
 from trimtab.answer._limits import Limit
@@ -195,12 +195,29 @@ async def test_a_late_first_token_is_hedged_and_both_are_paid(rung, peers):
         answer = await call(one, sink=sink, live=live, mock={})
         assert answer.text == "Hello you there", script
         assert (slow.calls, fast.calls) == (before[0] + 1, before[1] + 1)
-        assert answer.usage.estimated
-        assert answer.usage.prompt == sink.usage.prompt > 3, "the loser read its prompt too"
-        assert answer.usage.completion == 3
+        assert answer.usage == sink.usage == Usage(prompt=3, completion=3), "the answer's own, as its server counted"
+        (lost,) = sink.gone
+        assert lost.estimated
+        assert lost.prompt > 3, "the loser read its prompt too"
         assert not live or sink.text == "Hello you there"
     assert slow.limit.outstanding == 0
     assert slow.breaker.state(asyncio.get_running_loop().time()) == "closed"
+
+
+async def test_what_a_losing_hedge_spent_is_a_step_of_its_own(rung, peers):
+    one = rung(*peers, hedge=True, retries=0)
+    one.replicas[1].limit.outstanding += 1  # the first call goes to the one that is late
+    one.replicas[0].model = Late(one.replicas[0].model, 5.0)
+    for _ in range(30):
+        one._hedges.began(False, 0.01)
+        one._hedges.delay(False)
+    outcome, trace = await flow.run(testing.desk({"large": one}), ask("Hello you there"))
+    lost, won = [step for step in trace.steps if step.stage == "answer"]
+    assert (lost.code, lost.by, lost.usage.completion, won.code, won.by) == ("hedge_lost", "large", 0, "", "large")
+    assert outcome.usage == won.usage == trace.usage == Usage(prompt=3, completion=3)
+    assert lost.cost == 1000 * lost.usage.prompt > 0
+    assert trace.cost == lost.cost + won.cost
+    assert won.at <= lost.at
 
 
 class Late:

@@ -1,25 +1,28 @@
-"""What several attempts at one call cost together, and who of them may write: the first that begins.
+"""What each of several attempts at one call cost, and who of them may write: the first that begins.
 
 Nothing here refers to what refers to it: a cycle for every call would be work for the garbage collector.
 """
 
 import asyncio
 from collections.abc import Callable
-
-import msgspec
+from time import perf_counter
 
 from trimtab.ports import Sink
 from trimtab.types import Answer, Delta, Usage
 
 
 class Bill:
-    """The attempts at one call, by number, and the sink they share: what all of them spent is what the call spent."""
+    """The attempts at one call, by number, and the sink they share.
 
-    __slots__ = ("parts", "sink", "writer")
+    As long as none has answered, what all of them spent is what the call spent; then what the others spent is lost.
+    """
+
+    __slots__ = ("_began", "parts", "sink", "writer")
 
     def __init__(self, sink: Sink) -> None:
         self.sink = sink
         self.parts: list[Usage | None] = []
+        self._began: list[float] = []
         self.writer: int | None = None
 
     @property
@@ -29,6 +32,7 @@ class Bill:
 
     def attempt(self) -> "Attempt":
         self.parts.append(None)
+        self._began.append(perf_counter())
         return Attempt(self, len(self.parts) - 1)
 
     def spent(self, number: int, usage: Usage) -> None:
@@ -36,8 +40,14 @@ class Bill:
         self.sink.spent(usage if len(self.parts) == 1 else added(self.parts))
 
     def answered(self, answer: Answer) -> Answer:
-        """The answer with what it really took: an attempt that was given up is paid too."""
-        return msgspec.structs.replace(answer, usage=added(self.parts)) if len(self.parts) > 1 else answer
+        """The answer; an attempt that was given up for it is paid too, and told."""
+        if len(self.parts) > 1:
+            now = perf_counter()
+            self.sink.spent(answer.usage)
+            for part, began in zip(self.parts, self._began, strict=True):
+                if part and part is not answer.usage and _paid(part):
+                    self.sink.lost(part, (now - began) * 1e3)
+        return answer
 
 
 class Attempt:
@@ -49,6 +59,9 @@ class Attempt:
 
     def spent(self, usage: Usage) -> None:
         self.bill.spent(self.number, usage)
+
+    def lost(self, usage: Usage, ms: float) -> None:
+        self.bill.sink.lost(usage, ms)
 
     async def emit(self, delta: Delta) -> None:
         """The first delta decides who writes; its further ones go straight to the sink."""

@@ -193,10 +193,9 @@ class Upstream:
     async def _room(self, request: Request, tried: list[Replica], start: bytes | None, end: float) -> Replica:
         """The replica that has room once it is this call's turn. Raises `UpstreamDownError` for too many before it."""
         clock = asyncio.get_running_loop().time
-        priority = getattr(request.wishes, "priority", 0)
         while True:
             try:
-                await self._queue.wait(priority, min(LONGEST, max(0.0, end - clock())))
+                await self._queue.wait(request.wishes.priority, min(LONGEST, max(0.0, end - clock())))
             except Full as error:
                 raise self._overloaded() from error
             replica = None

@@ -91,7 +91,9 @@ class Server(openai_http.Server):
 
     def _said(self, request: Request, live: bool) -> openai_http.Said:
         body = self._messages(request)
-        return openai_http.encoded(body | {"stream": True} if live else body), _betas(request)
+        return openai_http.encoded(body | {"stream": True} if live else body), _betas(request) + openai_http.traced(
+            request
+        )
 
     def _messages(self, request: Request) -> Json:
         """The request in Anthropic's words. Raises `RequestError`, `Untranslatable`."""
@@ -128,7 +130,7 @@ class Counting(Server):
 
     def _said(self, request: Request, live: bool) -> openai_http.Said:
         body = {key: value for key, value in self._messages(request).items() if key in COUNTED}
-        return openai_http.encoded(body), _betas(request)
+        return openai_http.encoded(body), _betas(request) + openai_http.traced(request)
 
     def _read(self, found: Json, bill: openai_http.Tally) -> Answer:
         return Answer(text=str(int(found["input_tokens"])), model=self._name)
@@ -145,6 +147,8 @@ class Deaf:
     async def emit(self, delta: Delta) -> None: ...
 
     def spent(self, usage: Usage) -> None: ...
+
+    def lost(self, usage: Usage, ms: float) -> None: ...
 
 
 def _betas(request: Request) -> bytes:

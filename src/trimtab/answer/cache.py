@@ -164,6 +164,7 @@ class Cache:
             and answer.model != self._name
             and answer.model not in self._options.skip
             and _whole(answer)
+            and not answer.resumed
             and Impact.HIGH not in (answer.impact, trace.decision.impact if trace.decision else Impact.LOW)
             and _undoubted(trace)
             and _untouched(trace)

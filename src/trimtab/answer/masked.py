@@ -126,6 +126,9 @@ class Unmasking:
     def spent(self, usage: Usage) -> None:
         self._sink.spent(usage)
 
+    def lost(self, usage: Usage, ms: float) -> None:
+        self._sink.lost(usage, ms)
+
     async def emit(self, delta: Delta) -> None:
         text = self._through((delta.index, "", 0), delta.text)
         extra = self._extra(delta.index, delta.extra)

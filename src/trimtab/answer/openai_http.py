@@ -103,6 +103,11 @@ def key(options: Options, tools: Tools) -> str | None:
     return found
 
 
+def traced(request: Request) -> bytes:
+    """The header line by which the server's spans join the client's trace."""
+    return b"traceparent: %b\r\n" % request.traceparent.encode() if request.traceparent else b""
+
+
 def encoded(body: Json) -> bytes:
     """The body as JSON. Raises `RequestError` for text that cannot be written."""
     try:
@@ -177,7 +182,7 @@ class Server:
             body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
         else:
             body.pop("stream_options", None)  # servers refuse it without a stream
-        return encoded(body), b""
+        return encoded(body), traced(request)
 
     async def _begun(self, said: Said, clock: Any, end: float) -> Response:
         """The response at its first byte, with status 200."""

@@ -48,18 +48,23 @@ def create(
     model: list[str] = typer.Option([], "--model", "-m", help="A model it may use; all unless given. Repeat it."),  # noqa: B008
     route: list[str] = typer.Option([], "--route", help="A path it may use; all unless given. Repeat it."),  # noqa: B008
     limit: list[str] = typer.Option([], "--limit", "-l", help=LIMIT),  # noqa: B008
+    priority: str = typer.Option("normal", "--priority", help="The highest it may claim: low, normal or high."),
     expires: str = typer.Option("", "--expires", help="For how long it is good: 12h, 90d. For ever unless given."),
     recipe: str = RECIPE,
     json: bool = JSON,
 ) -> None:
-    from trimtab.server.keys import RANK, Draft
+    from trimtab.server.keys import PRIORITIES, RANK, Draft
 
     if role not in RANK:
         raise typer.BadParameter(f"{role!r} is no role; there are {', '.join(RANK)}.", param_hint="--role")
+    if priority not in PRIORITIES:
+        raise typer.BadParameter(
+            f"{priority!r} is no priority; there are {', '.join(PRIORITIES)}.", param_hint="--priority"
+        )
     until = time.time() + _seconds(expires, "--expires") if expires else None
     draft = Draft(
         name=name, role=role, team=team, models=tuple(model), routes=tuple(route),  # type: ignore[arg-type]
-        limits=tuple(_limit(text) for text in limit), expires=until,
+        limits=tuple(_limit(text) for text in limit), priority=priority, expires=until,  # type: ignore[arg-type]
     )  # fmt: skip
     _given(*asyncio.run(_create(recipe, draft)), json=json)
 
@@ -219,6 +224,7 @@ def _lines(key: "Key") -> list[str]:
     lines = [
         f"id       {key.id}", f"name     {key.name}", f"state    {key.state(time.time())}", f"role     {key.role}",
         *([f"team     {key.team}"] if key.team else []),
+        *([f"priority {key.priority}"] if key.priority != "normal" else []),
         f"models   {', '.join(key.models) or 'all'}", f"routes   {', '.join(key.routes) or 'all'}",
         *(f"limit    {_said(limit)}" for limit in key.limits),
         f"created  {_when(key.created)}", f"expires  {_when(key.expires)}",

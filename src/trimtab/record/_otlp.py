@@ -1,14 +1,11 @@
 """A trace as OpenTelemetry spans in OTLP's JSON: one for the request, a child for each step. Pure.
 
 No text of a prompt, an answer, a reason or a client's header is in a span: names come from the settings, codes from
-this program and its kinds; a fault's code, which may be its server's, is left out unless it is one of ours. A trace
-keeps how long each step took, not when it began: a step's span begins where the one before it ended, which is early by
-the time between steps. Order and durations are exact.
+this program and its kinds; a fault's code, which may be its server's, is left out unless it is one of ours.
 """
 
 import re
 from hashlib import sha256
-from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -75,13 +72,12 @@ def spans(trace: Trace, above: Parent | None = None) -> list[Json]:
         first["parentSpanId"] = above.span
     if trace.outcome in ("error", "cancelled"):
         first["status"] = {"code": ERROR}
-    offsets = accumulate((step.ms for step in trace.steps), initial=0.0)
     children = [
         {
             "traceId": trace_hex, "spanId": _child(root, i), "parentSpanId": f"{root:016x}",
-            **_of_step(step, began + int(offset * 1e6), _code(step, trace)),
+            **_of_step(step, began + int(step.at * 1e6), _code(step, trace)),
         }
-        for i, (step, offset) in enumerate(zip(trace.steps, offsets, strict=False))
+        for i, step in enumerate(trace.steps)
     ]  # fmt: skip
     return [first, *children]
 

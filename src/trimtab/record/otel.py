@@ -1,8 +1,8 @@
 """OpenTelemetry: each request as a span with a child for each step, in batches over OTLP/HTTP (JSON).
 
-Recording appends to a list. Four times a second a task turns what is there into JSON, a few traces at a time so that no
-request waits long; batches leave from a thread. A collector that is down costs nothing but the spans: beyond `QUEUE`
-traces they are dropped and counted, and no request waits. Prompts, answers and reasons are never exported.
+Recording appends to a list, and that is all that the event loop does for a request. Four times a second a thread turns
+what is there into JSON; batches leave from a thread too. A collector that is down costs nothing but the spans: beyond
+`QUEUE` traces they are dropped and counted, and no request waits. Prompts, answers and reasons are never exported.
 """
 
 import asyncio
@@ -11,8 +11,9 @@ import random
 import ssl
 import time
 from collections import deque
+from collections.abc import Iterator
 from contextlib import suppress
-from typing import Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 import msgspec
@@ -23,12 +24,16 @@ from trimtab.ports import Recorder, Tools
 from trimtab.record import _otlp
 from trimtab.types import Json, Trace
 
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
 QUEUE = 2048
 """Traces that wait: unsent ones beyond are dropped."""
 BATCH = 512
 """Traces in one export; both as the OpenTelemetry SDKs have them."""
-SLICE = 8
-"""Traces that are encoded before others get their turn: under a millisecond."""
+SLICE, YIELD = 4, 5e-5
+"""Traces that the thread encodes before it lets go of the interpreter, and for how many seconds: the event loop waits
+no longer than these take, where it else would wait for the interpreter's switch interval of 5 ms."""
 TICK = 0.25
 """Seconds that a trace, and the prompt in it, is held before it is encoded."""
 CLOSING = 5.0
@@ -74,7 +79,10 @@ class Reply(NamedTuple):
 
 
 class Otel:
-    """A `Recorder`; `lost` counts traces that were dropped, `sent` those that a collector took."""
+    """A `Recorder`; `lost` counts traces that were dropped, `sent` those that a collector took.
+
+    The edge registers `collect` with the system's metrics, where there are some.
+    """
 
     def __init__(self, options: Options, collector: "_Collector", tools: Tools) -> None:
         self._options, self._collector, self._say = options, collector, tools.say
@@ -84,7 +92,13 @@ class Otel:
         self._tries, self._due = 0, 0.0
         self._ticking: asyncio.Task[None] | None = None
         self._sending: asyncio.Task[None] | None = None
+        self._encoding: asyncio.Task[None] | None = None
         self.lost = self.sent = 0
+
+    @property
+    def waiting(self) -> int:
+        """Traces that are not encoded yet."""
+        return len(self._fresh)
 
     async def start(self) -> None:
         self._due = time.monotonic() + self._options.interval
@@ -103,6 +117,8 @@ class Otel:
             self._ticking.cancel()
             with suppress(asyncio.CancelledError):
                 await self._ticking
+        if self._encoding:
+            await self._encoding
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSING):
                 await self._rest()
@@ -111,10 +127,22 @@ class Otel:
         if self.lost:
             self._say(f"{self.lost} traces were not exported to {self._options.endpoint}.")
 
+    def collect(self) -> "Iterator[Metric]":
+        """What became of the traces, for Prometheus."""
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+        waiting = self.waiting + len(self._ready)
+        yield GaugeMetricFamily("trimtab_otel_waiting_traces", "Traces that wait to be exported.", value=waiting)
+        yield CounterMetricFamily("trimtab_otel_sent_traces", "Traces that a collector took.", value=self.sent)
+        about = "Traces that were dropped: the queue was full, or the collector refused them."
+        yield CounterMetricFamily("trimtab_otel_lost_traces", about, value=self.lost)
+
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK)
-            await self._encode()
+            if self._fresh:
+                self._encoding = asyncio.create_task(asyncio.to_thread(self._encode), name="otel-encode")
+                await asyncio.shield(self._encoding)
             sending = self._sending is not None and not self._sending.done()
             full = len(self._ready) >= BATCH and not self._tries
             if self._ready and not sending and (full or time.monotonic() >= self._due):
@@ -124,21 +152,21 @@ class Otel:
         """All that waits, until an export fails."""
         if self._sending:
             await self._sending
-        await self._encode()
+        await asyncio.to_thread(self._encode)
         self._tries = 0
         while self._ready and not self._tries:
             await self._send()
 
-    async def _encode(self) -> None:
-        """Traces to JSON, in the order they came; the prompts in them are let go of."""
+    def _encode(self) -> None:
+        """Traces to JSON, in the order they came; the prompts in them are let go of. For a thread, one at a time."""
         done = 0
         while self._fresh:
             trace = self._fresh.popleft()
-            above = _otlp.parent(getattr(trace.request, "traceparent", ""))
+            above = _otlp.parent(trace.request.traceparent)
             if self._wanted(trace, above):
                 self._ready.append(_otlp.encoded(trace, above))
             if not (done := (done + 1) % SLICE):
-                await asyncio.sleep(0)
+                time.sleep(YIELD)
 
     def _wanted(self, trace: Trace, above: _otlp.Parent | None) -> bool:
         """As the client's own trace was sampled; else by the last 56 bits of the id, so that others decide alike:
@@ -157,7 +185,7 @@ class Otel:
     async def _send(self) -> None:
         """One export of the oldest; what was taken or refused leaves the queue, all else is tried again later."""
         batch = [self._ready[i] for i in range(min(BATCH, len(self._ready)))]
-        said = await asyncio.to_thread(self._collector.post, _otlp.payload(batch, self._resource))
+        said = await asyncio.to_thread(lambda: self._collector.post(_otlp.payload(batch, self._resource)))
         again = said.status == 0 or said.status in AGAIN
         self._told(said)
         if again:

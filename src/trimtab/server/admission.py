@@ -65,7 +65,7 @@ async def run(desk: Desk, request: Request, emit: Emit | None = None) -> tuple[O
     visit = VISIT.get()
     if visit is None:
         return await flow.run(desk, request, emit)
-    request = msgspec.structs.replace(request, principal=visit.caller.principal)
+    request = _named(request, visit.caller)
     if visit.caller.plain:
         return await flow.run(desk, request, emit)
     desk, bounds = within(desk, visit.caller, request)
@@ -212,6 +212,14 @@ def within(desk: Desk, caller: Caller, request: Request) -> tuple[Desk, tuple[Bo
         if (not caller.models or key in caller.models) and not (budget and spec.price is None)
     }
     return msgspec.structs.replace(desk, specs=allowed), caller.bounds
+
+
+def _named(request: Request, caller: Caller) -> Request:
+    """The request in the caller's name, with no higher priority than theirs."""
+    wishes = request.wishes
+    if wishes.priority > caller.priority:
+        wishes = msgspec.structs.replace(wishes, priority=caller.priority)
+    return msgspec.structs.replace(request, principal=caller.principal, wishes=wishes)
 
 
 def _tell(headers: list[tuple[bytes, bytes]]) -> None:

@@ -37,6 +37,7 @@ from trimtab.server.idempotency import HEADER, Replays
 from trimtab.server.keyring import Keyring
 from trimtab.server.limits import ClientLeft, Receive, Send
 from trimtab.server.place import Place
+from trimtab.server.shed import PATHS, Shed
 from trimtab.settings import Server, Settings
 
 if TYPE_CHECKING:
@@ -86,7 +87,9 @@ class Gateway:
             exception_handlers={TrimtabError: _failed, HTTPException: _failed, ClientLeft: _left, Exception: _failed},
         )
         self._rest.state.place = here
-        self._app = metrics.watched(self._enter, desk, (*(path for path, *_ in HOT), *(path for path, *_ in ROUTES)))
+        self.shed = Shed(caps.inflight, caps.waiting)
+        paths = (*(path for path, *_ in HOT), *(path for path, *_ in ROUTES))
+        self._app = metrics.watched(self._enter, desk, paths, (self.shed,))
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
@@ -97,18 +100,23 @@ class Gateway:
         path, headers = scope["path"], dict(scope["headers"])
         try:
             caller = OPEN if path == "/healthz" else await self._keyring.caller(headers)
+            held = path.startswith(PATHS) and (self.shed.enters() or await self.shed.turn(headers, caller))
         except Exception as error:  # noqa: BLE001 - keys that cannot be read let nobody in
             await _refuse(send, error, path)
             return
-        if caller is OPEN:
-            await self._serve(scope, headers, receive, send, caller)
-            return
-        visit = Visit(self.admission, caller, send)
-        token = VISIT.set(visit)
         try:
-            await self._serve(scope, headers, receive, visit, caller)
+            if caller is OPEN:
+                await self._serve(scope, headers, receive, send, caller)
+                return
+            visit = Visit(self.admission, caller, send)
+            token = VISIT.set(visit)
+            try:
+                await self._serve(scope, headers, receive, visit, caller)
+            finally:
+                VISIT.reset(token)
         finally:
-            VISIT.reset(token)
+            if held:
+                self.shed.left()
 
     async def _serve(
         self, scope: dict[str, Any], headers: dict[bytes, bytes], receive: Receive, send: Send, caller: Caller

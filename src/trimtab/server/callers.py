@@ -7,7 +7,7 @@ import msgspec
 
 from trimtab.errors import AuthError, ConfigError
 from trimtab.money import from_usd
-from trimtab.server.keys import RANK, Key, Role
+from trimtab.server.keys import PRIORITIES, RANK, Key, Role
 from trimtab.server.quota import Bound
 from trimtab.settings import Limit
 
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
-    """Who sent a request. `keyed` is False where no key is asked for; `scoped` maps models to their own bounds."""
+    """Who sent a request. `keyed` is False where no key is asked for; `scoped` maps models to their own bounds.
+
+    `priority` is the highest that the caller may claim.
+    """
 
     principal: str
     role: Role = "admin"
@@ -26,6 +29,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     routes: tuple[str, ...] = ()
     bounds: tuple[Bound, ...] = ()
     scoped: dict[str, tuple[Bound, ...]] = {}
+    priority: int = PRIORITIES["high"]
 
     def may(self, role: str) -> bool:
         return RANK[self.role] >= RANK[role]
@@ -99,7 +103,7 @@ def of_key(key: Key, limits: Iterable[Limit]) -> Caller:
     bounds, scoped = limited((*own, *limits), key.id, key.name, key.team)
     return Caller(
         principal=key.id, role=key.role, name=key.name, keyed=True, models=frozenset(key.models),
-        routes=key.routes, bounds=bounds, scoped=scoped,
+        routes=key.routes, bounds=bounds, scoped=scoped, priority=PRIORITIES[key.priority],
     )  # fmt: skip
 
 

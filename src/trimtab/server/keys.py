@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     from trimtab.store.engine import Store
 
 Role: TypeAlias = Literal["client", "operator", "admin"]
+Priority: TypeAlias = Literal["low", "normal", "high"]
 
 RANK: dict[str, int] = {"client": 0, "operator": 1, "admin": 2}
 """Each role may do what those below it may."""
+PRIORITIES: dict[str, int] = {"low": -1, "normal": 0, "high": 1}
+"""Who goes first where there is no room for all."""
 PREFIX = "tt_"
 ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 """Of ids: no letter that is read as another."""
@@ -34,7 +37,10 @@ BYTES = 32
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
-    """One key without its secret; times in epoch seconds. `models` and `routes` empty mean all."""
+    """One key without its secret; times in epoch seconds. `models` and `routes` empty mean all.
+
+    `priority` is the highest that its requests may claim.
+    """
 
     id: str
     name: str
@@ -43,6 +49,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[str, ...] = ()
     routes: tuple[str, ...] = ()
     limits: tuple[Limit, ...] = ()
+    priority: Priority = "normal"
     created: float
     expires: float | None = None
     revoked: float | None = None
@@ -78,6 +85,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[str, ...] = ()
     routes: tuple[str, ...] = ()
     limits: tuple[Limit, ...] = ()
+    priority: Priority = "normal"
     expires: float | None = None
 
 
@@ -121,7 +129,7 @@ async def create(store: "Store", home: Path, draft: Draft) -> tuple[Key, str]:
     row = {
         "id": name, "name": draft.name, "team": draft.team, "role": draft.role,
         "digest": digest(pepper(home), name, secret), "models": _json(draft.models), "routes": _json(draft.routes),
-        "limits": _json(draft.limits), "created": time.time(), "expires": draft.expires,
+        "limits": _json(draft.limits), "priority": draft.priority, "created": time.time(), "expires": draft.expires,
     }  # fmt: skip
 
     def kept(connection: "Connection") -> Key:
@@ -197,8 +205,8 @@ def stored(row: Any) -> Stored:
     """A row of the table `keys`."""
     key = Key(
         id=row.id, name=row.name, team=row.team, role=row.role, models=_tuple(row.models), routes=_tuple(row.routes),
-        limits=msgspec.json.decode(row.limits, type=tuple[Limit, ...]), created=row.created, expires=row.expires,
-        revoked=row.revoked, old_until=row.old_until,
+        limits=msgspec.json.decode(row.limits, type=tuple[Limit, ...]), priority=row.priority,
+        created=row.created, expires=row.expires, revoked=row.revoked, old_until=row.old_until,
     )  # fmt: skip
     return Stored(key=key, digest=row.digest, old_digest=row.old_digest)
 
@@ -241,6 +249,10 @@ def _check(draft: Draft) -> None:
         )
     if draft.role not in RANK:
         raise RequestError(f"{draft.role!r} is no role.", f"Use one of: {', '.join(RANK)}.", param="role")
+    if draft.priority not in PRIORITIES:
+        raise RequestError(
+            f"{draft.priority!r} is no priority.", f"Use one of: {', '.join(PRIORITIES)}.", param="priority"
+        )
     if draft.expires is not None and draft.expires <= time.time():
         raise RequestError("The key would have expired already.", "Give a time to come.", param="expires")
 

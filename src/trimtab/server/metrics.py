@@ -46,19 +46,22 @@ def of_desk(desk: Desk) -> Metrics | None:
     return next((recorder for recorder in desk.recorders if isinstance(recorder, Metrics)), None)
 
 
-def watched(app: Asgi, desk: Desk, paths: Iterable[str]) -> Asgi:
+def watched(app: Asgi, desk: Desk, paths: Iterable[str], more: Iterable[Any] = ()) -> Asgi:
     """`app` with its edge counted into the desk's metrics; `app` itself where there are none.
 
-    `paths` are the routes' templates: a path that is none of them is counted as `other`.
+    `paths` are the routes' templates: a path that is none of them is counted as `other`. What else counts, the other
+    recorders and `more`, is shown beside it.
     """
-    found = of_desk(desk)
-    return Watched(app, found, paths) if found else app
+    if not (found := of_desk(desk)):
+        return app
+    others = [one for one in desk.recorders if one is not found and hasattr(one, "collect")]
+    return Watched(app, found, paths, (*others, *more))
 
 
 class Watched:
-    """An ASGI app around another one; `running` requests are in it."""
+    """An ASGI app around another one; `running` requests are in it. `others` have something to be counted too."""
 
-    def __init__(self, app: Asgi, metrics: Metrics, paths: Iterable[str]) -> None:
+    def __init__(self, app: Asgi, metrics: Metrics, paths: Iterable[str], others: Iterable[Any] = ()) -> None:
         from prometheus_client import Histogram
 
         self._app, self.running = app, 0
@@ -69,6 +72,8 @@ class Watched:
             ("route",), buckets=FIRST_S, registry=metrics.registry,
         )  # fmt: skip
         metrics.registry.register(self)  # pyright: ignore[reportArgumentType] - a collector is what has `collect`
+        for collector in others:
+            metrics.registry.register(collector)
 
     def collect(self) -> "Iterator[Metric]":
         """The metric families; called by the registry."""

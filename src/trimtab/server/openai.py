@@ -9,6 +9,9 @@ import msgspec
 
 from trimtab.errors import MalformedError, RequestError
 from trimtab.money import from_usd, usd
+from trimtab.record._otlp import parent
+from trimtab.server.keys import PRIORITIES, Priority
+from trimtab.server.shed import HEADER as PRIORITY
 from trimtab.types import Answer, Json, Limits, Pending, Refused, Request, Trace, Usage, Wishes
 from trimtab.verify.schema import check_request
 
@@ -43,6 +46,8 @@ TYPES: dict[str, tuple[tuple[type, ...], str]] = {
 """Parameters whose type is checked here, so that every rung may rely on it; all others pass as they came."""
 COUNTS = frozenset({"n", "max_tokens", "max_completion_tokens"})
 MINE = frozenset({"messages", "model", "stream", "trimtab"})
+TIERS = {"flex": -1, "priority": 1}
+"""Service tiers of OpenAI that say who may wait; the field is passed on as it came."""
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 
@@ -61,6 +66,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     limits: AskedLimits = AskedLimits()
     cache: bool = True
     durable: bool = False
+    priority: Priority | None = None
 
 
 class _Random:
@@ -101,8 +107,8 @@ def request(body: Json, headers: Mapping[bytes, bytes], trace: str, principal: s
     asked = _asked(body.get("trimtab"))
     found = Request(
         id=trace, messages=_messages(body.get("messages")), params=params, principal=principal,
-        limits=_limits(asked.limits, headers),
-        wishes=_wishes(body, asked),
+        limits=_limits(asked.limits, headers), wishes=_wishes(body, asked, headers),
+        traceparent=_traceparent(headers) if b"traceparent" in headers else "",
     )  # fmt: skip
     check_request(found)
     return found
@@ -158,7 +164,8 @@ def about(outcome: Answer | Refused, trace: Trace, recorded: bool = False) -> Js
         spans = [msgspec.to_builtins(span) for span in outcome.spans]
         return {**found, "refused": {"by": outcome.by, "code": outcome.code, "why": refusal(outcome), "spans": spans}}
     citations = [msgspec.to_builtins(citation) for citation in outcome.citations]
-    return {**found, "label": outcome.label, "citations": citations}
+    resumed = {"resumed": {"by": outcome.model, "after": list(outcome.resumed)}} if outcome.resumed else {}
+    return {**found, "label": outcome.label, "citations": citations, **resumed}
 
 
 def headers(trace: Trace) -> list[tuple[bytes, bytes]]:
@@ -257,10 +264,24 @@ def _check_type(key: str, value: Any) -> None:
         raise _wrong(key, "a list of objects")
 
 
-def _wishes(body: Json, asked: Asked) -> Wishes:
+def _wishes(body: Json, asked: Asked, headers: Mapping[bytes, bytes]) -> Wishes:
     stream = bool(_of(body, "stream", bool, "true or false"))
     model = _of(body, "model", str, "a string") or "auto"
-    return Wishes(model=model, stream=stream, durable=asked.durable, cache=asked.cache)
+    return Wishes(
+        model=model, stream=stream, durable=asked.durable, cache=asked.cache,
+        priority=_priority(body, asked, headers),
+    )  # fmt: skip
+
+
+def _priority(body: Json, asked: Asked, headers: Mapping[bytes, bytes]) -> int:
+    """The lower of the body's and the header's; where neither says one, what OpenAI's `service_tier` comes to."""
+    said = [PRIORITIES[asked.priority]] if asked.priority else []
+    if (raw := headers.get(PRIORITY)) is not None:
+        if (wish := PRIORITIES.get(raw.decode("latin-1"))) is None:
+            raise _wrong(PRIORITY.decode(), f"one of {', '.join(PRIORITIES)}")
+        said.append(wish)
+    tier = body.get("service_tier")
+    return min(said) if said else TIERS.get(tier, 0) if isinstance(tier, str) else 0
 
 
 def _asked(given: Any) -> Asked:
@@ -270,7 +291,9 @@ def _asked(given: Any) -> Asked:
         return msgspec.convert(given, Asked)
     except msgspec.ValidationError as error:
         raise RequestError(
-            f"trimtab: {error}.", "It takes limits {cost_usd, latency_s, where}, cache and durable.", param="trimtab"
+            f"trimtab: {error}.",
+            "It takes limits {cost_usd, latency_s, where}, cache, durable and priority.",
+            param="trimtab",
         ) from error
 
 
@@ -288,6 +311,12 @@ def _limits(asked: AskedLimits, headers: Mapping[bytes, bytes]) -> Limits:
     local = "local" in (where, asked.where)
     nano = None if cost is None else from_usd(cost)
     return Limits(cost=nano, latency=latency, where="local" if local else "any")
+
+
+def _traceparent(headers: Mapping[bytes, bytes]) -> str:
+    """The client's span; a header that is none of the standard's is left out, as the standard says."""
+    given = headers[b"traceparent"].decode("latin-1").strip()
+    return given if parent(given) else ""
 
 
 def _number(headers: Mapping[bytes, bytes], name: bytes) -> float | None:

@@ -17,7 +17,7 @@ from sqlalchemy import (
     Text,
 )
 
-HEAD = "0002"
+HEAD = "0003"
 
 metadata = MetaData(
     naming_convention={
@@ -119,6 +119,7 @@ keys = Table(
     Column("models", Text, nullable=False),
     Column("routes", Text, nullable=False),
     Column("limits", Text, nullable=False),
+    Column("priority", String, nullable=False, server_default="normal"),
     Column("created", Double, nullable=False),
     Column("expires", Double),
     Column("revoked", Double),
