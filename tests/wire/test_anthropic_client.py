@@ -268,7 +268,6 @@ def test_a_cancelled_stream_stops_the_work(house: Any) -> None:
 
 async def test_a_silent_stream_pings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sse, "PING", 0.02)
-    monkeypatch.setattr(blocks, "PING", 0.02)
     sent: list[bytes] = []
 
     async def send(message: Any) -> None:

@@ -295,6 +295,25 @@ async def test_silence_is_filled_with_pings(monkeypatch: pytest.MonkeyPatch) -> 
     assert len(wire.body) == size
 
 
+async def test_a_ping_comes_after_so_long_a_silence_and_not_after_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    wire, looks = Wire(), list[float]()
+    opened = sse.Stream(wire.send, ASKED)
+    monkeypatch.setattr(opened, "_arm", looks.append)
+    await opened.emit(Delta(text="a"))
+    await asyncio.sleep(0)
+    assert looks == [sse.PING]
+    opened._last = time.monotonic() - 4.0
+    opened._tick()
+    assert looks[-1] == pytest.approx(sse.PING - 4.0, abs=1.0), "so long after the last word, not after the last look"
+    assert b": ping" not in wire.body
+    opened._last = time.monotonic() - sse.PING
+    opened._tick()
+    await asyncio.sleep(0.01)
+    opened.close()
+    assert wire.body.count(b": ping") == 1
+    assert looks[-1] == sse.PING
+
+
 async def test_a_long_decided_answer_leaves_in_a_few_chunks_that_join_to_it() -> None:
     wire, text = Wire(), "Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich. " * 40
     answer = Answer(text=text, model="m")

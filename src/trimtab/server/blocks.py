@@ -4,7 +4,6 @@ A block ends when the next one begins. Where guards hold the last words back, ca
 After the first byte a failure is an `error` event and there is no `message_stop`: a cut message never looks finished.
 """
 
-import time
 from typing import Any
 
 import msgspec
@@ -14,7 +13,7 @@ from trimtab.errors import UpstreamError
 from trimtab.money import estimate
 from trimtab.server import anthropic, faults, openai
 from trimtab.server.limits import Send
-from trimtab.server.sse import PING, Stream, pieces
+from trimtab.server.sse import Stream, pieces
 from trimtab.types import Answer, Delta, Json, Pending, Refused, Request, Trace, Usage
 
 THOUGHTS = ("reasoning_content", "reasoning")
@@ -184,10 +183,8 @@ class Blocks(Stream):
             case _:
                 return self._special({"block": block})
 
-    def _tick(self) -> None:
-        if time.monotonic() - self._last >= PING * 0.99:
-            self._hold(_event({"type": "ping"}))
-        self._arm()
+    def _ping(self) -> bytes:
+        return _event({"type": "ping"})
 
 
 def _event(data: Json) -> bytes:

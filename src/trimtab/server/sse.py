@@ -88,7 +88,7 @@ class Stream:
         self._prefix = b"data: " + _encode(self._head)[:-1] + b',"choices":['
         await self._send({"type": "http.response.start", "status": 200, "headers": [*HEADERS, *headers]})
         self._last = time.monotonic()
-        self._arm()
+        self._arm(PING)
 
     async def _say(self, delta: Json, index: int = 0, finish: str | None = None, logprobs: Any = None) -> None:
         """One chunk; the first of each choice names the role."""
@@ -150,13 +150,20 @@ class Stream:
         self._held, self._size = [], 0
         return body
 
-    def _arm(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(PING, self._tick)
+    def _arm(self, seconds: float) -> None:
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._tick)
 
     def _tick(self) -> None:
-        if time.monotonic() - self._last >= PING * 0.99:
-            self._hold(b": ping\n\n")
-        self._arm()
+        """A ping where it was silent for so long; else to be looked at again when it will have been."""
+        silent = time.monotonic() - self._last
+        if silent < PING * 0.99:
+            self._arm(PING - silent)
+            return
+        self._hold(self._ping())
+        self._arm(PING)
+
+    def _ping(self) -> bytes:
+        return b": ping\n\n"
 
 
 def deltas(said: Json) -> Iterator[Json]:
