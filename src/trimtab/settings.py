@@ -274,7 +274,8 @@ def _sound(settings: Settings) -> None:
     prices = [(model.name, model.price) for model in settings.models]
     prices += [("baseline", settings.baseline.price)] if settings.baseline else []
     for name, price in prices:
-        amounts = (price.input, price.output, price.cached or price.input) if price else ()
+        given = (getattr(price, name) for name in price.__struct_fields__) if price else ()
+        amounts: list[Decimal] = [amount for amount in given if amount is not None]
         if not all(amount.is_finite() and 0 <= amount < UNREAL for amount in amounts):
             raise ConfigError(f"The price of {name} is none.", "Give USD per million tokens, 0 or more.")
     for model in settings.models:

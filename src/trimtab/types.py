@@ -60,11 +60,16 @@ class Span(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """USD per million tokens; `cached` is for input read from the provider's prompt cache."""
+    """USD per million tokens; `cached` is for input read from the provider's prompt cache.
+
+    `cache_write` is for input written to it, `cache_write_long` for what is to stay there longer (Anthropic: an hour).
+    """
 
     input: Decimal
     output: Decimal
     cached: Decimal | None = None
+    cache_write: Decimal | None = None
+    cache_write_long: Decimal | None = None
 
 
 FREE = Price(input=Decimal(0), output=Decimal(0))
@@ -72,12 +77,19 @@ FREE = Price(input=Decimal(0), output=Decimal(0))
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Tokens of one call; `estimated` where no server counted them."""
+    """Tokens of one call; `estimated` where no server counted them.
+
+    Of `prompt` so many were `cached`, and others written to the cache (`cache_write`; of these `cache_write_long` for
+    longer). Of `completion` so many were `reasoning`.
+    """
 
     prompt: int = 0
     completion: int = 0
     cached: int = 0
     estimated: bool = False
+    reasoning: int = 0
+    cache_write: int = 0
+    cache_write_long: int = 0
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -10,10 +10,23 @@ from trimtab.errors import LimitError
 from trimtab.escalate import next_rung
 from trimtab.types import Limits, ModelSpec, Price, Span, Usage
 
-prices = st.one_of(
-    st.none(),
-    st.builds(Price, input=st.decimals(0, 100, places=3), output=st.decimals(0, 100, places=3)),
-)
+amounts = st.decimals(0, 100, places=3)
+maybe = st.none() | amounts
+whole_prices = st.builds(Price, input=amounts, output=amounts, cached=maybe, cache_write=maybe, cache_write_long=maybe)
+prices = st.none() | whole_prices
+counts = st.integers(0, 10**6)
+
+
+@st.composite
+def usages(draw):
+    """A call's tokens, each part no more than what it is a part of."""
+    plain, cached, short, long, said, thought = (draw(counts) for _ in range(6))
+    return Usage(
+        prompt=plain + cached + short + long, completion=said + thought, cached=cached, cache_write=short + long,
+        cache_write_long=long, reasoning=thought, estimated=draw(st.booleans()),
+    )  # fmt: skip
+
+
 ladders = st.lists(prices, max_size=8)
 
 
@@ -54,6 +67,31 @@ def test_a_cost_is_additive_in_tokens_within_rounding(prompt, completion, price)
         assert abs(whole - parts) <= 1
 
 
+@given(st.lists(usages(), max_size=5), prices)
+def test_calls_cost_together_what_they_cost_apart_within_rounding(calls, price):
+    apart = money.total(money.cost(usage, price) for usage in calls)
+    whole = money.cost(money.together(calls), price)
+    if apart is None:
+        assert whole is None, "what one part costs is unknown: so is the whole"
+    elif price is not None:
+        assert whole is not None
+        assert abs(whole - apart) <= len(calls)
+
+
+@given(usages(), whole_prices)
+def test_every_token_is_paid_once_at_its_own_price(usage, price):
+    """Reckoned from the parts; a written part without a price makes it unknown, and reasoning costs nothing more."""
+    short = usage.cache_write - usage.cache_write_long
+    written = [(short, price.cache_write), (usage.cache_write_long, price.cache_write_long)]
+    cost = money.cost(usage, price)
+    assert (cost is None) == any(tokens and rate is None for tokens, rate in written)
+    if cost is not None:
+        plain = usage.prompt - usage.cached - usage.cache_write
+        rate = price.input if price.cached is None else price.cached
+        lines = [(plain, price.input), (usage.cached, rate), (usage.completion, price.output), *written]
+        assert abs(cost - sum(tokens * (rate or 0) * 1000 for tokens, rate in lines)) <= Decimal("0.5")
+
+
 @given(st.integers(0, 10**15))
 def test_usd_is_exact_both_ways(nano):
     assert money.from_usd(money.usd(nano)) == nano
@@ -63,6 +101,16 @@ def test_usd_is_exact_both_ways(nano):
 def test_cached_tokens_cost_their_own_price():
     price = Price(input=Decimal("2.5"), output=Decimal(10), cached=Decimal("0.25"))
     assert money.cost(Usage(prompt=1000, cached=400, completion=10), price) == 600 * 2500 + 400 * 250 + 10 * 10_000
+
+
+def test_tokens_written_to_a_cache_cost_their_own_price_or_an_unknown_one():
+    sonnet = Price(
+        input=Decimal(3), output=Decimal(15), cached=Decimal("0.3"), cache_write=Decimal("3.75"),
+        cache_write_long=Decimal(6),
+    )  # fmt: skip
+    usage = Usage(prompt=1000, cached=400, cache_write=500, cache_write_long=200, completion=10, reasoning=7)
+    assert money.cost(usage, sonnet) == 100 * 3000 + 400 * 300 + 300 * 3750 + 200 * 6000 + 10 * 15_000
+    assert money.cost(usage, Price(input=Decimal(3), output=Decimal(15))) is None
 
 
 anything = st.text(max_size=40)

@@ -96,7 +96,10 @@ async def test_openais_key_goes_before_anthropics():
     assert "2026-08-05" in lines
     model, _ = await large({"ANTHROPIC_API_KEY": "k"})
     assert (model.kind, model.options["model"]) == ("anthropic_http", "claude-sonnet-4-5")
-    assert model.price == Price(input=Decimal(3), output=Decimal(15))
+    assert model.price == Price(
+        input=Decimal(3), output=Decimal(15), cached=Decimal("0.3"), cache_write=Decimal("3.75"),
+        cache_write_long=Decimal(6),
+    )  # fmt: skip
 
 
 async def test_the_recipes_own_model_wins():

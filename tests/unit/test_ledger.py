@@ -85,7 +85,10 @@ async def test_a_trace_comes_back_whole(store):
     assert (seen["id"], seen["principal"], seen["outcome"], seen["answered_by"]) == ("tr_1", "ann", "answer", "small")
     assert (seen["model"], seen["stream"], seen["ms"], seen["confidence"]) == ("auto", True, 12.5, 0.9)
     assert (seen["cost_nano"], seen["cost_usd"], seen["saved_usd"]) == (1200, "0.000001200", "0.000012800")
-    assert seen["usage"] == {"prompt": 10, "completion": 20, "cached": 0, "estimated": False}
+    assert seen["usage"] == {
+        "prompt": 10, "completion": 20, "cached": 0, "estimated": False, "reasoning": 0, "cache_write": 0,
+        "cache_write_long": 0,
+    }  # fmt: skip
     assert seen["decision"]["ladder"] == ["small", "large"]
     assert seen["decision"]["signals"][0]["value"] == 61
     assert [step["by"] for step in seen["steps"]] == ["pii", "small", "large"]

@@ -149,7 +149,7 @@ async def test_images_files_and_cache_marks(rung, peer):
     ]
     answer = await turns(rung(), {"role": "user", "content": parts})
     assert answer.usage == Usage(
-        prompt=1 + 3 + 1, completion=3, cached=3
+        prompt=1 + 3 + 1, completion=3, cached=3, cache_write=1
     )  # the mock counts blocks without text as none
     assert (await seen(peer))["last"]["messages"][0]["content"] == [
         parts[0],

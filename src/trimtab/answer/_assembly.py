@@ -96,18 +96,26 @@ def of_choices(choices: list[Json], body: Json, name: str, usage: Usage) -> Answ
 def counted(usage: Any) -> Usage:
     """The server's own count of tokens. Raises `ValueError` where it is none: below 0, or beyond `MOST`."""
     try:
-        details = usage.get("prompt_tokens_details") or {}
-        prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
-        return Usage(prompt=prompt, completion=completion, cached=min(prompt, _count(details.get("cached_tokens"))))
+        details, of_completion = usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
+        prompt, completion = count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))
+        cached = min(prompt, count(details.get("cached_tokens")))
+        written = min(prompt - cached, count(details.get("cache_write_tokens")))
+        by_time = details.get("cache_write_tokens_details") or {}
+        return Usage(
+            prompt=prompt, completion=completion, cached=cached, cache_write=written,
+            cache_write_long=min(written, count(by_time.get("ttl_12h_tokens"))),
+            reasoning=min(completion, count(of_completion.get("reasoning_tokens"))),
+        )  # fmt: skip
     except (AttributeError, TypeError, OverflowError) as error:
         raise ValueError("a usage that is not a count of tokens") from error
 
 
-def _count(value: Any) -> int:
-    count = int(value or 0)
-    if not 0 <= count <= MOST:
+def count(value: Any) -> int:
+    """A number of tokens, 0 where there is none. Raises `ValueError` for one that cannot be."""
+    found = int(value or 0)
+    if not 0 <= found <= MOST:
         raise ValueError(f"a usage of {str(value)[:40]} tokens")
-    return count
+    return found
 
 
 def _whole(index: int, choice: Choice) -> Json:

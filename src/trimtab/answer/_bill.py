@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Callable
 from time import perf_counter
 
+from trimtab.money import together
 from trimtab.ports import Sink
 from trimtab.types import Answer, Delta, Usage
 
@@ -76,13 +77,7 @@ class Attempt:
 
 def added(parts: list[Usage | None]) -> Usage:
     """The sum; a call that cost nothing leaves the others as they are."""
-    paid = [part for part in parts if part and _paid(part)]
-    if len(paid) < 2:
-        return paid[0] if paid else Usage()
-    return Usage(
-        prompt=sum(part.prompt for part in paid), completion=sum(part.completion for part in paid),
-        cached=sum(part.cached for part in paid), estimated=any(part.estimated for part in paid),
-    )  # fmt: skip
+    return together(part for part in parts if part and _paid(part))
 
 
 def _paid(usage: Usage | None) -> bool:

@@ -6,6 +6,7 @@ from typing import Any, cast
 import msgspec
 
 from trimtab.answer import _turns
+from trimtab.answer._assembly import count
 from trimtab.money import estimate
 from trimtab.types import Answer, Delta, Json, Usage
 
@@ -22,13 +23,18 @@ REFUSAL = "The model refused to answer."
 def counted(usage: Any) -> Usage:
     """Anthropic counts apart what was read from its cache and what was written to it; here both are part of the prompt.
 
-    Raises `ValueError` where it is no count.
+    Raises `ValueError` where it is no count: below 0, or beyond `MOST`.
     """
     try:
-        read = int(usage.get("cache_read_input_tokens") or 0)
-        prompt = sum(int(usage.get(name) or 0) for name in COUNTS)
-        return Usage(prompt=prompt, completion=int(usage.get("output_tokens") or 0), cached=read)
-    except (AttributeError, TypeError) as error:
+        plain, read, written = (count(usage.get(name)) for name in COUNTS)
+        completion, by_time = count(usage.get("output_tokens")), usage.get("cache_creation") or {}
+        details = usage.get("output_tokens_details") or {}
+        return Usage(
+            prompt=plain + read + written, completion=completion, cached=read, cache_write=written,
+            cache_write_long=min(written, count(by_time.get("ephemeral_1h_input_tokens"))),
+            reasoning=min(completion, count(details.get("thinking_tokens"))),
+        )  # fmt: skip
+    except (AttributeError, TypeError, OverflowError) as error:
         raise ValueError("a usage that is not a count of tokens") from error
 
 

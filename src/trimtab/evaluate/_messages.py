@@ -109,7 +109,7 @@ def reply(asked: Asked, script: Script, fault: Fault) -> Json:
     reason = "tool_use" if said.get("tool_calls") else "end_turn"
     return {
         "id": "msg_mock", "type": "message", "role": "assistant", "model": asked.model, "content": content,
-        "stop_reason": reason, "stop_sequence": None, "usage": usage(asked, said),
+        "stop_reason": reason, "stop_sequence": None, "usage": usage(asked, said) | script.usage,
         **{key: value for key, value in script.extra.items() if key in ("stop_reason", "stop_sequence", "container")},
     }  # fmt: skip
 

@@ -20,7 +20,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What one call asks for in `mock`; None is the server's own setting.
 
     `times` limits the fault to the first so many calls with the same `key`; `status` and `message` dress an `error`;
-    `arguments` are those of the tool call; `extra` are further fields of the message.
+    `arguments` are those of the tool call; `extra` are further fields of the message, `usage` of its count of tokens.
     """
 
     reply: str | None = None
@@ -35,6 +35,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     tool: str | None = None
     arguments: str | None = None
     extra: Json = {}
+    usage: Json = {}
 
 
 class Chat(msgspec.Struct):

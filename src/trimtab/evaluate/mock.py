@@ -163,7 +163,7 @@ async def _call(given: Options, calls: Calls, scope: Any, receive: Receive, send
     if fault and await _failed(fault, script, scope, receive, send):
         return
     choices = [_replies.choice(chat, script, fault, index) for index in range(chat.n or 1)]
-    usage = _replies.usage(chat, choices)
+    usage = _replies.usage(chat, choices) | script.usage
     if chat.stream:
         await _stream(chat, given, script, fault, choices, usage, receive, send)
     else:

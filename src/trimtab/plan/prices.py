@@ -9,6 +9,13 @@ import msgspec
 
 from trimtab.types import Price
 
+CACHING: dict[str, tuple[Decimal, Decimal, Decimal]] = {
+    "anthropic": (Decimal("0.1"), Decimal("1.25"), Decimal(2)),
+}
+"""What reading from a provider's cache, writing to it and writing to it for longer cost, each times the input's price
+(platform.claude.com/docs/en/build-with-claude/prompt-caching): the list has no columns for it."""
+ROUNDED = frozenset({"claude-3-haiku"})
+"""Models whose prices are not those products."""
 CATALOG = Path(__file__).parent / "catalog" / "prices.csv"
 
 
@@ -51,6 +58,12 @@ def _listed(row: dict[str, str]) -> Listed | None:
             output=Decimal(row["usd_per_mtok_out"]),
             cached=Decimal(row["usd_per_mtok_in_cached"]) if row["usd_per_mtok_in_cached"] else None,
         )
+        if row["provider"] in CACHING and row["model"] not in ROUNDED:
+            read, written, long = (times * price.input for times in CACHING[row["provider"]])
+            price = Price(
+                input=price.input, output=price.output, cached=price.cached or read, cache_write=written,
+                cache_write_long=long,
+            )  # fmt: skip
     except InvalidOperation:
         return None
     return Listed(

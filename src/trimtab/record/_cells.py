@@ -85,7 +85,10 @@ class Cells:
     def _spent(self, step: Step) -> None:
         if usage := step.usage:
             counted = "false" if usage.estimated else "true"
-            for direction, n in (("input", usage.prompt), ("output", usage.completion), ("cached", usage.cached)):
+            for direction, n in (
+                ("input", usage.prompt), ("output", usage.completion), ("cached", usage.cached),
+                ("cache_write", usage.cache_write), ("reasoning", usage.reasoning),
+            ):  # fmt: skip
                 if n:
                     _count(self.tokens, (step.by, direction, counted), n)
         if step.cost is None:

@@ -134,6 +134,7 @@ def _of_request(trace: Trace) -> list[Json]:
         "gen_ai.usage.input_tokens": usage.prompt if counted else None,
         "gen_ai.usage.output_tokens": usage.completion if counted else None,
         "gen_ai.usage.cache_read.input_tokens": usage.cached if counted and usage.cached else None,
+        "gen_ai.usage.cache_creation.input_tokens": usage.cache_write if counted and usage.cache_write else None,
         "error.type": fault(trace) if failed else None,
         "trimtab.trace": trace.request.id if TRACE.fullmatch(trace.request.id) else None,
         "trimtab.outcome": trace.outcome,
@@ -142,6 +143,7 @@ def _of_request(trace: Trace) -> list[Json]:
         "trimtab.cost_usd": _usd(trace.cost),
         "trimtab.baseline_usd": _usd(trace.baseline),
         "trimtab.tokens.estimated": usage.estimated if counted else None,
+        "trimtab.tokens.reasoning": usage.reasoning if counted and usage.reasoning else None,
     })  # fmt: skip
 
 

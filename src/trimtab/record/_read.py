@@ -107,7 +107,8 @@ def _head(row: Row[Any]) -> Json:
         **_sides(cost, "cost"), **_sides(baseline, "baseline"), **_sides(saved, "saved"),
         "usage": {
             "prompt": row.prompt_tokens, "completion": row.completion_tokens, "cached": row.cached_tokens,
-            "estimated": row.estimated,
+            "estimated": row.estimated, "reasoning": row.reasoning_tokens, "cache_write": row.cache_write_tokens,
+            "cache_write_long": row.cache_write_long_tokens,
         },
         "ms": row.ms, "question": row.question, "answer": row.answer,
     }  # fmt: skip

@@ -74,6 +74,8 @@ class Ledger:
             "code": _name(trace.code), "why": self._why(trace.why, said), "confidence": trace.confidence,
             "cost_nano": trace.cost, "baseline_nano": trace.baseline, "prompt_tokens": usage.prompt,
             "completion_tokens": usage.completion, "cached_tokens": usage.cached, "estimated": usage.estimated,
+            "reasoning_tokens": usage.reasoning, "cache_write_tokens": usage.cache_write,
+            "cache_write_long_tokens": usage.cache_write_long,
             "ms": trace.ms, "decision": _json(trace.decision) if trace.decision else None,
             "steps": _json([self._step(step, said) for step in trace.steps]), "question": question, "answer": answer,
         }  # fmt: skip

@@ -112,7 +112,8 @@ def _money(cells: Cells) -> "Iterator[Metric]":
 
 
 def _counts(cells: Cells) -> "Iterator[Metric]":
-    yield _counter("trimtab_tokens", "Tokens by model; cached ones are part of the input; counted: by a server.",
+    yield _counter("trimtab_tokens", "Tokens by model; cached and cache_write are part of the input, reasoning of the "
+                   "output; counted: by a server.",
                    ("model", "direction", "counted"), cells.tokens.items())  # fmt: skip
     yield _counter("trimtab_guard_findings", "What guards found, and what followed.", ("rule", "code", "action"),
                    cells.findings.items())  # fmt: skip

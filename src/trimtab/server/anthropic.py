@@ -88,10 +88,13 @@ def counted(outcome: Answer | Refused, trace: Trace) -> Json:
 
 
 def tokens(usage: Usage) -> Json:
-    """What was read from a cache is counted apart."""
+    """What was read from a cache or written to it is counted apart."""
+    written, long = usage.cache_write, usage.cache_write_long
     return {
-        "input_tokens": max(0, usage.prompt - usage.cached), "output_tokens": usage.completion,
-        "cache_creation_input_tokens": 0, "cache_read_input_tokens": usage.cached,
+        "input_tokens": max(0, usage.prompt - usage.cached - written), "output_tokens": usage.completion,
+        "cache_creation_input_tokens": written, "cache_read_input_tokens": usage.cached,
+        "cache_creation": {"ephemeral_5m_input_tokens": written - long, "ephemeral_1h_input_tokens": long},
+        "output_tokens_details": {"thinking_tokens": usage.reasoning},
     }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from trimtab.errors import MalformedError, RequestError, TooLargeError
 from trimtab.flow import Desk
-from trimtab.money import total, usd
+from trimtab.money import together, total, usd
 from trimtab.server import admission, openai
 from trimtab.server.exchange import recorded, say, wait
 from trimtab.server.limits import Send
@@ -159,11 +159,7 @@ def about(found: list[tuple[Answer | Refused, Trace]], replayed: bool) -> Json:
 
 def spent(found: list[tuple[Answer | Refused, Trace]]) -> Usage:
     """The tokens of all prompts."""
-    usages = [outcome.usage if isinstance(outcome, Answer) else trace.usage for outcome, trace in found]
-    return Usage(
-        prompt=sum(usage.prompt for usage in usages), completion=sum(usage.completion for usage in usages),
-        cached=sum(usage.cached for usage in usages), estimated=any(usage.estimated for usage in usages),
-    )  # fmt: skip
+    return together(outcome.usage if isinstance(outcome, Answer) else trace.usage for outcome, trace in found)
 
 
 def tokens(logprobs: Any, start: int) -> Json | None:

@@ -47,9 +47,8 @@ def _model(name: str, owner: str, about: Json) -> Json:
 def _about(spec: ModelSpec) -> Json:
     """Prices are exact strings of USD per million tokens, null where unknown."""
     price = spec.price and {
-        "input_usd_per_mtok": str(spec.price.input),
-        "output_usd_per_mtok": str(spec.price.output),
-        "cached_usd_per_mtok": None if spec.price.cached is None else str(spec.price.cached),
+        f"{name}_usd_per_mtok": None if (amount := getattr(spec.price, name)) is None else str(amount)
+        for name in spec.price.__struct_fields__
     }
     return {
         "where": spec.where, "price": price, "context": spec.context, "abilities": sorted(spec.abilities),

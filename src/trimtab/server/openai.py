@@ -148,8 +148,9 @@ def counted(usage: Usage) -> Json:
     """OpenAI's usage object; `estimated` where no server counted the tokens."""
     return {
         "prompt_tokens": usage.prompt, "completion_tokens": usage.completion,
-        "total_tokens": usage.prompt + usage.completion, "prompt_tokens_details": {"cached_tokens": usage.cached},
-        "estimated": usage.estimated,
+        "total_tokens": usage.prompt + usage.completion,
+        "prompt_tokens_details": {"cached_tokens": usage.cached, "cache_write_tokens": usage.cache_write},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning}, "estimated": usage.estimated,
     }  # fmt: skip
 
 

@@ -69,8 +69,9 @@ def _most(usage: Usage, price: Price | None) -> int:
     if (rates := RATES.get(id(price))) is None or rates[0] is not price:
         if len(RATES) >= PRICES:
             RATES.clear()
+        dearest = max(price.input, price.cache_write or 0, price.cache_write_long or 0)  # all of it may be written
         # a token at 1 USD for a million of them is 1,000,000 picodollars
-        rates = RATES[id(price)] = (price, ceil(price.input * 1_000_000), ceil(price.output * 1_000_000))
+        rates = RATES[id(price)] = (price, ceil(dearest * 1_000_000), ceil(price.output * 1_000_000))
     return -(-(usage.prompt * rates[1] + usage.completion * rates[2]) // 1000)
 
 

@@ -113,11 +113,11 @@ def response(shell: Json, outcome: Answer | Refused, trace: Trace, recorded: boo
 
 
 def counted(usage: Usage) -> Json:
-    """The usage object; how much of the output was reasoning no rung reports yet, so it is 0."""
+    """The usage object; 0 tokens of reasoning also where a model's server does not tell them apart."""
     return {
         "input_tokens": usage.prompt, "output_tokens": usage.completion,
-        "input_tokens_details": {"cached_tokens": usage.cached, "cache_write_tokens": 0},
-        "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": usage.prompt + usage.completion,
+        "input_tokens_details": {"cached_tokens": usage.cached, "cache_write_tokens": usage.cache_write},
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning}, "total_tokens": usage.prompt + usage.completion,
         "estimated": usage.estimated,
     }  # fmt: skip
 

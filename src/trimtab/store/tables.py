@@ -56,6 +56,9 @@ traces = Table(
     Column("steps", Text, nullable=False),
     Column("question", Text),
     Column("answer", Text),
+    Column("reasoning_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("cache_write_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("cache_write_long_tokens", BigInteger, nullable=False, server_default="0"),
 )
 """One row a request; what is only shown (`steps`, `decision`) is JSON, so that a trace is one insert."""
 
