@@ -3,7 +3,7 @@
     python benchmarks/cancel.py [--rounds 25] [--out benchmarks/results/cancel.json]
 
 Each round is a gateway of its own, streamed and not, with `openai_http` and `anthropic_http`; a phase is where the call
-is when its client closes the connection. Client, gateway and the model's server share one event loop and one core, so the
+is when its client closes the connection. Client, gateway and the model's server share one event loop and one core: the
 times of all three are in the figures. The parts are those of tests/wire/test_cancel.py.
 """
 

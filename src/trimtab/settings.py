@@ -74,6 +74,8 @@ class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     connection without a request, `stall_timeout` for a client that does not read its response.
     `auth`: `auto` asks for a key once there is one (a virtual key, or TRIMTAB_API_KEY), `key` always. `inflight`
     requests are served at a time, `waiting` more wait for room; beyond that they are sent away, low priorities first.
+    `files` and `message_batches` name the models whose servers files and batches are passed to, unseen by guards and
+    unmasked; `max_file` bytes of one.
     """
 
     host: str = "127.0.0.1"
@@ -89,6 +91,9 @@ class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     auth: Literal["auto", "key"] = "auto"
     inflight: Annotated[int, msgspec.Meta(ge=1)] = 2048
     waiting: Annotated[int, msgspec.Meta(ge=0)] = 128
+    files: str = ""
+    message_batches: str = ""
+    max_file: Annotated[int, msgspec.Meta(ge=1)] = 512_000_000
 
 
 class Limit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -178,11 +178,15 @@ def _model(part: ModelPart, spec: ModelSpec, tools: Tools) -> Model:
     """A rung, masked where it is not local: masking is an edge, on unless the model's settings say `mask = false`."""
     tools = msgspec.structs.replace(tools, spec=spec)
     model = _build("answer", part, tools)
-    masked = part.mask if part.mask is not None else spec.where != "local"
-    if masked:
+    if masks(part, spec):
         wrap = load.kind("answer", "masked")
         model = wrap.build(wrap.Options(), msgspec.structs.replace(tools, name=part.name, inner=model))
     return model
+
+
+def masks(part: ModelPart, spec: ModelSpec) -> bool:
+    """Whether personal data is replaced before the model sees it."""
+    return part.mask if part.mask is not None else spec.where != "local"
 
 
 def _spec(part: ModelPart) -> ModelSpec:

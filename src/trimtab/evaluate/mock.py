@@ -1,7 +1,8 @@
 """A peer that speaks OpenAI's protocol and Anthropic's, for tests and benchmarks: the same replies, faults on request.
 
 It is no model: it says the last user text back, or what the body's `mock` field (or an `x-mock` header with the same
-JSON) asks for: see `Script`. `GET /mock/calls` tells what it has seen, cancelled calls and their times included.
+JSON) asks for: see `Script`. Files and batches it keeps in memory. `GET /mock/calls` tells what it has seen, cancelled
+calls and their times included.
 """
 
 import asyncio
@@ -9,11 +10,12 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, TypeAlias
 
 import msgspec
 
-from trimtab.evaluate import _messages, _replies, _vectors
+from trimtab.evaluate import _messages, _replies, _shelf, _vectors
 from trimtab.evaluate._replies import Chat, Fault, Script
 from trimtab.types import Json
 
@@ -53,6 +55,7 @@ class Calls(msgspec.Struct, kw_only=True):
     last: Any = None
     faults: dict[str, int] = {}
     headers: dict[str, str] = {}
+    passed: list[Json] = []
 
 
 class Gone(Exception):  # noqa: N818 - the client hung up
@@ -69,27 +72,34 @@ def app(options: Options | None = None) -> App:
     given, calls = options or Options(), Calls()
 
     async def handle(scope: Any, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
-        path = scope["path"]
-        if path == "/v1/chat/completions":
-            await _counted(_call, given, calls, scope, receive, send)
-        elif path == "/v1/messages":
-            await _counted(_message, given, calls, scope, receive, send)
-        elif path == "/v1/messages/count_tokens":
-            asked = msgspec.convert({"max_tokens": 1, **msgspec.json.decode(await _read(receive))}, _messages.Asked)
-            await _whole(send, 200, {"input_tokens": _messages.usage(asked, {})["input_tokens"]})
-        elif path == "/v1/models":
-            model = {"id": given.model, "object": "model", "created": CREATED, "owned_by": "mock"}
-            await _whole(send, 200, {"object": "list", "data": [model]})
-        elif path == "/v1/embeddings":
-            await _whole(send, 200, _vectors.reply(msgspec.json.decode(await _read(receive)), given.model))
-        elif path == "/mock/calls":
-            await _whole(send, 200, calls)
-        else:
-            await _whole(send, 404, _error(f"There is no {path} here.", "not_found"))
+        if scope["type"] == "http" and _shelf.mine(scope["path"]):
+            status, kind, body = await shelf.handle(scope, await _read(receive))
+            await _bytes(send, status, body, [(b"content-type", kind.encode())])
+        elif scope["type"] == "http":
+            await _handled(given, calls, scope, receive, send)
 
+    shelf = _shelf.Shelf(partial(_shelf.asked, handle), calls.passed)
     return handle
+
+
+async def _handled(given: Options, calls: Calls, scope: Any, receive: Receive, send: Send) -> None:
+    path = scope["path"]
+    if path == "/v1/chat/completions":
+        await _counted(_call, given, calls, scope, receive, send)
+    elif path == "/v1/messages":
+        await _counted(_message, given, calls, scope, receive, send)
+    elif path == "/v1/messages/count_tokens":
+        asked = msgspec.convert({"max_tokens": 1, **msgspec.json.decode(await _read(receive))}, _messages.Asked)
+        await _whole(send, 200, {"input_tokens": _messages.usage(asked, {})["input_tokens"]})
+    elif path == "/v1/models":
+        model = {"id": given.model, "object": "model", "created": CREATED, "owned_by": "mock"}
+        await _whole(send, 200, {"object": "list", "data": [model]})
+    elif path == "/v1/embeddings":
+        await _whole(send, 200, _vectors.reply(msgspec.json.decode(await _read(receive)), given.model))
+    elif path == "/mock/calls":
+        await _whole(send, 200, calls)
+    else:
+        await _whole(send, 404, _error(f"There is no {path} here.", "not_found"))
 
 
 def serve(options: Options) -> None:
@@ -367,9 +377,12 @@ async def _read(receive: Receive) -> bytes:
 
 
 async def _whole(send: Send, status: int, body: Any, headers: list[tuple[bytes, bytes]] | None = None) -> None:
-    raw = _encode(body)
+    await _bytes(send, status, _encode(body), [*JSON, *(headers or ())])
+
+
+async def _bytes(send: Send, status: int, raw: bytes, headers: list[tuple[bytes, bytes]]) -> None:
     length = (b"content-length", b"%d" % len(raw))
-    await send({"type": "http.response.start", "status": status, "headers": [*JSON, length, *(headers or ())]})
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
     await send({"type": "http.response.body", "body": raw})
 
 

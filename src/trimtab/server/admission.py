@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
@@ -66,6 +66,8 @@ async def run(desk: Desk, request: Request, emit: Emit | None = None) -> tuple[O
     if visit is None:
         return await flow.run(desk, request, emit)
     request = _named(request, visit.caller)
+    if visit.admission.vet:
+        await visit.admission.vet(visit.caller, request)
     if visit.caller.plain:
         return await flow.run(desk, request, emit)
     desk, bounds = within(desk, visit.caller, request)
@@ -79,11 +81,12 @@ async def run(desk: Desk, request: Request, emit: Emit | None = None) -> tuple[O
             await settler.close()
 
 
-async def take(requests: int, tokens: int) -> None:
-    """Count what needs no model against the caller's limits. Raises `LimitError`."""
-    if (visit := VISIT.get()) and visit.caller.bounds:
+async def take(requests: int, tokens: int, model: str = "") -> None:
+    """Count what does not go down the path against the caller's limits, and those of `model`. Raises `LimitError`."""
+    visit = VISIT.get()
+    if visit and (bounds := (*visit.caller.bounds, *visit.caller.scoped.get(model, ()))):
         amounts = {"requests": requests, "tokens": tokens, "nano": 0}
-        hold = await visit.admission.reserve(visit.caller.bounds, amounts)
+        hold = await visit.admission.reserve(bounds, amounts)
         visit.headers = quota.headers(hold, time.time())
         await visit.admission.settle(hold, unknown)
 
@@ -111,6 +114,8 @@ class Admission:
         self._quota = Quota()
         self._wanted: dict[Counter, int] = {}
         self._leasing: asyncio.Task[None] | None = None
+        self.vet: Callable[[Caller, Request], Awaitable[None]] | None = None
+        """Raises for a request that names what is not its caller's."""
 
     async def admit(
         self, desk: Desk, visit: Visit, request: Request, bounds: Sequence[Bound], amounts: Mapping[str, int]

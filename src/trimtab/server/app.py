@@ -26,6 +26,8 @@ from trimtab.server import (
     messages,
     metrics,
     models,
+    passage,
+    passthrough,
     responses,
     traces,
 )
@@ -36,6 +38,7 @@ from trimtab.server.exchange import Endpoint
 from trimtab.server.idempotency import HEADER, Replays
 from trimtab.server.keyring import Keyring
 from trimtab.server.limits import ClientLeft, Receive, Send
+from trimtab.server.logs import TRACE
 from trimtab.server.place import Place
 from trimtab.server.shed import PATHS, Shed
 from trimtab.settings import Server, Settings
@@ -58,6 +61,7 @@ ROUTES = (
     ("/v1/responses/{id:path}", responses.stored, "GET", "client"),
     ("/v1/responses/{id:path}", responses.stored, "DELETE", "client"),
     ("/v1/responses/{id:path}", responses.stored, "POST", "client"),
+    *passthrough.ROUTES,
     ("/v1/models", models.listing, "GET", "client"),
     ("/v1/models/{id:path}", models.one, "GET", "client"),
     ("/v1/traces/{id}", traces.show, "GET", "client"),
@@ -87,12 +91,21 @@ class Gateway:
             exception_handlers={TrimtabError: _failed, HTTPException: _failed, ClientLeft: _left, Exception: _failed},
         )
         self._rest.state.place = here
+        self._peers = self._rest.state.peers = passage.peers(here)
+        if self._peers:
+            self.admission.vet = partial(passthrough.check_named, self._peers, here)
         self.shed = Shed(caps.inflight, caps.waiting)
         paths = (*(path for path, *_ in HOT), *(path for path, *_ in ROUTES))
         self._app = metrics.watched(self._enter, desk, paths, (self.shed,))
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
+
+    async def close(self) -> None:
+        """Give back what was leased, and close the connections that files went over."""
+        for peer in self._peers.values():
+            await peer.close()
+        await self.admission.close()
 
     async def _enter(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -161,7 +174,7 @@ def app(
 def of_system(system: "System") -> Gateway:
     """The gateway around an open system."""
     gateway = app(system.desk, system.settings, system.tools.store, system.tools.encoder)
-    system.tools.closing(gateway.admission.close)
+    system.tools.closing(gateway.close)
     return gateway
 
 
@@ -185,7 +198,9 @@ async def _failed(request: Request, error: Exception) -> Response:
     """Any fault of the routes beside the hot one. One that nobody foresaw is logged with its traceback by uvicorn."""
     path = request.url.path
     fault = _ours(error, request)
-    status, headers, body = messages.response(fault) if _is_anthropic(path) else faults.response(fault, path=path)
+    trace = TRACE.get()
+    told = messages.response(fault, trace) if _is_anthropic(path) else faults.response(fault, trace, path)
+    status, headers, body = told
     found = Response(body, status)
     found.raw_headers = [*headers, (b"content-length", b"%d" % len(body))]
     return found

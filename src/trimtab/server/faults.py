@@ -13,7 +13,7 @@ LOG = logging.getLogger("trimtab.server")
 STATUS = {
     "wrong_host": 421, "wrong_origin": 403, "operator_only": 403, "already_decided": 409, "digest_mismatch": 409,
     "ticket_expired": 410, "method_not_allowed": 405, "role_needed": 403, "not_in_scope": 403, "model_not_allowed": 403,
-    "idempotency_mismatch": 409,
+    "idempotency_mismatch": 409, "body_timeout": 408,
 }  # fmt: skip
 """Codes that say more than their class: these have a status of their own."""
 

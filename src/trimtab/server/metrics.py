@@ -111,7 +111,8 @@ class Watched:
         """The template of a path, `other` for one that has none: a client must not make label values."""
         if path in self._plain:
             return path
-        return next((template for prefix, template in self._nested if path.startswith(prefix)), "other")
+        fits = (found for prefix, suffix, found in self._nested if path.startswith(prefix) and path.endswith(suffix))
+        return next(fits, "other")
 
     def _began(self, route: str, seconds: float) -> None:
         """Nothing leaves a stream before its first token, so that its head is its first token."""
@@ -121,10 +122,10 @@ class Watched:
         self._responses[route, status] = self._responses.get((route, status), 0) + 1
 
 
-def routes(paths: Iterable[str]) -> tuple[frozenset[str], tuple[tuple[str, str], ...]]:
-    """Paths without a parameter, and (prefix, template) of those with one, the longest first."""
+def routes(paths: Iterable[str]) -> tuple[frozenset[str], tuple[tuple[str, str, str], ...]]:
+    """Paths without a parameter, and (prefix, suffix, template) of those with one, the longest first."""
     paths = tuple(paths)
-    nested = [(path.partition("{")[0], path) for path in paths if "{" in path]
+    nested = {(path.partition("{")[0], path.rpartition("}")[2], path) for path in paths if "{" in path}
     return frozenset(path for path in paths if "{" not in path), tuple(sorted(nested, reverse=True))
 
 

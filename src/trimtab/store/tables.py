@@ -17,7 +17,7 @@ from sqlalchemy import (
     Text,
 )
 
-HEAD = "0003"
+HEAD = "0005"
 
 metadata = MetaData(
     naming_convention={
@@ -154,3 +154,13 @@ idempotency = Table(
     Column("response", LargeBinary, nullable=False),
 )
 """Responses to requests with an Idempotency-Key; `key` and `body` are SHA-256 of what was asked, by whom."""
+
+owned = Table(
+    "owned",
+    metadata,
+    Column("model", String, primary_key=True),
+    Column("kind", String, primary_key=True),
+    Column("id", String, primary_key=True),
+    Column("principal", String, nullable=False, index=True),
+)
+"""Whose a file or a batch on a model's server is; `id` is the one that the server gave."""
