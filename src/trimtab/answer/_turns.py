@@ -15,6 +15,8 @@ from trimtab.types import Json
 
 SYSTEM = frozenset({"system", "developer"})
 MINE = frozenset({"role", "content", "reasoning_content", "reasoning", "thinking_blocks", "order", "tool_calls"})
+DIRECT: Json = {"type": "direct"}
+"""The `caller` of a tool that the model called itself: what a call without one means, so a chat is spared it."""
 PLACED = "placed"
 """Marks a system message that stands among the turns, and is to stay there."""
 
@@ -112,6 +114,8 @@ def thoughts(message: Json, signed: bool) -> list[Json]:
 def call(block: Json) -> Json:
     """A tool call of a `tool_use` block."""
     rest = {key: value for key, value in block.items() if key not in ("type", "id", "name", "input")}
+    if rest.get("caller") == DIRECT:
+        del rest["caller"]
     arguments = _encode(block.get("input") or {}).decode()
     function = {"name": block.get("name"), "arguments": arguments}
     return {"id": block.get("id"), "type": "function", "function": function, **rest}

@@ -26,6 +26,14 @@ TYPES = {
 }  # fmt: skip
 """Anthropic's error types by status; `approval_required` is ours."""
 FURTHER = frozenset({"anthropic", "logprobs"})
+OPEN: Json = dict.fromkeys(("stop_reason", "stop_sequence", "stop_details", "container"))
+"""What a message says of its end while it has none."""
+PROMISED: dict[str, Json] = {"text": {"citations": None}, "tool_use": {"caller": _turns.DIRECT}}
+"""What every block of that type has, where its model's server says nothing else."""
+UNCOUNTED: Json = dict.fromkeys(
+    ("cache_creation", "inference_geo", "output_tokens_details", "server_tool_use", "service_tier")
+)
+"""Fields of a usage that Anthropic's own servers alone know."""
 
 
 def request(body: Json, headers: Mapping[bytes, bytes], trace: str) -> Request:
@@ -47,7 +55,7 @@ def message(outcome: Answer | Refused, trace: Trace, recorded: bool = False) -> 
     """A `message`: an answer, or a refusal as its text with the stop reason `refusal`."""
     model = outcome.model if isinstance(outcome, Answer) else trace.request.wishes.model
     return {
-        **_further(outcome), **shell(trace.request.id, model),
+        **OPEN, **_further(outcome), **shell(trace.request.id, model),
         "content": blocks(outcome), **end(outcome),
         "usage": counted(outcome, trace), "trimtab": openai.about(outcome, trace, recorded),
     }  # fmt: skip
@@ -62,8 +70,8 @@ def shell(trace: str, model: str) -> Json:
 def blocks(outcome: Answer | Refused) -> list[Json]:
     """The content of an outcome."""
     if isinstance(outcome, Refused):
-        return [{"type": "text", "text": openai.refusal(outcome)}]
-    return _message.blocks(outcome)
+        return [{"type": "text", "text": openai.refusal(outcome), "citations": None}]
+    return [{**PROMISED.get(block["type"], {}), **block} for block in _message.blocks(outcome)]
 
 
 def end(outcome: Answer | Refused) -> Json:
@@ -77,7 +85,7 @@ def end(outcome: Answer | Refused) -> Json:
         "stop_reason": own.get("stop_reason") or reason or outcome.finish,
         "stop_sequence": own.get("stop_sequence"),
     }
-    return {**found, **({"stop_details": own["stop_details"]} if own.get("stop_details") else {})}
+    return {**found, "stop_details": own.get("stop_details")}
 
 
 def counted(outcome: Answer | Refused, trace: Trace) -> Json:
@@ -91,6 +99,7 @@ def tokens(usage: Usage) -> Json:
     """What was read from a cache or written to it is counted apart."""
     written, long = usage.cache_write, usage.cache_write_long
     return {
+        **UNCOUNTED,
         "input_tokens": max(0, usage.prompt - usage.cached - written), "output_tokens": usage.completion,
         "cache_creation_input_tokens": written, "cache_read_input_tokens": usage.cached,
         "cache_creation": {"ephemeral_5m_input_tokens": written - long, "ephemeral_1h_input_tokens": long},

@@ -11,15 +11,16 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 
-from trimtab.errors import MalformedError, NotFoundError, TrimtabError
+from trimtab.errors import NotFoundError, TrimtabError
 from trimtab.flow import Desk
 from trimtab.server import (
     admission,
     approvals,
     chat,
     completions,
+    counting,
     embeddings,
     faults,
     health,
@@ -57,7 +58,8 @@ HOT: tuple[tuple[str, Callable[[Desk, Server], Any], str], ...] = (
 """Routes that answer, all by POST: path, what makes the handler, and the role that a key needs."""
 ROUTES = (
     ("/v1/embeddings", embeddings.create, "POST", "client"),
-    ("/v1/messages/count_tokens", messages.count, "POST", "client"),
+    ("/v1/messages/count_tokens", counting.of_message, "POST", "client"),
+    ("/v1/responses/input_tokens", counting.of_response, "POST", "client"),
     ("/v1/responses/{id:path}", responses.stored, "GET", "client"),
     ("/v1/responses/{id:path}", responses.stored, "DELETE", "client"),
     ("/v1/responses/{id:path}", responses.stored, "POST", "client"),
@@ -139,7 +141,7 @@ class Gateway:
             await self._rest(scope, receive, send)
             return
         if scope["method"] != "POST":
-            await _refuse(send, MalformedError(f"{path} takes POST.", "Use POST.", code="method_not_allowed"), path)
+            await _refuse(send, faults.MethodError(scope["method"], path, ["POST"]), path)
             return
         handler, role = found
         try:
@@ -199,8 +201,8 @@ async def _failed(request: Request, error: Exception) -> Response:
     path = request.url.path
     fault = _ours(error, request)
     trace = TRACE.get()
-    told = messages.response(fault, trace) if _is_anthropic(path) else faults.response(fault, trace, path)
-    status, headers, body = told
+    theirs = _is_anthropic(path) or (path.startswith("/v1/models") and models.anthropic(request))
+    status, headers, body = messages.response(fault, trace) if theirs else faults.response(fault, trace, path)
     found = Response(body, status)
     found.raw_headers = [*headers, (b"content-length", b"%d" % len(body))]
     return found
@@ -220,8 +222,8 @@ def _ours(error: Exception, request: Request) -> Exception:
     if not isinstance(error, HTTPException):
         return error
     if error.status_code == 405:
-        allow = (error.headers or {}).get("Allow", "another method")
-        return MalformedError(
-            f"{request.method} does not go to {request.url.path}.", f"Use {allow}.", code="method_not_allowed"
+        here = (route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE)
+        return faults.MethodError(
+            request.method, request.url.path, {method for route in here for method in route.methods}
         )
     return NotFoundError(f"There is no {request.url.path} here.", "The routes are in docs/reference/http.md.")

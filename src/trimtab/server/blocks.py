@@ -19,6 +19,7 @@ from trimtab.types import Answer, Delta, Json, Pending, Refused, Request, Trace,
 THOUGHTS = ("reasoning_content", "reasoning")
 SHOWN = frozenset({*THOUGHTS, "thinking_blocks", "content_blocks", "tool_calls", "refusal", "order"})
 """Further fields of a chat's delta that have a block here; all others leave with the end."""
+CALLED = anthropic.PROMISED["tool_use"]
 
 _encode = msgspec.json.Encoder().encode
 
@@ -97,7 +98,7 @@ class Blocks(Stream):
         prompt = sum(estimate(text.text) for text in texts.texts(self._request.messages))
         usage = {**anthropic.tokens(Usage(prompt=prompt)), "estimated": True}
         shell = anthropic.shell(self._request.id, model)
-        message = {**shell, "stop_reason": None, "stop_sequence": None, "usage": usage}
+        message = {**anthropic.OPEN, **shell, "usage": usage}
         await self._write(_event({"type": "message_start", "message": message}))
 
     def _begin(self, block: Json) -> list[bytes]:
@@ -159,7 +160,7 @@ class Blocks(Stream):
         """What is kept of a call; its block cannot go on once another has begun."""
         begun = list[bytes]()
         if call.block < 0:
-            begun = self._begin({"type": "tool_use", "id": "", "name": "", **call.head, "input": {}})
+            begun = self._begin({"type": "tool_use", "id": "", "name": "", **CALLED, **call.head, "input": {}})
             call.block = self._at
         if not call.held:
             return begun

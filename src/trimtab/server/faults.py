@@ -1,11 +1,12 @@
 """How an error leaves: OpenAI's error object on `/v1`, an RFC 9457 problem elsewhere, both from `errors.TABLE`."""
 
 import logging
+from collections.abc import Iterable
 from math import ceil
 
 import msgspec
 
-from trimtab.errors import AuthError, Row, StorageError, TrimtabError, row
+from trimtab.errors import AuthError, MalformedError, Row, StorageError, TrimtabError, row
 from trimtab.server.limits import Send
 from trimtab.types import Json
 
@@ -18,6 +19,14 @@ STATUS = {
 """Codes that say more than their class: these have a status of their own."""
 
 Headers = list[tuple[bytes, bytes]]
+
+
+class MethodError(MalformedError):
+    """A route does not take that method; `allow` are those that it takes."""
+
+    def __init__(self, method: str, path: str, allow: Iterable[str]) -> None:
+        self.allow = ", ".join(sorted(allow))
+        super().__init__(f"{method} does not go to {path}.", f"Use {self.allow}.", code="method_not_allowed")
 
 
 def place(error: BaseException) -> Row:
@@ -71,6 +80,8 @@ def _headers(error: BaseException, kind: Row, trace: str, own: bool) -> Headers:
         headers += [(b"x-request-id", trace.encode()), (b"x-trimtab-trace", trace.encode())]
     if isinstance(error, TrimtabError) and error.retry_after is not None:
         headers.append((b"retry-after", b"%d" % max(0, ceil(error.retry_after))))
+    if isinstance(error, MethodError):
+        headers.append((b"allow", error.allow.encode()))
     if isinstance(error, AuthError) and kind.status == STATUS.get(error.code, kind.status):
         headers.append((b"www-authenticate", b"Bearer"))
     return headers

@@ -1,32 +1,21 @@
-"""POST /v1/messages and /v1/messages/count_tokens: Anthropic's way in to the same path."""
+"""POST /v1/messages: Anthropic's way in to the same path."""
 
-import asyncio
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 import msgspec
-from starlette.requests import Request as Call
-from starlette.responses import Response
 
 from trimtab.errors import TrimtabError
 from trimtab.flow import Desk
-from trimtab.money import estimate
-from trimtab.server import admission, anthropic, faults, openai
+from trimtab.server import anthropic, faults, openai
 from trimtab.server.blocks import Blocks
 from trimtab.server.exchange import ASK_AGAIN, Endpoint, Single, recorded
 from trimtab.server.limits import Send
-from trimtab.server.place import Place, body, json, place
 from trimtab.server.sse import Stream
 from trimtab.settings import Server
-from trimtab.types import Json, Outcome, Pending, Request, Trace
+from trimtab.types import Json, Outcome, Pending, Trace
 
 PATH = "/v1/messages"
-COUNTED = "x-trimtab-counted-by"
-"""Who counted tokens: a model's name, or `estimate`."""
-OF_TURN = 4
-"""Tokens that the frame of a turn takes, as reckoned for an estimate."""
-
 JSON = (b"content-type", b"application/json")
 
 _encode = msgspec.json.Encoder().encode
@@ -56,35 +45,6 @@ class Turn(Single):
         else:
             body = _encode(self.whole(outcome, trace, recorded(desk, trace)))
             await faults.whole(send, 200, [JSON, _id(trace.request.id), *openai.headers(trace)], body)
-
-
-async def count(request: Call) -> Response:
-    """Tokens of a prompt: as the model's server counts them, where the text may go there unseen, else an estimate.
-
-    An estimate is the house encoder's tokenizer's; text leaves this machine on the path alone, so a server elsewhere is
-    not asked. Raises `RequestError`s.
-    """
-    here, given = place(request), await body(request)
-    asked = anthropic.request({**given, "stream": False}, dict(request.scope["headers"]), openai.new_id())
-    await admission.take(1, 0)
-    tokens, by = await _counted(here, asked)
-    if tokens is None:
-        count = here.encoder_of().tokens if here.encoder_of else estimate
-        tokens = OF_TURN * len(asked.messages)
-        tokens += await asyncio.to_thread(lambda: sum(map(count, anthropic.prompt(given))))
-    return json({"input_tokens": tokens}, headers={COUNTED: by})
-
-
-async def _counted(here: Place, asked: Request) -> tuple[int | None, str]:
-    """The count of the model that is asked for by name, if it is inside and can count."""
-    name = asked.wishes.model
-    counting: Any = getattr(here.desk.models.get(name), "count", None)
-    if not counting or here.desk.specs[name].where != "local":
-        return None, "estimate"
-    try:
-        return await counting(asked), name
-    except TrimtabError:
-        return None, "estimate"
 
 
 async def fail(send: Send, error: BaseException, trace: str = "") -> None:

@@ -136,7 +136,7 @@ def refusal(refused: Refused) -> str:
 
 def message(answer: Answer) -> Json:
     """The assistant's message of an answer."""
-    said = {"refusal": None, **answer.extra, "role": "assistant", "content": answer.text}
+    said = {"refusal": None, "annotations": [], **answer.extra, "role": "assistant", "content": answer.text}
     return {**said, "tool_calls": list(answer.tool_calls)} if answer.tool_calls else said
 
 

@@ -171,7 +171,7 @@ def deltas(said: Json) -> Iterator[Json]:
     extra = {
         key: value
         for key, value in said.items()
-        if key not in ("role", "content", "tool_calls", "logprobs") and value is not None
+        if key not in ("role", "content", "tool_calls", "logprobs") and value not in (None, [])
     }
     text = said.get("content") or ""
     yield {"role": "assistant", "content": "" if text or not said.get("tool_calls") else None, **extra}
