@@ -71,9 +71,10 @@ class Assembly:
                 extra["function_call"] = _told(choice.extra.setdefault("function_call", {"name": ""}), old)
             rest = {key: value for key, value in extra.items() if key not in ("tool_calls", "function_call")}
             _join(choice.extra, rest)
-        _join(choice.logprobs, found.get("logprobs") or {})
+        logprobs = _logprobs(found.get("logprobs"))
+        _join(choice.logprobs, logprobs or {})
         self.tokens += bool(text or extra)
-        return Delta(text=text, index=index, extra=extra, logprobs=found.get("logprobs"))
+        return Delta(text=text, index=index, extra=extra, logprobs=logprobs)
 
 
 def of_choices(choices: list[Json], body: Json, name: str, usage: Usage) -> Answer:
@@ -89,7 +90,8 @@ def of_choices(choices: list[Json], body: Json, name: str, usage: Usage) -> Answ
         text=message.get("content"), model=name, usage=usage, finish=first.get("finish_reason") or "stop",
         tool_calls=_told_apart(_list(message.get("tool_calls"))) if message.get("tool_calls") else (),
         extra={key: value for key, value in message.items() if key not in OF_MESSAGE and value is not None},
-        choices=tuple(choices[1:]), body={**body, **logprobs},
+        choices=tuple(choices[1:]),
+        body={key: value for key, value in body.items() if key != "logprobs"} | logprobs,  # those of the choice alone
     )  # fmt: skip
 
 
@@ -97,17 +99,18 @@ def counted(usage: Any) -> Usage:
     """The server's own count of tokens. Raises `ValueError` where it is none: below 0, or beyond `MOST`."""
     try:
         details = usage.get("prompt_tokens_details") or {}
-        prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
-        return Usage(prompt=prompt, completion=completion, cached=min(prompt, _count(details.get("cached_tokens"))))
+        prompt, completion = count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))
+        return Usage(prompt=prompt, completion=completion, cached=min(prompt, count(details.get("cached_tokens"))))
     except (AttributeError, TypeError, OverflowError) as error:
         raise ValueError("a usage that is not a count of tokens") from error
 
 
-def _count(value: Any) -> int:
-    count = int(value or 0)
-    if not 0 <= count <= MOST:
+def count(value: Any) -> int:
+    """A number of tokens. Raises `ValueError` or `OverflowError` for one that cannot be."""
+    found = int(value or 0)
+    if not 0 <= found <= MOST:
         raise ValueError(f"a usage of {str(value)[:40]} tokens")
-    return count
+    return found
 
 
 def _whole(index: int, choice: Choice) -> Json:
@@ -184,6 +187,7 @@ def _check(choice: Json) -> None:
     if calls := _calls(message.get("tool_calls")):
         message["tool_calls"] = [_whole_call(call) for call in calls]
     _call(message.get("function_call"), "arguments")
+    _logprobs(choice.get("logprobs"))
     _text(choice, "finish_reason")
     _text(message, "content")
     _text(message, "refusal")
@@ -219,6 +223,15 @@ def _call(body: Any, field: str) -> Json:
     _text(body, "name")
     _text(body, field)
     return body
+
+
+def _logprobs(value: Any) -> Json | None:
+    """The log-probabilities of a choice: an object with lists in it."""
+    if value is not None and not isinstance(value, dict):
+        raise TypeError("log-probabilities that are not an object")
+    for kind in ("content", "refusal"):
+        _list((value or {}).get(kind))
+    return value
 
 
 def _index(value: Any, otherwise: int) -> int:

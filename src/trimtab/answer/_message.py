@@ -6,6 +6,7 @@ from typing import Any, cast
 import msgspec
 
 from trimtab.answer import _turns
+from trimtab.answer._assembly import count
 from trimtab.money import estimate
 from trimtab.types import Answer, Delta, Json, Usage
 
@@ -25,10 +26,10 @@ def counted(usage: Any) -> Usage:
     Raises `ValueError` where it is no count.
     """
     try:
-        read = int(usage.get("cache_read_input_tokens") or 0)
-        prompt = sum(int(usage.get(name) or 0) for name in COUNTS)
-        return Usage(prompt=prompt, completion=int(usage.get("output_tokens") or 0), cached=read)
-    except (AttributeError, TypeError) as error:
+        prompt = sum(count(usage.get(name)) for name in COUNTS)
+        read = count(usage.get("cache_read_input_tokens"))
+        return Usage(prompt=prompt, completion=count(usage.get("output_tokens")), cached=read)
+    except (AttributeError, TypeError, OverflowError) as error:
         raise ValueError("a usage that is not a count of tokens") from error
 
 
@@ -165,6 +166,8 @@ class Assembly:
                 text, block["thinking"] = block["thinking"], ""
                 return self._thought(block, text)
             case "tool_use":
+                if not isinstance(block["name"], str):
+                    raise TypeError("a tool_use block without its name")
                 self._calls[index] = len(self._calls)
                 empty = _turns.call({**block, "input": {}})
                 empty["function"]["arguments"] = ""
