@@ -71,9 +71,10 @@ class Assembly:
                 extra["function_call"] = _told(choice.extra.setdefault("function_call", {"name": ""}), old)
             rest = {key: value for key, value in extra.items() if key not in ("tool_calls", "function_call")}
             _join(choice.extra, rest)
-        _join(choice.logprobs, found.get("logprobs") or {})
+        logprobs = _logprobs(found.get("logprobs"))
+        _join(choice.logprobs, logprobs or {})
         self.tokens += bool(text or extra)
-        return Delta(text=text, index=index, extra=extra, logprobs=found.get("logprobs"))
+        return Delta(text=text, index=index, extra=extra, logprobs=logprobs)
 
 
 def of_choices(choices: list[Json], body: Json, name: str, usage: Usage) -> Answer:
@@ -89,7 +90,8 @@ def of_choices(choices: list[Json], body: Json, name: str, usage: Usage) -> Answ
         text=message.get("content"), model=name, usage=usage, finish=first.get("finish_reason") or "stop",
         tool_calls=_told_apart(_list(message.get("tool_calls"))) if message.get("tool_calls") else (),
         extra={key: value for key, value in message.items() if key not in OF_MESSAGE and value is not None},
-        choices=tuple(choices[1:]), body={**body, **logprobs},
+        choices=tuple(choices[1:]),
+        body={key: value for key, value in body.items() if key != "logprobs"} | logprobs,  # those of the choice alone
     )  # fmt: skip
 
 
@@ -192,6 +194,7 @@ def _check(choice: Json) -> None:
     if calls := _calls(message.get("tool_calls")):
         message["tool_calls"] = [_whole_call(call) for call in calls]
     _call(message.get("function_call"), "arguments")
+    _logprobs(choice.get("logprobs"))
     _text(choice, "finish_reason")
     _text(message, "content")
     _text(message, "refusal")
@@ -227,6 +230,15 @@ def _call(body: Any, field: str) -> Json:
     _text(body, "name")
     _text(body, field)
     return body
+
+
+def _logprobs(value: Any) -> Json | None:
+    """The log-probabilities of a choice: an object with lists in it."""
+    if value is not None and not isinstance(value, dict):
+        raise TypeError("log-probabilities that are not an object")
+    for kind in ("content", "refusal"):
+        _list((value or {}).get(kind))
+    return value
 
 
 def _index(value: Any, otherwise: int) -> int:

@@ -171,6 +171,8 @@ class Assembly:
                 text, block["thinking"] = block["thinking"], ""
                 return self._thought(block, text)
             case "tool_use":
+                if not isinstance(block["name"], str):
+                    raise TypeError("a tool_use block without its name")
                 self._calls[index] = len(self._calls)
                 empty = _turns.call({**block, "input": {}})
                 empty["function"]["arguments"] = ""

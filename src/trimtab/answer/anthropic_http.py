@@ -98,8 +98,12 @@ class Server(openai_http.Server):
     def _messages(self, request: Request) -> Json:
         """The request in Anthropic's words. Raises `RequestError`, `Untranslatable`."""
         params = {key: value for key, value in request.params.items() if key != BETAS}
-        found, more = _parameters.anthropic(params, self._given.max_tokens)
-        system, messages = _turns.anthropic(request.messages)
+        try:
+            found, more = _parameters.anthropic(params, self._given.max_tokens)
+            system, messages = _turns.anthropic(request.messages)
+        except openai_http.NOT_ONE as error:  # a further field is not of the shape that its name promises
+            why = "This model's protocol has no word for a field of the request."
+            raise Untranslatable("untranslatable", why) from error
         if more:
             system = [*([{"type": "text", "text": system}] if isinstance(system, str) else system or ()),
                       {"type": "text", "text": more}]  # fmt: skip

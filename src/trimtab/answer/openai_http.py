@@ -263,7 +263,11 @@ class Server:
             bill.spent(usage)
         if not (assembly.finished or (done and assembly.choices)):
             raise failures.broken(self._name, "its stream was cut before its end", "upstream_cut")
-        return self._full(assembly.answer(self._name, usage))
+        try:
+            answer = assembly.answer(self._name, usage)
+        except NOT_ONE as error:  # each event was one, but together they are not
+            raise failures.broken(self._name, f"its stream is no completion ({error})") from error
+        return self._full(answer)
 
     def _assembly(self) -> Any:
         return Assembly()

@@ -79,7 +79,7 @@ def end(outcome: Answer | Refused) -> Json:
     if isinstance(outcome, Refused):
         details = {"type": "refusal", "category": None, "explanation": openai.refusal(outcome)}
         return {"stop_reason": "refusal", "stop_sequence": None, "stop_details": details}
-    own = outcome.body.get("anthropic") or {}
+    own = of_server(outcome)
     reason = "tool_use" if outcome.tool_calls and outcome.finish == "stop" else REASONS.get(outcome.finish)
     found = {
         "stop_reason": own.get("stop_reason") or reason or outcome.finish,
@@ -91,8 +91,14 @@ def end(outcome: Answer | Refused) -> Json:
 def counted(outcome: Answer | Refused, trace: Trace) -> Json:
     """Anthropic's usage object, in the server's own words where it spoke this protocol."""
     usage = outcome.usage if isinstance(outcome, Answer) else trace.usage
-    own = (outcome.body.get("anthropic") or {}).get("usage") if isinstance(outcome, Answer) else None
-    return {**tokens(usage), **(own or {}), "estimated": usage.estimated}
+    own = of_server(outcome).get("usage")
+    return {**tokens(usage), **(cast("Json", own) if isinstance(own, dict) else {}), "estimated": usage.estimated}
+
+
+def of_server(outcome: Answer | Refused) -> Json:
+    """What a server of this protocol said besides its blocks; nothing where another one has a field of that name."""
+    own = outcome.body.get("anthropic") if isinstance(outcome, Answer) else None
+    return cast("Json", own) if isinstance(own, dict) else {}
 
 
 def tokens(usage: Usage) -> Json:
@@ -152,7 +158,8 @@ def check(body: Json) -> None:
 
 
 def _check_turn(turn: Any, path: str) -> None:
-    if not isinstance(turn, dict) or cast("Json", turn).get("role") not in ROLES:
+    role = cast("Json", turn).get("role") if isinstance(turn, dict) else None
+    if not isinstance(role, str) or role not in ROLES:
         raise _wrong(path, "an object with the role user or assistant, and a content")
     _check_content(cast("Json", turn).get("content"), f"{path}.content")
 
@@ -185,7 +192,7 @@ def _further(outcome: Answer | Refused) -> Json:
     """What the server said besides."""
     if isinstance(outcome, Refused):
         return {}
-    own = outcome.body.get("anthropic") or {}
+    own = of_server(outcome)
     more = {"choices": list(outcome.choices)} if outcome.choices else {}
     return {**{key: value for key, value in outcome.body.items() if key not in FURTHER}, **own, **more}
 

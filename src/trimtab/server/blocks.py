@@ -52,11 +52,11 @@ class Blocks(Stream):
         extra, events = delta.extra, list[bytes]()
         for thought in [extra[key] for key in THOUGHTS if isinstance(extra.get(key), str) and extra[key]][:1]:
             events += self._thought(thought)
-        for block in extra.get("thinking_blocks") or ():
+        for block in _objects(extra.get("thinking_blocks")):
             events += self._signed(block)
         for said in (delta.text, extra.get("refusal")):
             events += self._said(said) if isinstance(said, str) and said else []
-        for mark in extra.get("content_blocks") or ():
+        for mark in _objects(extra.get("content_blocks")):
             events += self._special(mark)
         for i, piece in enumerate(extra.get("tool_calls") or ()):
             events += self._called(piece.get("index", i), piece)
@@ -76,7 +76,7 @@ class Blocks(Stream):
         events += [event for call in self._calls.values() for event in self._rest(call)]
         events += self._stop()
         more = {"extra": self._more} if self._more else {}
-        own = (outcome.body.get("anthropic") or {}) if isinstance(outcome, Answer) else {}
+        own = anthropic.of_server(outcome)
         known = {key: own[key] for key in ("container",) if own.get(key) is not None}
         events.append(_event({
             "type": "message_delta", "delta": {**anthropic.end(outcome), **known, **more},
@@ -139,7 +139,9 @@ class Blocks(Stream):
 
     def _special(self, mark: Json) -> list[bytes]:
         """A block that a chat has no word for, or what the block of the text just told has besides its text."""
-        block: Json = mark.get("block") or {}
+        block: Any = mark.get("block")
+        if not isinstance(block, dict) or not ("end" in mark or isinstance(block.get("type"), str)):
+            return []  # a server's own field of that name: it is none of ours
         if "end" not in mark:
             return [*self._begin(block), *self._stop()]
         begun = [] if self._kind == "text" else self._begin({"type": "text", "text": ""})
@@ -186,6 +188,11 @@ class Blocks(Stream):
 
     def _ping(self) -> bytes:
         return _event({"type": "ping"})
+
+
+def _objects(value: Any) -> list[Json]:
+    """The objects of a list; servers may mean another thing by a field's name."""
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def _event(data: Json) -> bytes:

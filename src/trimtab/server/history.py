@@ -72,8 +72,7 @@ def _message(item: Json, path: str, found: list[Json]) -> None:
     role = item.get("role")
     if not isinstance(role, str) or role not in ROLES:
         raise wrong(f"{path}.role", f"one of {', '.join(sorted(ROLES))}")
-    if item.get("tool_calls") is not None:
-        raise wrong(f"{path}.tool_calls", "left out: a call is an item of its own")
+    _check_calls(item, path)
     content, refusal = _content(item.get("content"), f"{path}.content")
     said: Json = {"role": role, "content": content, **rest(item, OF_ITEM)}
     if refusal:
@@ -86,7 +85,13 @@ def _message(item: Json, path: str, found: list[Json]) -> None:
     last |= {**said, "content": content if before is None else [*_listed(before), *_listed(content)]}
 
 
+def _check_calls(item: Json, path: str) -> None:
+    if item.get("tool_calls") is not None:
+        raise wrong(f"{path}.tool_calls", "left out: a call is an item of its own")
+
+
 def _reasoning(item: Json, path: str, found: list[Json]) -> None:
+    _check_calls(item, path)
     pieces = [
         string(cast("Json", part), "text", f"{path}.{field}[{j}]") if isinstance(part, dict) else ""
         for field in ("content", "summary")

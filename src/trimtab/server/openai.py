@@ -38,12 +38,15 @@ TYPES: dict[str, tuple[tuple[type, ...], str]] = {
     "stop": ((str, list), "a string or a list of strings"),
     "tools": ((list,), "a list of tools"),
     "tool_choice": ((str, dict), "a string or an object"),
+    "function_call": ((str, dict), "a string or an object"),
     "response_format": (OBJECT, "an object"),
     "stream_options": (OBJECT, "an object"),
     "metadata": (OBJECT, "an object"),
     "user": ((str,), "a string"),
 }
 """Parameters whose type is checked here, so that every rung may rely on it; all others pass as they came."""
+FIELDS = (("refusal", str, "a string"), ("function_call", dict, "an object"))
+"""Further fields of a message that are read here; null is as good as nothing."""
 COUNTS = frozenset({"n", "max_tokens", "max_completion_tokens"})
 MINE = frozenset({"messages", "model", "stream", "trimtab"})
 TIERS = {"flex": -1, "priority": 1}
@@ -233,6 +236,9 @@ def _check_message(said: Any, path: str) -> None:
         _check_parts(cast("list[Any]", content), f"{path}.content")
     elif content is not None or role != "assistant":
         raise _wrong(f"{path}.content", "a string or a list of parts")
+    for name, kind, must in FIELDS:
+        if type(said.get(name, None)) not in (kind, type(None)):
+            raise _wrong(f"{path}.{name}", must)
     if said.get("tool_calls") is not None:
         _check_calls(said["tool_calls"], f"{path}.tool_calls")
 
