@@ -30,8 +30,10 @@ RESPONSES = (
 )  # fmt: skip
 JSON = (
     b"{", b"}", b"[", b"]", b":", b",", b'"a"', b'"b":', b'"a":1', b'{"a":', b'"', b"\\", b'"a\\u0062"', b'"\\u0061":',
-    b"\\ud83d", b"\\ude00", b"1", b"-0", b"1e999", b"1.5", b"18446744073709551616", b"true", b"null", b"NaN", b"Infinity",
-    b" ", b"\t", b"\n", b" :", b'":', b"\xed\xa0\x80", b"\xef\xbb\xbf", b"\xc3\xa9", b"[[[[[[[[", b"]]]]]]]]", b'\\"', b"\x00",
+    b"\\ud83d", b"\\ude00", b"1", b"-0", b"1e999", b"1.5", b"18446744073709551616", b"true", b"null", b"NaN",
+    b"Infinity",
+    b" ", b"\t", b"\n", b" :", b'":', b"\xed\xa0\x80", b"\xef\xbb\xbf", b"\xc3\xa9", b"[[[[[[[[", b"]]]]]]]]",
+    b'\\"', b"\x00",
 )  # fmt: skip
 
 
@@ -94,8 +96,8 @@ def strict(data: bytes) -> None:
     try:
         found = strict_json.decode(data, depth)
     except MalformedError as error:
-        assert error.message
-        assert error.fix
+        assert error.message  # noqa: PT017
+        assert error.fix  # noqa: PT017
         found = None
     wanted = plainly(data, depth)
     assert (found is None) == (wanted is None), (found, wanted)
@@ -162,7 +164,7 @@ def requests(data: bytes) -> None:
         try:
             found = read(body, {}, "tr_1")
         except RequestError as error:
-            assert error.message
+            assert error.message  # noqa: PT017
             continue
         encoded(plain(found.params, found.messages))
         with suppress(RequestError, Untranslatable):
@@ -190,14 +192,16 @@ def answers(data: bytes) -> None:
 
 def whole_answer(found: Any, loop: asyncio.AbstractEventLoop) -> None:
     """A whole response as both kinds of server say it."""
+    from trimtab.answer.anthropic_http import Deaf
     from trimtab.answer.anthropic_http import Server as Other
-    from trimtab.answer.openai_http import NOT_ONE, Server
+    from trimtab.answer.openai_http import NOT_ONE, Server, Tally
+    from trimtab.testing import ask
 
     for kind in (Server, Other):
         server = kind.__new__(kind)  # no connections: only how it reads is asked
         server._name = "m"  # noqa: SLF001
         try:
-            said = server._read(found, 1)  # noqa: SLF001
+            said = server._read(found, Tally(Deaf(), ask("Hi")))  # noqa: SLF001
         except NOT_ONE:
             continue
         loop.run_until_complete(told(said, []))
@@ -375,14 +379,29 @@ class Made:
 
 
 GAPS = (b"", b"", b"", b" ", b"\n", b"\t", b"\r\n ", b"\x0c")
-KEYS = (b'"a"', b'"b"', b'"c"', b'"\\u0061"', b'"\\""', b'"a:"', b'":"', b'""', b'"\xc3\xa9"', b'"\\u00e9"', b'"\\\\"', b'"{"')
+KEYS = (
+    b'"a"',
+    b'"b"',
+    b'"c"',
+    b'"\\u0061"',
+    b'"\\""',
+    b'"a:"',
+    b'":"',
+    b'""',
+    b'"\xc3\xa9"',
+    b'"\\u00e9"',
+    b'"\\\\"',
+    b'"{"',
+)
 SCALARS = (
-    b"1", b'"x"', b'":"', b'"{\\"a\\":1}"', b'"[["', b"null", b"true", b"-1.5e3", b"18446744073709551616", b"1e400", b"01",
+    b"1", b'"x"', b'":"', b'"{\\"a\\":1}"', b'"[["', b"null", b"true", b"-1.5e3", b"18446744073709551616", b"1e400",
+    b"01",
     b'"\\ud83d\\ude00"', b'"\\ud83d"', b'"\\\\"', b'"\xff"', b"NaN", b"-0.0", b'" :"', b'"\\u003a"', b'"a": 1',
 )  # fmt: skip
 
 WORDS = (
-    "role", "content", "user", "assistant", "system", "tool", "type", "text", "name", "arguments", "function", "id", "input",
+    "role", "content", "user", "assistant", "system", "tool", "type", "text", "name", "arguments", "function", "id",
+    "input",
     "custom", "tool_calls", "tool_call_id", "tool_use", "tool_result", "tool_use_id", "thinking", "redacted_thinking",
     "signature", "source", "base64", "data", "media_type", "document", "title", "image", "image_url", "url", "file",
     "file_data", "data:a/b;base64,eA==", "reasoning", "reasoning_content", "thinking_blocks", "content_blocks", "order",
@@ -393,9 +412,12 @@ WORDS = (
     "refusal", "error", "logprobs", "annotations", "block", "at", "end", "lines", "placed", "part", "thought", "call",
     "tools", "tool_choice", "parameters", "input_schema", "schema", "response_format", "json_schema", "output_config",
     "format", "effort", "metadata", "user_id", "stop_sequences", "max_tokens", "betas", "citations", "citation",
-    "content_block", "partial_json", "text_delta", "thinking_delta", "signature_delta", "citations_delta", "input_json_delta",
-    "content_block_start", "content_block_delta", "content_block_stop", "message_start", "message_delta", "message_stop",
-    "sequence_number", "item_id", "audio", "reasoning_details", "status", "phase", "caller", "", "x", "\n", "{}", '{"a":1}',
+    "content_block", "partial_json", "text_delta", "thinking_delta", "signature_delta", "citations_delta",
+    "input_json_delta",
+    "content_block_start", "content_block_delta", "content_block_stop", "message_start", "message_delta",
+    "message_stop",
+    "sequence_number", "item_id", "audio", "reasoning_details", "status", "phase", "caller", "", "x", "\n", "{}",
+    '{"a":1}',
 )  # fmt: skip
 """What the translations look for."""
 ODD = (None, True, False, 0, -1, 1.5, 1e308, 10**30, [], [[]], [None], "\x00", "é\u2028", "a" * 300, [{}], {"": {}})

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from trimtab import texts
 from trimtab.answer import _blocks, _message, _parameters, _turns
+from trimtab.types import Answer
 
 WORDS = st.text(min_size=1, max_size=20)
 LINES = st.lists(st.sampled_from(["a", "", "b c", "\n"]), min_size=1, max_size=4).map("\n".join).filter(bool)
@@ -200,3 +201,10 @@ PARAMS = st.fixed_dictionaries(
 def test_parameters_come_back_as_they_were(params):
     back, more = _parameters.anthropic(_parameters.chat(params), 1)
     assert (back, more) == (params, None)
+
+
+def test_a_call_of_free_text_that_a_server_makes_unasked_is_a_tool_use_for_anthropics_clients():
+    """Found by benchmarks/fuzz.py: it could not be told, and was a 500."""
+    call = {"id": "c1", "type": "custom", "custom": {"name": "shell", "input": "ls"}}
+    found = _message.blocks(Answer(text=None, model="m", tool_calls=(call,)))
+    assert found == [{"type": "tool_use", "id": "c1", "name": "shell", "input": {"input": "ls"}}]

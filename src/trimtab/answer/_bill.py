@@ -52,11 +52,15 @@ class Bill:
 
 
 class Attempt:
-    """The sink of one attempt. Once another one writes, nothing of this one leaves; `told` is called when it begins."""
+    """The sink of one attempt. Once another one writes, nothing of this one leaves; `told` is called when it begins.
+
+    `ticket` is its replica's, `running` says that it was not cancelled before its turn.
+    """
 
     def __init__(self, bill: Bill, number: int) -> None:
         self.bill, self.number, self.live = bill, number, bill.sink.live
         self.told: Callable[[], None] | None = None
+        self.ticket, self.running = (0, 0), False
 
     def spent(self, usage: Usage) -> None:
         self.bill.spent(self.number, usage)

@@ -77,7 +77,7 @@ def blocks(answer: Answer) -> list[Json]:
     queues = {
         "thought": _turns.thoughts(extra, signed=False),
         "part": _written(answer.text or extra.get("refusal") or "", extra.get("content_blocks")),
-        "call": [_turns.use(call) for call in answer.tool_calls],
+        "call": [_used(call) for call in answer.tool_calls],
     }
     order = extra.get("order")
     turns = {name: iter(queue) for name, queue in queues.items()}
@@ -85,6 +85,19 @@ def blocks(answer: Answer) -> list[Json]:
     if {name: names.count(name) for name in queues} == {name: len(queue) for name, queue in queues.items()}:
         return [next(turns[name]) for name in names]
     return [block for queue in queues.values() for block in queue]
+
+
+def _used(call: Json) -> Json:
+    """A `tool_use` block of a call; of one of free text, which a server may make unasked, the text is the input."""
+    if call.get("type") != "custom":
+        return _turns.use(call)
+    custom: Json = call.get("custom") or {}
+    return {
+        "type": "tool_use",
+        "id": call.get("id"),
+        "name": custom.get("name"),
+        "input": {"input": custom.get("input")},
+    }
 
 
 def _written(text: str, marks: Any) -> list[Json]:

@@ -26,12 +26,16 @@ class Queue:
     def __str__(self) -> str:
         return f"{self._waiting} of {self._size} waiting"
 
-    async def wait(self, priority: int = 0, longest: float = LONGEST) -> None:
+    def place(self) -> int:
+        """A place in the order, for a call that may have to wait more than once."""
+        return next(self._numbers)
+
+    async def wait(self, priority: int = 0, longest: float = LONGEST, place: int | None = None) -> None:
         """Return when it is this call's turn to look for room. Raises `Full`."""
         if self._waiting >= self._size and not self._displaced(priority):
             raise Full
         turn = asyncio.get_running_loop().create_future()
-        heappush(self._heap, (-priority, next(self._numbers), turn))
+        heappush(self._heap, (-priority, self.place() if place is None else place, turn))
         self._waiting += 1
         try:
             async with asyncio.timeout(longest):

@@ -5,7 +5,7 @@ again once a token is paid for or something was written. See docs/how-to/survive
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from random import Random
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -144,12 +144,21 @@ class Upstream:
         for replica in self.replicas:
             await replica.model.close()
 
-    async def _asked(
+    def _asked(
         self, replica: Replica, request: Request, evidence: Evidence, attempt: Attempt
+    ) -> Coroutine[Any, Any, Answer | Verdict]:
+        """One attempt, counted from now on: of a race it runs a turn of the loop later, when others have looked too."""
+        now = asyncio.get_running_loop().time()
+        attempt.ticket = ticket = replica.begin(now)
+        if self._queue and any(one.limit.room and one.breaker.allows(now) for one in self.replicas):
+            self._queue.wake()  # one call's end may have made room for two
+        return self._attempted(replica, ticket, request, evidence, attempt)
+
+    async def _attempted(
+        self, replica: Replica, ticket: tuple[int, int], request: Request, evidence: Evidence, attempt: Attempt
     ) -> Answer | Verdict:
-        """One attempt; the replica hears how it ended."""
-        clock = asyncio.get_running_loop().time
-        ticket = replica.begin(clock())
+        """The attempt itself; the replica hears how it ended."""
+        clock, attempt.running = asyncio.get_running_loop().time, True
         ok: bool | None = None
         busy: bool | None = None
         try:
@@ -192,22 +201,17 @@ class Upstream:
 
     async def _room(self, request: Request, tried: list[Replica], start: bytes | None, end: float) -> Replica:
         """The replica that has room once it is this call's turn. Raises `UpstreamDownError` for too many before it."""
-        clock = asyncio.get_running_loop().time
+        clock, place = asyncio.get_running_loop().time, self._queue.place()
         while True:
             try:
-                await self._queue.wait(request.wishes.priority, min(LONGEST, max(0.0, end - clock())))
+                await self._queue.wait(request.wishes.priority, min(LONGEST, max(0.0, end - clock())), place)
             except Full as error:
                 raise self._overloaded() from error
-            replica = None
-            try:
-                if not any(one.breaker.allows(clock()) for one in self.replicas):
-                    raise self._open(clock())
-                replica = choose(self.replicas, tried, start, clock(), self._random)
-            finally:
-                if not replica:
-                    self._queue.wake()
-            if replica:
-                return replica
+            if not any(one.breaker.allows(clock()) for one in self.replicas):
+                self._queue.wake()  # nor will the next one find any
+                raise self._open(clock())
+            if replica := choose(self.replicas, tried, start, clock(), self._random):
+                return replica  # otherwise the limit was cut meanwhile: it keeps its place, and nobody else need look
 
     def _open(self, now: float) -> UpstreamDownError:
         wait = max(0.1, min(replica.breaker.wait(now) for replica in self.replicas))
@@ -240,16 +244,19 @@ class Upstream:
         """One attempt, and a second one on another replica where the first is late; the slower one is cancelled."""
         live = bill.sink.live
         race = Race(bill, lambda seconds: hedges.began(live, seconds))
-        delay = hedges.delay(live)
+        delay, asked, attempts = hedges.delay(live), [replica], [bill.attempt()]
         try:
-            attempt = bill.attempt()
-            race.start(self._asked(replica, request, evidence, attempt), attempt)
+            race.start(self._asked(replica, request, evidence, attempts[0]), attempts[0])
             if await race.quiet(delay) and (other := self._second(replica, start)) and hedges.take():
-                attempt = bill.attempt()
-                race.start(self._asked(other, request, evidence, attempt), attempt)
+                asked.append(other)
+                attempts.append(bill.attempt())
+                race.start(self._asked(other, request, evidence, attempts[1]), attempts[1])
             return await race.won()
         finally:
             await race.end()
+            for one, attempt in zip(asked, attempts, strict=False):
+                if not attempt.running:  # cancelled before its turn: it never began, so it never ended
+                    one.ended(attempt.ticket, None, None, asyncio.get_running_loop().time())
 
     def _second(self, first: Replica, start: bytes | None) -> Replica | None:
         """Another replica with room for a hedge; one that is not well does not help."""
