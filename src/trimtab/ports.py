@@ -23,6 +23,7 @@ from trimtab.types import (
 )
 
 if TYPE_CHECKING:
+    from trimtab.egress import Network
     from trimtab.encode.encoder import Encoder
     from trimtab.store.engine import Store
 
@@ -95,7 +96,8 @@ class Tools(msgspec.Struct, frozen=True, kw_only=True):
     `encoder` and `store` are built on first use. `personal` finds personal data in a text. `inner` is the model that a
     wrapping kind wraps. `secret` reads one environment variable that the settings allow. `closing` takes a coroutine
     function to await at shutdown; `starting` one to await before the first request. `stamp`
-    is another where any model of the system, its options or its spec is another.
+    is another where any model of the system, its options or its spec is another. `networks` are the operator's own: see
+    `egress`.
     """
 
     name: str
@@ -111,3 +113,4 @@ class Tools(msgspec.Struct, frozen=True, kw_only=True):
     inner: Model | None = None
     spec: ModelSpec | None = None
     stamp: str = ""
+    networks: "tuple[Network, ...]" = ()

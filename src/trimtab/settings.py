@@ -128,6 +128,12 @@ class Discover(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     loopback: bool = True
 
 
+class Outgoing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`networks` (CIDR) that are the operator's own: local models may be there, and names of remote ones lead there."""
+
+    networks: tuple[str, ...] = ()
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All that a system is; `file` is the recipe's, where it was read from one."""
 
@@ -147,6 +153,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     recorders: tuple[Part, ...] = ()
     baseline: Baseline | None = None
     discover: Discover = Discover()
+    egress: Outgoing = Outgoing()
     secrets: dict[str, str] = {}
 
     @property
@@ -186,13 +193,14 @@ def load(recipe: str | Path = "starter", environ: Mapping[str, str] | None = Non
 def parse(table: dict[str, Any], *, folder: Path, home: Path, name: str, secrets: dict[str, str]) -> Settings:
     """`Settings` from a decoded TOML table; pure. Raises `ConfigError`."""
     known = {"name", "description", "server", "guard", "route", "retrieve", "model", "verify", "approve", "record",
-             "baseline", "discover", "limit"}  # fmt: skip
+             "baseline", "discover", "limit", "egress"}  # fmt: skip
     if unknown := set(table) - known:
         raise ConfigError(f"Unknown settings: {', '.join(sorted(unknown))}.", f"Known are: {', '.join(sorted(known))}.")
     raw = {
         "name": name, "folder": str(folder), "home": str(home), "secrets": secrets,
         "description": table.get("description", ""),
-        "server": table.get("server", {}), "discover": table.get("discover", {}), "baseline": table.get("baseline"),
+        "server": table.get("server", {}), "discover": table.get("discover", {}), "egress": table.get("egress", {}),
+        "baseline": table.get("baseline"),
         "limits": _limits(table),
         "guards": _parts(table, "guard", "guard"), "models": _parts(table, "model", "model"),
         "verifiers": _parts(table, "verify", "part"), "recorders": _parts(table, "record", "part"),

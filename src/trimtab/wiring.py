@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from trimtab import load
+from trimtab import egress, load
 from trimtab.errors import ConfigError
 from trimtab.flow import Desk
 from trimtab.judge import Seat
@@ -113,9 +113,16 @@ def _tools(
 
     return Tools(
         name="", recipe=settings.folder, home=settings.home, encoder=encoder, store=store,
-        personal=_personal(settings), secret=settings.secrets.get,
+        personal=_personal(settings), secret=settings.secrets.get, networks=_networks(settings),
         starting=starting.append, closing=closing.push_async_callback, say=say,
     )  # fmt: skip
+
+
+def _networks(settings: Settings) -> tuple[egress.Network, ...]:
+    try:
+        return egress.networks(settings.egress.networks)
+    except ValueError as error:
+        raise ConfigError(f"[egress] networks: {error}.", 'Write networks as "10.0.0.0/8".') from error
 
 
 def _personal(settings: Settings) -> Callable[[str], Sequence[Span]]:

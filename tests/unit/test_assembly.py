@@ -7,6 +7,7 @@ import pytest
 
 from trimtab.answer._assembly import MOST, Assembly, counted, of_choices
 from trimtab.answer.openai_http import NOT_ONE, Options, Server
+from trimtab.egress import Egress
 from trimtab.errors import UpstreamError
 from trimtab.testing import Hears, ask
 from trimtab.types import Evidence, Usage
@@ -143,7 +144,7 @@ async def said(body, kind):
 
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         host, port = server.sockets[0].getsockname()
-        rung = Server(Options(url=f"http://{host}:{port}/v1", model="m"), "large", None)
+        rung = Server(Options(url=f"http://{host}:{port}/v1", model="m"), "large", None, Egress(where="local"))
         try:
             return await rung.answer(ask("Hi"), Evidence(), Hears(live=kind != b"application/json"))
         finally:

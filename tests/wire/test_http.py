@@ -11,6 +11,7 @@ import uvloop
 
 from trimtab.answer import _http
 from trimtab.answer._http import Client, Late
+from trimtab.egress import Egress
 
 NEVER = float("inf")
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
@@ -56,7 +57,7 @@ async def client(peer, headers=(), path="/v1", context=None, host="127.0.0.1"):
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=context)
     url = f"http{'s' if context else ''}://{host}:{server.sockets[0].getsockname()[1]}{path}"
-    made = Client(url, dict(headers), connect=5.0)
+    made = Client(url, dict(headers), connect=5.0, egress=Egress(where="local"))
     try:
         yield made
     finally:
@@ -208,11 +209,11 @@ async def test_the_request_is_written_as_it_must_be():
 @pytest.mark.parametrize("value", ["a\r\nb: c", "a\nb", "a\0b"])
 def test_a_header_cannot_hold_a_line_end(value):
     with pytest.raises(ValueError, match="control character"):
-        Client("http://127.0.0.1/v1", {"X-Team": value}, connect=1.0)
+        Client("http://127.0.0.1/v1", {"X-Team": value}, connect=1.0, egress=Egress(where="local"))
 
 
 async def test_nobody_listens():
-    made = Client("http://127.0.0.1:9/v1", {}, connect=1.0)
+    made = Client("http://127.0.0.1:9/v1", {}, connect=1.0, egress=Egress(where="local"))
     for _ in range(2):
         with pytest.raises(OSError, match="onnect"):
             await made.post(b"{}", until=NEVER)

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from trimtab.egress import Denied
 from trimtab.errors import RequestError, TrimtabError, UpstreamDownError, UpstreamError, UpstreamTimeoutError
 
 LONGEST = 500
@@ -24,7 +25,11 @@ class Wrong(Unbilled):
 
 
 def down(name: str, url: str, error: BaseException) -> UpstreamDownError:
-    """It cannot be reached."""
+    """It cannot be reached, or may not be."""
+    denied = next((found for found in (error, error.__cause__) if isinstance(found, Denied)), None)
+    if denied:
+        what = f"The model {name} was not asked: {denied}"
+        return _of(UpstreamDownError(what, denied.fix, code="egress_denied"), name)
     return _of(
         UpstreamDownError(
             f"The model {name} cannot be reached at {url} ({type(error).__name__}: {error}).",

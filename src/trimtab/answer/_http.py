@@ -14,6 +14,8 @@ from urllib.parse import quote, unquote, urlsplit
 
 import httptools
 
+from trimtab.egress import Egress
+
 KEEP = 30.0
 """Seconds that an idle connection is kept."""
 HIGH = 1 << 18
@@ -41,15 +43,16 @@ class Late(TimeoutError):  # noqa: N818 - read as "the response was ..."
 class Client:
     """The connections to one server; `connect` in seconds. How many there are is for the caller to say.
 
-    Raises `ValueError` for a header that would break the request.
+    Raises `ValueError` for a header that would break the request, `Denied` for an address that `egress` does not allow.
     """
 
-    def __init__(self, url: str, headers: Mapping[str, str], *, connect: float) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str], *, connect: float, egress: Egress) -> None:
         parts = urlsplit(url)
         self._host, self._tls = parts.hostname or "", parts.scheme == "https"
         self._port = parts.port or (443 if self._tls else 80)
         self._head = _head(url, headers)
-        self._connect = connect
+        self._connect, self._egress = connect, egress
+        egress.check(self._host)
         self._context: ssl.SSLContext | None = None
         self._idle: list[Response] = []
         self._all: set[Response] = set()
@@ -123,7 +126,7 @@ class Client:
 
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(self._connect):
-            addresses = await loop.getaddrinfo(self._host, self._port, type=1)
+            addresses = await self._egress.resolved(self._host, self._port)
             connected = await start_connection(addresses, happy_eyeballs_delay=HAPPY, interleave=1, loop=loop)
             _watched(connected)
             try:

@@ -71,6 +71,6 @@ class Budget:
 
 def _same(error: UpstreamError) -> bool:
     """Whether the same server may do better: it was not reached, said so, or says when."""
-    if error.status is None:
+    if error.status is None and error.code != "egress_denied":
         return isinstance(error, UpstreamDownError | UpstreamTimeoutError)
     return error.status in AGAIN or (error.status == 429 and error.retry_after is not None)

@@ -11,6 +11,7 @@ import msgspec
 from trimtab.answer import _message, _parameters, _turns, openai_http
 from trimtab.answer._blocks import Untranslatable
 from trimtab.answer._upstream import Upstream, built
+from trimtab.egress import Egress
 from trimtab.errors import RequestError
 from trimtab.money import estimate
 from trimtab.ports import Sink, Tools
@@ -45,9 +46,10 @@ def spec(options: Options) -> ModelSpec:
 
 def build(options: Options, tools: Tools) -> "Rung":
     """Raises `ConfigError` for an address that is none, or a key that is not set. Nothing is sent yet."""
+    gate = openai_http.egress(options, tools)
 
     def server(place: Options) -> Server:
-        return Server(place, tools.name, openai_http.key(place, tools))
+        return Server(place, tools.name, openai_http.key(place, tools), gate)
 
     return Rung(upstream=built(options, tools, server))
 
@@ -68,11 +70,13 @@ class Rung(msgspec.Struct, frozen=True, kw_only=True):
 class Server(openai_http.Server):
     """The rung. Its connections are opened by the calls that need one. Raises `ConfigError` for a wrong header."""
 
-    def __init__(self, options: Options, name: str, key: str | None, path: str = "messages") -> None:
-        self._given, self._key = options, key
+    def __init__(self, options: Options, name: str, key: str | None, egress: Egress, path: str = "messages") -> None:
+        self._given, self._key, self._egress = options, key, egress
         bearer = options.auth == "bearer"
         shown = {"x-api-key": key} if key and not bearer else {}
-        super().__init__(options, name, key if bearer else None, path, **{"anthropic-version": VERSION, **shown})
+        super().__init__(
+            options, name, key if bearer else None, egress, path, **{"anthropic-version": VERSION, **shown}
+        )
 
     async def answer(self, request: Request, evidence: Evidence, sink: Sink) -> Answer | Verdict:
         """Passes what the protocol has no word for; raises as `openai_http` does."""
@@ -83,7 +87,7 @@ class Server(openai_http.Server):
 
     async def count(self, request: Request) -> int:
         """Tokens of the prompt as the server counts them. Raises as `openai_http` does, and `Untranslatable`."""
-        counting = Counting(self._given, self._name, self._key, "messages/count_tokens")
+        counting = Counting(self._given, self._name, self._key, self._egress, "messages/count_tokens")
         try:
             return int((await openai_http.Server.answer(counting, request, Evidence(), Deaf())).text)  # type: ignore[union-attr]
         finally:

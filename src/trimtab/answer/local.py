@@ -14,6 +14,7 @@ from trimtab import texts
 from trimtab.answer import openai_http
 from trimtab.answer._engine import Engine
 from trimtab.answer._llama import Job
+from trimtab.egress import Egress
 from trimtab.errors import ConfigError, RequestError, UpstreamDownError
 from trimtab.money import estimate
 from trimtab.ports import Sink, Tools
@@ -106,7 +107,7 @@ class Local:
             given = openai_http.Options(
                 url=f"{self.engine.url}/v1", model=self._name, total=total, first_byte=total, between=total
             )
-            self._server = openai_http.Server(given, self._name, self.engine.key)
+            self._server = openai_http.Server(given, self._name, self.engine.key, Egress(where="local"))
         return self._server
 
 

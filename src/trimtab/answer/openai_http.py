@@ -6,7 +6,6 @@ around it. Cancelling a call closes its connection, so that the server stops wri
 
 import asyncio
 from contextlib import suppress
-from ipaddress import ip_address
 from typing import Any, NoReturn, TypeAlias
 from urllib.parse import urlsplit
 
@@ -19,6 +18,7 @@ from trimtab.answer._http import Client, Late, Response
 from trimtab.answer._plain import plain, strict
 from trimtab.answer._sse import Decoder
 from trimtab.answer._upstream import Place, Upstream, built, places
+from trimtab.egress import Denied, Egress, on_this_machine
 from trimtab.errors import ConfigError, RequestError
 from trimtab.money import estimate
 from trimtab.ports import Sink, Tools
@@ -76,15 +76,22 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 def spec(options: Options) -> ModelSpec:
-    """Servers on loopback are inside; their price, like any server's, is unknown unless the settings say it."""
+    """Servers on loopback are local unless the settings say `where = "remote"`, as they must of one that passes on what
+    it is asked; their price, like any server's, is unknown unless the settings say it."""
     abilities = {"chat", "tools", "json", "stream"} | ({"vision"} if options.vision else set())
-    inside = all(_inside(_host(place.url)) for place in places(options))
+    inside = all(on_this_machine(_host(place.url)) for place in places(options))
     return ModelSpec(where="local" if inside else "remote", abilities=frozenset(abilities))
 
 
 def build(options: Options, tools: Tools) -> Upstream:
     """Raises `ConfigError` for an address that is none, or a key that is not set. Nothing is sent yet."""
-    return built(options, tools, lambda place: Server(place, tools.name, key(place, tools)))
+    gate = egress(options, tools)
+    return built(options, tools, lambda place: Server(place, tools.name, key(place, tools), gate))
+
+
+def egress(options: Options, tools: Tools) -> Egress:
+    """Where the model's servers may be, by what it is declared to be."""
+    return Egress(where=(tools.spec or spec(options)).where, networks=tools.networks)
 
 
 def key(options: Options, tools: Tools) -> str | None:
@@ -122,8 +129,9 @@ class Server:
     """The rung. Its connections are opened by the calls that need one. Raises `ConfigError` for a wrong header."""
 
     def __init__(
-        self, options: Options, name: str, key: str | None, path: str = "chat/completions", **headers: str
-    ) -> None:
+        self, options: Options, name: str, key: str | None, egress: Egress, path: str = "chat/completions",
+        **headers: str,
+    ) -> None:  # fmt: skip
         self._options, self._name, self._key = options, name, (key or "").encode()
         self._strict = strict(options.url) if options.strict is None else options.strict
         shown = {"Authorization": f"Bearer {key}"} if key else {}
@@ -136,7 +144,9 @@ class Server:
         }
         url = f"{options.url.rstrip('/')}/{path}"
         try:
-            self._client = Client(url, sent, connect=options.connect)
+            self._client = Client(url, sent, connect=options.connect, egress=egress)
+        except Denied as error:
+            raise ConfigError(f"[[model]] {name} cannot be asked: {error}", error.fix) from error
         except ValueError as error:
             raise ConfigError(
                 f"[[model]] {name} cannot be asked: {error}.", "Correct its url, headers or key."
@@ -346,14 +356,6 @@ def _host(url: str) -> str:
     except ValueError:
         return ""
     return (parts.hostname or "") if fine else ""
-
-
-def _inside(host: str) -> bool:
-    """Whether it is this machine: a name that only looks like a loopback address is not."""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _is_stream(response: Response) -> bool:

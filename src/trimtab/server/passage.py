@@ -111,7 +111,7 @@ def peers(here: Place) -> dict[str, Peer]:
             raise ConfigError(
                 f"[server] {setting} names {name!r}, which is no model.", f"Models of the kind {kind}: {known}."
             )
-        found[setting] = peer(setting, kind, parts[name], here.desk.specs[name], given.secrets)
+        found[setting] = peer(setting, kind, parts[name], here.desk.specs[name], given)
     return found
 
 

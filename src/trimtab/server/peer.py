@@ -7,13 +7,15 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import msgspec
 
 from trimtab.answer import _failures as failures
+from trimtab.egress import Egress, networks
 from trimtab.errors import ConfigError, MalformedError, TooLargeError
 from trimtab.server.limits import ClientLeft, Receive
-from trimtab.settings import ModelPart
+from trimtab.settings import ModelPart, Settings
 from trimtab.types import Json, ModelSpec
 
 if TYPE_CHECKING:
@@ -90,8 +92,8 @@ class Upload:
 class Peer:
     """The server of the model `name`. Nothing is opened before the first call."""
 
-    def __init__(self, name: str, options: Any, headers: Mapping[str, str], key: str, where: str) -> None:
-        self.name, self.where = name, where
+    def __init__(self, name: str, options: Any, headers: Mapping[str, str], key: str, egress: Egress) -> None:
+        self.name, self.where, self._egress = name, egress.where, egress
         self._options, self._headers, self._key = options, headers, key.encode()
         self._opened: ClientSession | None = None
 
@@ -176,7 +178,8 @@ class Peer:
         """What opens the connections: the place where every address that is dialled can be checked."""
         from aiohttp import TCPConnector
 
-        return TCPConnector(limit=self._options.pool)
+        host = urlsplit(self._options.url).hostname or ""
+        return TCPConnector(limit=self._options.pool, socket_factory=self._egress.dialler(host))
 
     def _fault(self, error: Exception, body: Upload | bytes | None) -> Exception:
         """Whose fault a call was that got no response."""
@@ -206,7 +209,7 @@ class Peer:
         return bytes(raw)
 
 
-def peer(setting: str, kind: str, part: ModelPart, spec: ModelSpec, secrets: Mapping[str, str]) -> Peer:
+def peer(setting: str, kind: str, part: ModelPart, spec: ModelSpec, given: Settings) -> Peer:
     """The server of a model that `setting` names. Raises `ConfigError` where nothing may be passed to it."""
     from trimtab import load
     from trimtab.answer.anthropic_http import VERSION
@@ -221,12 +224,13 @@ def peer(setting: str, kind: str, part: ModelPart, spec: ModelSpec, secrets: Map
             f'Name a model that is inside, or set mask = false on [[model]] name = "{part.name}".',
         )
     options = load.options("answer", part.kind, part.options)
-    key = secrets.get(options.key_env, "") if options.key_env else ""
+    key = given.secrets.get(options.key_env, "") if options.key_env else ""
     shown = {"Authorization": f"Bearer {key}"} if key else {}
     if kind == "anthropic_http":
         shown = {"x-api-key": key} if key and options.auth == "x-api-key" else shown
         shown = {"anthropic-version": VERSION, **shown}
-    return Peer(part.name, options, {**options.headers, **shown}, key, spec.where)
+    gate = Egress(where=spec.where, networks=networks(given.egress.networks))
+    return Peer(part.name, options, {**options.headers, **shown}, key, gate)
 
 
 def _object(raw: bytes) -> Json | None:
