@@ -27,13 +27,19 @@ def texts(messages: Sequence[Json]) -> tuple[Text, ...]:
     """Every text of the messages in order: all their strings but those of `PROTOCOL`."""
     found: list[Text] = []
     for i, message in enumerate(messages):
-        origin = ORIGINS.get(message.get("role", ""), Origin.USER)
+        origin, said = ORIGINS.get(message.get("role", ""), Origin.USER), message.get("content")
+        if type(said) is str and len(message) == 2:  # a role and a text: most messages by far
+            if not said.startswith("data:"):
+                found.append(Text(text=said, origin=origin, path=f"messages[{i}].content"))
+            continue
         found += (Text(text=text, origin=origin, path=path) for path, text in _leaves(message, f"messages[{i}]"))
     return tuple(found)
 
 
 def of_params(params: Json) -> tuple[Text, ...]:
     """Every text of a request's other fields (tool descriptions, schemas, a prediction): the developer's words."""
+    if not any(type(value) in (str, dict, list) for value in params.values()):
+        return ()
     return tuple(Text(text=text, origin=Origin.SYSTEM, path=path) for path, text in _leaves(params, "params"))
 
 

@@ -38,14 +38,18 @@ def test_times_as_openai_writes_them(seconds, said):
     assert span(seconds) == said
 
 
+def reserved(request, specs, bounds):
+    return reckoning.reckoned(request, specs, bounds, reckoning.expected(request))
+
+
 def test_what_is_reserved_is_every_rung_that_may_be_climbed():
     prompt = 300 // 3 + 8
-    amounts = reckoning.reckoned(asked(max_tokens=100), SPECS, MONEY)
+    amounts = reserved(asked(max_tokens=100), SPECS, MONEY)
     assert amounts == {"requests": 1, "tokens": prompt + 100, "nano": prompt * 1100 + 100 * 11_000}
-    assert reckoning.reckoned(asked(max_tokens=100, model="cheap"), SPECS, MONEY)["nano"] == prompt * 100 + 100 * 1000
-    assert reckoning.reckoned(asked(max_tokens=100, cost=5), SPECS, MONEY)["nano"] == 5
-    assert reckoning.reckoned(asked(max_tokens=100, n=3), SPECS, MONEY)["tokens"] == prompt + 300
-    assert reckoning.reckoned(asked(), SPECS, MONEY)["tokens"] == prompt + reckoning.COMPLETION
+    assert reserved(asked(max_tokens=100, model="cheap"), SPECS, MONEY)["nano"] == prompt * 100 + 100 * 1000
+    assert reserved(asked(max_tokens=100, cost=5), SPECS, MONEY)["nano"] == 5
+    assert reserved(asked(max_tokens=100, n=3), SPECS, MONEY)["tokens"] == prompt + 300
+    assert reserved(asked(), SPECS, MONEY)["tokens"] == prompt + reckoning.COMPLETION
     assert reckoning.reckoned(asked(), SPECS, (Bound("all", "requests", 1),))["tokens"] == 0
 
 

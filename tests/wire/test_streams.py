@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import openai
@@ -16,6 +17,7 @@ from _gateway import desk, exchange, post, served, settings, until
 
 from trimtab.errors import StorageError
 from trimtab.server import app, serving, sse
+from trimtab.server.turn import Turn
 from trimtab.settings import parse
 from trimtab.types import Answer, Delta, Request, Trace, Wishes
 
@@ -248,34 +250,59 @@ class Wire:
 ASKED = Request(id="tr_1", messages=({"role": "user", "content": "x"},), wishes=Wishes(stream=True))
 
 
-async def test_a_slow_reader_slows_the_model() -> None:
-    wire = Wire()
-    opened = sse.Stream(wire.send, ASKED)
+class Line:
+    """A connection as far as a turn knows it."""
+
+    def __init__(self) -> None:
+        self.loop, self.transport, self.state = asyncio.get_running_loop(), self, SimpleNamespace(default_headers=[])
+        self.writable: asyncio.Future[None] | None = None
+        self.sent: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.sent.append(data)
+
+    def over(self, turn: Turn) -> None: ...
+
+
+def turn_on(line: Line) -> Turn:
+    return Turn(line, {"method": "POST", "headers": [], "http_version": "1.1", "path": "/"}, True)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("ours", [True, False])
+async def test_a_slow_reader_slows_the_model(ours: bool) -> None:
+    wire, line = Wire(), Line()
+    opened = sse.Stream(turn_on(line).send if ours else wire.send, ASKED)
     await opened.emit(Delta(text="a"))
+    if ours:
+        await asyncio.sleep(0)
     wire.open.clear()
-    await opened.emit(Delta(text="b"))  # a little may wait
-    blocked = asyncio.ensure_future(opened.emit(Delta(text="c" * sse.HELD)))
-    await asyncio.sleep(0)
+    line.writable = line.loop.create_future()
+    blocked = asyncio.ensure_future(opened.emit(Delta(text="b")))
+    await asyncio.sleep(0.01)
     assert not blocked.done()
     wire.open.set()
+    line.writable.set_result(None)
     await blocked
     opened.close()
-    assert wire.body.index(b'"a"') < wire.body.index(b'"b"') < wire.body.index(b'"ccc')
+    body = b"".join(line.sent) if ours else wire.body
+    assert body.index(b'"a"') < body.index(b'"b"')
 
 
 async def test_what_is_written_in_one_turn_leaves_in_one_piece_and_in_order() -> None:
-    wire = Wire()
-    opened = sse.Stream(wire.send, ASKED)
+    line = Line()
+    opened = sse.Stream(turn_on(line).send, ASKED)
     for text in "abc":
         await opened.emit(Delta(text=text))
+    assert not line.sent
     await asyncio.sleep(0)
-    assert [message["body"].count(b"data: ") for message in wire.sent[1:]] == [3]
+    assert [piece.count(b"data: ") for piece in line.sent] == [3]
     await opened.emit(Delta(text="d"))
     await opened.fail(KeyError())
     opened.close()
-    assert [wire.body.count(b'"%c"' % letter) for letter in b"abcd"] == [1, 1, 1, 1]
-    assert wire.body.index(b'"c"') < wire.body.index(b'"d"') < wire.body.index(b'"error"')
-    assert [message["more_body"] for message in wire.sent[1:]] == [True, False]
+    body = b"".join(line.sent)
+    assert [body.count(b'"%c"' % letter) for letter in b"abcd"] == [1, 1, 1, 1]
+    assert body.index(b'"c"') < body.index(b'"d"') < body.index(b'"error"')
+    assert [piece.endswith(b"0\r\n\r\n") for piece in line.sent] == [False, True]
 
 
 async def test_silence_is_filled_with_pings(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -155,7 +155,7 @@ def language(text: str) -> str:
 
 def impact(text: str) -> str:
     """`irreversible`, `money`, `medical`, `legal` or "" for a lowercase text, by the word list above."""
-    if not _triggers()(text) or TRIGGERS.isdisjoint(_WORDS.findall(text)):
+    if TRIGGERS.isdisjoint(_WORDS.findall(text)):
         return ""
     orders = _INFORMATIONAL.sub(" ", text)
     sought = {"irreversible": orders, "money": orders}
@@ -184,8 +184,10 @@ def _images(view: _View) -> bool:
     return any(isinstance(part, dict) and part.get("type") in IMAGES for part in parts)  # pyright: ignore[reportUnknownMemberType]
 
 
-_LOOKED = (_CODE.pattern, "[0-9]", "[A-Za-z]")
-_CODED, _NUMBERED, _LETTERED = range(3)
+_LOOKED = (
+    _CODE.pattern, "[0-9]", "[A-Za-z]", rf"(?:^|[^A-Za-z'])(?i:{'|'.join(sorted(TRIGGERS))})(?:[^A-Za-z']|$)",
+)  # fmt: skip
+_CODED, _NUMBERED, _LETTERED, _TRIGGERED = range(4)
 
 
 @cache
@@ -193,9 +195,10 @@ def _sieve() -> Sieve:
     return Sieve(_LOOKED, "m")
 
 
-@cache
-def _triggers() -> Sieve:
-    return Sieve([rf"(?:^|[^a-z'])(?:{'|'.join(sorted(TRIGGERS))})(?:[^a-z']|$)"])
+def _impact(view: _View) -> str:
+    """`impact` of what is asked; that is the sample itself but where it is short or long, and needs no second look."""
+    alone = len(view.question) <= SAMPLE and (len(view.question) >= _SHORT or len(view.messages) < 2)
+    return "" if alone and _TRIGGERED not in view.seen else impact(view.asked())
 
 
 _FINDERS: tuple[tuple[str, Callable[[_View], str | int | bool]], ...] = (
@@ -211,6 +214,6 @@ _FINDERS: tuple[tuple[str, Callable[[_View], str | int | bool]], ...] = (
     ("wants_tools", lambda view: bool(view.params.get("tools") or view.params.get("functions"))),
     ("wants_json", lambda view: view.format in ("json_object", "json_schema")),
     ("wants_schema", lambda view: view.format == "json_schema"),
-    ("impact", lambda view: impact(view.asked())),
+    ("impact", _impact),
 )
 NAMES: tuple[str, ...] = tuple(name for name, _ in _FINDERS)

@@ -16,9 +16,10 @@ from trimtab.server import quota
 from trimtab.server.callers import OPEN, Caller
 from trimtab.server.limits import Message, Send
 from trimtab.server.quota import Bound, Counter, Denied, Hold, Quota
-from trimtab.server.reckoning import check_price, reckoned, unknown, used
+from trimtab.server.reckoning import check_price, expected, reckoned, unknown, used
+from trimtab.server.turn import behind
 from trimtab.trail import Emit
-from trimtab.types import Outcome, Request, Trace
+from trimtab.types import Outcome, Request, Trace, Usage
 
 if TYPE_CHECKING:
     from trimtab.store.engine import Store
@@ -39,10 +40,10 @@ class QuotaError(LimitError):
 class Visit:
     """One request to the gateway: its caller, and the headers that its reply shall have; called, it is its `send`."""
 
-    __slots__ = ("_send", "admission", "caller", "headers")
+    __slots__ = ("_send", "admission", "caller", "headers", "turn")
 
     def __init__(self, admission: "Admission", caller: Caller, send: Send) -> None:
-        self.admission, self.caller, self._send = admission, caller, send
+        self.admission, self.caller, self._send, self.turn = admission, caller, send, behind(send)
         self.headers: list[tuple[bytes, bytes]] = []
 
     async def __call__(self, message: Message) -> None:
@@ -71,8 +72,7 @@ async def run(desk: Desk, request: Request, emit: Emit | None = None) -> tuple[O
     if visit.caller.plain:
         return await flow.run(desk, request, emit)
     desk, bounds = within(desk, visit.caller, request)
-    amounts = reckoned(request, desk.specs, bounds)
-    desk, hold = await visit.admission.admit(desk, visit, request, bounds, amounts)
+    desk, hold = await visit.admission.admit(desk, visit, request, bounds, expected(request))
     settler = Settler(visit.admission, hold)
     try:
         return await flow.run(msgspec.structs.replace(desk, recorders=(settler, *desk.recorders)), request, emit)
@@ -118,10 +118,11 @@ class Admission:
         """Raises for a request that names what is not its caller's."""
 
     async def admit(
-        self, desk: Desk, visit: Visit, request: Request, bounds: Sequence[Bound], amounts: Mapping[str, int]
+        self, desk: Desk, visit: Visit, request: Request, bounds: Sequence[Bound], usage: Usage
     ) -> tuple[Desk, Hold]:
         """Reserve for a request; a model over its own limits is left out, or where it was asked for refuses."""
-        pinned, hold = request.wishes.model in desk.specs, await self.reserve(bounds, amounts)
+        hold = await self.reserve(bounds, reckoned(request, desk.specs, bounds, usage))
+        pinned = request.wishes.model in desk.specs
         try:
             for name, own in visit.caller.scoped.items():
                 if name not in desk.specs or (pinned and name != request.wishes.model):
@@ -129,7 +130,7 @@ class Admission:
                 spec = desk.specs[name]
                 try:
                     check_price(name, spec, own)
-                    more = await self.reserve(own, reckoned(request, {name: spec}, own))
+                    more = await self.reserve(own, reckoned(request, {name: spec}, own, usage))
                 except LimitError:
                     desk = _without(desk, name)
                     if pinned or not desk.specs:

@@ -15,6 +15,7 @@ from trimtab.flow import Desk
 from trimtab.record.metrics import Metrics
 from trimtab.server.limits import Message, Receive, Send
 from trimtab.server.place import place
+from trimtab.server.turn import behind
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -90,22 +91,13 @@ class Watched:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began, status = time.perf_counter(), LEFT
-
-        def sent(message: Message) -> Awaitable[None]:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                if status == 200 and _streams(message):
-                    self._began(self.route(scope["path"]), time.perf_counter() - began)
-            return send(message)
-
+        sent = Sent(self, scope["path"], send)
         self.running += 1
         try:
             await self._app(scope, receive, sent)
         finally:
             self.running -= 1
-            self._ended(self.route(scope["path"]), status)
+            self._ended(self.route(scope["path"]), sent.status)
 
     def route(self, path: str) -> str:
         """The template of a path, `other` for one that has none: a client must not make label values."""
@@ -114,12 +106,29 @@ class Watched:
         fits = (found for prefix, suffix, found in self._nested if path.startswith(prefix) and path.endswith(suffix))
         return next(fits, "other")
 
-    def _began(self, route: str, seconds: float) -> None:
+    def began(self, route: str, seconds: float) -> None:
         """Nothing leaves a stream before its first token, so that its head is its first token."""
         self._first.labels(route).observe(seconds)
 
     def _ended(self, route: str, status: int) -> None:
         self._responses[route, status] = self._responses.get((route, status), 0) + 1
+
+
+class Sent:
+    """The `send` of one request: it notes the status, and when a stream begins."""
+
+    __slots__ = ("_began", "_path", "_send", "_watched", "status", "turn")
+
+    def __init__(self, watched: Watched, path: str, send: Send) -> None:
+        self._watched, self._path, self._send, self.turn = watched, path, send, behind(send)
+        self._began, self.status = time.perf_counter(), LEFT
+
+    def __call__(self, message: Message) -> Awaitable[None]:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            if self.status == 200 and _streams(message):
+                self._watched.began(self._watched.route(self._path), time.perf_counter() - self._began)
+        return self._send(message)
 
 
 def routes(paths: Iterable[str]) -> tuple[frozenset[str], tuple[tuple[str, str, str], ...]]:
@@ -130,4 +139,7 @@ def routes(paths: Iterable[str]) -> tuple[frozenset[str], tuple[tuple[str, str, 
 
 
 def _streams(message: Message) -> bool:
-    return any(name == b"content-type" and value.startswith(b"text/event-stream") for name, value in message["headers"])
+    for name, value in message["headers"]:
+        if name == b"content-type":
+            return value.startswith(b"text/event-stream")
+    return False

@@ -24,15 +24,11 @@ RATES: dict[int, tuple[Price, int, int]] = {}
 """Prices in picodollars a token; by identity, since to hash a decimal takes longer than what is saved."""
 
 
-def reckoned(request: Request, specs: Mapping[str, ModelSpec], bounds: Sequence[Bound]) -> dict[str, int]:
-    """What to reserve: one request, its prompt and longest answer in tokens, and what every rung it may climb costs."""
-    whats = {bound.what for bound in bounds}
-    amounts = {"requests": 1, "tokens": 0, "nano": 0}
-    if not whats & {"tokens", "nano"}:
-        return amounts
-    usage = expected(request)
-    amounts["tokens"] = usage.prompt + usage.completion
-    if "nano" in whats:
+def reckoned(request: Request, specs: Mapping[str, ModelSpec], bounds: Sequence[Bound], usage: Usage) -> dict[str, int]:
+    """What to reserve: one request, its prompt and longest answer in tokens (the `expected` usage), and what every rung
+    it may climb costs."""
+    amounts = {"requests": 1, "tokens": usage.prompt + usage.completion, "nano": 0}
+    if any(bound.what == "nano" for bound in bounds):
         name = request.wishes.model
         asked = [specs[name]] if name in specs else specs.values()
         amounts["nano"] = sum(_most(usage, spec.price) for spec in asked)

@@ -16,6 +16,8 @@ from trimtab.server.app import Gateway, of_system
 from trimtab.server.door import door
 from trimtab.settings import Settings
 
+GARBAGE = (20_000, 20, 50)
+"""When the collector looks for cycles: a request makes hundreds of objects and hardly any cycle."""
 FAREWELL = 5.0
 """Seconds for requests that were cut at the end of the drain to say so and to be recorded."""
 
@@ -88,6 +90,7 @@ async def _serve(
         for line in system.found:
             say(line)
         gc.collect()
+        gc.set_threshold(*GARBAGE)
         gc.freeze()  # what lives as long as the process: looking through it again and again stalled requests for 50 ms
         await _server(of_system(system), settings, up).serve(sockets=[listening])
 

@@ -16,6 +16,7 @@ import msgspec
 from trimtab.server import openai
 from trimtab.server.faults import error_object
 from trimtab.server.limits import Send
+from trimtab.server.turn import Turn, behind
 from trimtab.types import Answer, Delta, Json, Pending, Refused, Request, Trace
 
 PING = 10.0
@@ -44,8 +45,8 @@ class Stream:
         self._timer: asyncio.TimerHandle | None = None
         self._held: list[bytes] = []
         self._size = 0
-        self._leaving: asyncio.Task[None] | None = None
-        self._turn = asyncio.Lock()
+        self._turn = behind(send)
+        self._pinging: asyncio.Future[None] | None = None
         self._last = 0.0
         self.begun = False
 
@@ -74,11 +75,9 @@ class Stream:
         await self._over({"error": error_object(error, self._request.id)})
 
     def close(self) -> None:
-        """Stop the pings and what has not left; called whatever happened."""
+        """Stop the pings; called whatever happened."""
         if self._timer:
             self._timer.cancel()
-        if self._leaving:
-            self._leaving.cancel()
 
     async def _over(self, event: Json) -> None:
         await self._last_of_all(b"data: " + _encode(event) + b"\n\n")
@@ -121,29 +120,34 @@ class Stream:
         await self._last_of_all(b"".join(lines))
 
     async def _write(self, body: bytes) -> None:
-        self._hold(body)
-        if self._size > HELD and self._leaving:
-            await self._leaving
+        """One event. To our own connection it leaves at the end of this turn of the loop, with all others of it."""
+        turn = self._turn
+        if turn is None:
+            await self._send({"type": "http.response.body", "body": body, "more_body": True})
+            self._last = time.monotonic()
+            return
+        self._hold(turn, body)
+        if self._size > HELD or turn.full:
+            self._leave()
+            await turn.drained()
 
-    def _hold(self, body: bytes) -> None:
+    def _hold(self, turn: Turn, body: bytes) -> None:
+        if not self._held:
+            turn.loop.call_soon(self._leave)
         self._held.append(body)
         self._size += len(body)
-        if not self._leaving or self._leaving.done():
-            self._leaving = asyncio.ensure_future(self._leave())
 
-    async def _leave(self) -> None:
-        async with self._turn:
-            while self._held:
-                await self._send({"type": "http.response.body", "body": self._taken(), "more_body": True})
-        self._last = time.monotonic()
+    def _leave(self) -> None:
+        if self._held and self._turn:
+            self._turn.write(self._taken())
+            self._last = time.monotonic()
 
     async def _last_of_all(self, body: bytes) -> None:
         """What is held and then `body`, after which there is nothing."""
         if self._timer:
             self._timer.cancel()
-        async with self._turn:
-            self._held.append(body)
-            await self._send({"type": "http.response.body", "body": self._taken(), "more_body": False})
+        self._held.append(body)
+        await self._send({"type": "http.response.body", "body": self._taken(), "more_body": False})
 
     def _taken(self) -> bytes:
         body = b"".join(self._held)
@@ -159,7 +163,10 @@ class Stream:
         if silent < PING * 0.99:
             self._arm(PING - silent)
             return
-        self._hold(self._ping())
+        if self._turn:
+            self._hold(self._turn, self._ping())
+        else:
+            self._pinging = asyncio.ensure_future(self._write(self._ping()))
         self._arm(PING)
 
     def _ping(self) -> bytes:

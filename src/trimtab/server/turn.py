@@ -27,10 +27,10 @@ class Turn:
     """
 
     __slots__ = ("_body", "_chunked", "_connection", "_expects", "_gone", "_head", "_leave", "_over", "_size", "_told",
-                 "_waiter", "arrived", "begun", "keep", "scope", "task")  # fmt: skip
+                 "_waiter", "arrived", "begun", "keep", "loop", "scope", "task")  # fmt: skip
 
     def __init__(self, connection: "Connection", scope: dict[str, Any], keep: bool) -> None:
-        self._connection, self.scope, self.keep = connection, scope, keep
+        self._connection, self.scope, self.keep, self.loop = connection, scope, keep, connection.loop
         self.task: asyncio.Task[None] | None = None
         self.arrived = self.begun = self._over = self._gone = self._told = self._chunked = False
         self._expects = any(name == b"expect" and value.lower() == b"100-continue" for name, value in scope["headers"])
@@ -74,13 +74,20 @@ class Turn:
 
     async def send(self, message: Message) -> None:
         """ASGI's `send`; awaits the connection where the client reads slowly. What is sent to nobody is dropped."""
-        connection = self._connection
         if self._gone or self._over:
             return
         if message["type"] == "http.response.start":
             self._head = self._begin(message["status"], message["headers"])
             return
-        body, more = message.get("body", b""), message.get("more_body", False)
+        more = message.get("more_body", False)
+        self.write(message.get("body", b""), more)
+        if more and self.full:
+            await self.drained()
+
+    def write(self, body: bytes, more: bool = True) -> None:
+        """The next piece of the body, after the head was sent; it leaves with the others of this turn of the loop."""
+        if self._gone or self._over:
+            return
         if self._chunked:
             body = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
             body = body if more else body + b"0\r\n\r\n"
@@ -88,12 +95,20 @@ class Turn:
             body = b""
         if not self.begun:
             self.begun, body, self._head = True, self._head + body, b""
-        connection.transport.write(body)
+        self._connection.transport.write(body)
         if not more:
             self._over = True
-            connection.over(self)
-        elif connection.writable:
-            await connection.writable
+            self._connection.over(self)
+
+    @property
+    def full(self) -> bool:
+        """Whether the client reads more slowly than is written."""
+        return self._connection.writable is not None
+
+    async def drained(self) -> None:
+        """Wait until the client has read."""
+        if self._connection.writable:
+            await asyncio.shield(self._connection.writable)
 
     def leaving(self, callback: Callable[[], None] | None) -> None:
         """Have `callback` called once the client leaves, at once if it has left already; None: nobody attends it."""
@@ -154,3 +169,9 @@ class Turn:
         self.keep, self.begun, self._over = False, True, True
         self._connection.transport.write(STATUS[500] + b"content-length: 0\r\nconnection: close\r\n\r\n")
         self._connection.over(self)
+
+
+def behind(send: Any) -> Turn | None:
+    """The turn that an ASGI `send` ends at, if nothing between the two needs to see what is sent after the head."""
+    found = getattr(send, "turn", None) or getattr(send, "__self__", None)
+    return found if isinstance(found, Turn) else None
