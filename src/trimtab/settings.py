@@ -70,6 +70,7 @@ class ModelPart(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the gateway listens and what it takes: bytes, seconds.
 
+    `workers` processes share the port (Linux, BSD).
     `header_timeout` for a request's head since its first byte, `body_timeout` for its body, `idle_timeout` for a kept
     connection without a request, `stall_timeout` for a client that does not read its response.
     `auth`: `auto` asks for a key once there is one (a virtual key, or TRIMTAB_API_KEY), `key` always. `inflight`
@@ -80,6 +81,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8080
+    workers: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
     max_body: Annotated[int, msgspec.Meta(ge=1)] = 4_000_000
     max_depth: Annotated[int, msgspec.Meta(ge=1, le=500)] = 64
     header_timeout: Annotated[float, msgspec.Meta(gt=0)] = 10.0

@@ -140,7 +140,7 @@ def test_rebound_host(raw: Raw) -> None:
 
 
 def test_the_world_is_not_served_without_a_key() -> None:
-    with pytest.raises(ConfigError, match="TRIMTAB_API_KEY"), serving._bound(_on("0.0.0.0")):
+    with pytest.raises(ConfigError, match="TRIMTAB_API_KEY"), serving.bound(_on("0.0.0.0")):
         pass
     assert door.door(_on("0.0.0.0", TRIMTAB_API_KEY="k")).key == b"k"
 
@@ -156,7 +156,7 @@ def test_a_port_in_use_is_said(house: Any) -> None:
 
     port = int(house.url.rsplit(":", 1)[1])
     taken = parse({"server": {"port": port}}, folder=Path(), home=Path(), name="x", secrets={})
-    with pytest.raises(ConfigError, match=f"{port}.*--port"), serving._bound(taken):
+    with pytest.raises(ConfigError, match=f"{port}.*--port"), serving.bound(taken):
         pass
 
 

@@ -19,6 +19,8 @@ PARTS: dict[str, int] = {"minute": 2, "hour": 10, "day": 50, "month": 100}
 """A lease is the limit divided by this: what a crash may cost of a window that lasts matters more."""
 AHEAD = 16
 """A lease is for at least so many requests like the one that needs it."""
+OTHERS = 4
+"""A lease is at most this part of what is left, unless more is needed now: other processes want some too."""
 PATIENCE = 1.0
 """Seconds until the disk is asked again after it had not enough: another process may have given some back."""
 
@@ -62,9 +64,10 @@ class Counter:
 
     def wants(self, need: int, taken: int) -> int:
         """What to take on the disk, where `taken` is gone of the limit."""
-        most = max(need - self.room, self.bound.limit // PARTS[self.bound.per], AHEAD * need)
+        left = self.bound.limit - taken
+        most = max(need - self.room, min(max(self.bound.limit // PARTS[self.bound.per], AHEAD * need), left // OTHERS))
         # what was spent beyond the limit is written down all the same
-        return max(min(most, self.bound.limit - taken), 0, -self.room)
+        return max(min(most, left), 0, -self.room)
 
     def leases(self, got: int, taken: int, now: float) -> None:
         """`got` has reached the disk, where `taken` was gone before."""

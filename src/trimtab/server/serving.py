@@ -2,18 +2,22 @@
 
 import asyncio
 import gc
+import os
+import signal
 import socket
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
 
 import uvicorn
 
 from trimtab.errors import ConfigError
 from trimtab.server import http, logs
-from trimtab.server.app import Gateway, of_system
 from trimtab.server.door import door
+from trimtab.server.live import Live
 from trimtab.settings import Settings
 
 GARBAGE = (20_000, 20, 50)
@@ -22,17 +26,53 @@ FAREWELL = 5.0
 """Seconds for requests that were cut at the end of the drain to say so and to be recorded."""
 
 
-def run(settings: Settings, say: Callable[[str], None] = lambda _: None) -> None:
+def run(
+    settings: Settings,
+    say: Callable[[str], None] = lambda _: None,
+    again: Callable[[], Settings] | None = None,
+    *,
+    shared: bool = False,
+) -> None:
     """Bind, serve until a signal, and drain: what runs may finish for `server.drain` seconds.
 
-    `say` takes lines of progress, the last one with the URL once it listens. Raises `ConfigError`, `StorageError`.
+    `say` takes lines of progress, the last one with the URL once it listens. `again` gives the settings anew on SIGHUP.
+    `shared`: other processes bind the same port. Raises `ConfigError`, `StorageError`.
     """
     with (
         logs.opened(settings.server.log),
-        _bound(settings) as listening,
+        bound(settings, shared=shared) as listening,
+        _marked(settings, shared=shared),
         asyncio.Runner(loop_factory=_loop) as runner,
     ):
-        runner.run(_serve(settings, listening, say))
+        runner.run(_serve(settings, listening, say, again=again))
+
+
+@contextmanager
+def _marked(settings: Settings, *, shared: bool) -> Iterator[None]:
+    """This process's id in the state folder, while it serves: who is to be told to reload."""
+    file = settings.home / "serving"
+    if shared:  # the supervisor's id is there
+        yield
+        return
+    with marked(file):
+        yield
+
+
+@contextmanager
+def marked(file: Path) -> Iterator[None]:
+    """This process's id in a file while it runs."""
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"{os.getpid()}\n", "utf-8")
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            if file.read_text("utf-8").strip() == str(os.getpid()):
+                file.unlink()
+        for old in file.parent.glob(f"reloaded.{os.getpid()}"):
+            with suppress(OSError):
+                old.unlink()
 
 
 @contextmanager
@@ -54,7 +94,7 @@ def background(settings: Settings, say: Callable[[str], None] = lambda _: None) 
             fault.append(error)
         ready.set()
 
-    with _bound(settings) as listening:
+    with bound(settings) as listening:
         thread = threading.Thread(target=work, args=(listening,), name="gateway")
         thread.start()
         ready.wait()
@@ -79,23 +119,51 @@ async def _serve(
     listening: socket.socket,
     say: Callable[[str], None],
     started: Callable[["Announced"], None] = lambda _: None,
+    again: Callable[[], Settings] | None = None,
 ) -> None:
-    from trimtab.wiring import open_system
-
     def up(server: Announced) -> None:
         say(f"Listening on {url(listening)}")
         started(server)
 
-    async with open_system(settings, say) as system:
-        for line in system.found:
-            say(line)
+    live = Live(settings, say)
+    await live.open()
+    try:
         gc.collect()
         gc.set_threshold(*GARBAGE)
         gc.freeze()  # what lives as long as the process: looking through it again and again stalled requests for 50 ms
-        await _server(of_system(system), settings, up).serve(sockets=[listening])
+        if again:
+            _on_hangup(live, again)
+        await _server(live, settings, up).serve(sockets=[listening])
+    finally:
+        await live.close()
 
 
-def _server(gateway: Gateway, settings: Settings, started: Callable[["Announced"], None]) -> "Announced":
+def _on_hangup(live: Live, again: Callable[[], Settings]) -> None:
+    """Reload on SIGHUP; how it went is in the state folder, where `trimtab reload` looks."""
+    reloading: set[asyncio.Task[None]] = set()
+
+    async def reload() -> None:
+        _noted(live.settings, await live.reload(again))
+
+    def hangup() -> None:
+        task = asyncio.create_task(reload())
+        reloading.add(task)
+        task.add_done_callback(reloading.discard)
+
+    if hasattr(signal, "SIGHUP"):
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hangup)
+
+
+def _noted(settings: Settings, fault: str) -> None:
+    """How the last reload of this process went."""
+    file = settings.home / f"reloaded.{os.getpid()}"
+    with suppress(OSError):
+        part = file.with_suffix(".part")
+        part.write_text(fault, "utf-8")
+        part.replace(file)
+
+
+def _server(gateway: Any, settings: Settings, started: Callable[["Announced"], None]) -> "Announced":
     """No access log and no `Server` header; forwarded addresses are not believed; bodies and headers are not logged."""
     config = uvicorn.Config(
         gateway, http=http.protocol(_deadlines(settings)), ws="none",
@@ -146,16 +214,22 @@ class Announced(uvicorn.Server):
 
 
 @contextmanager
-def _bound(settings: Settings) -> Iterator[socket.socket]:
-    """A socket on the settings' address, after the door has agreed to it. Raises `ConfigError` for a port in use."""
+def bound(settings: Settings, *, shared: bool = False, listens: bool = True) -> Iterator[socket.socket]:
+    """A socket on the settings' address, after the door has agreed to it. Raises `ConfigError` for a port in use.
+
+    `shared`: other processes may bind the same port; one that does not listen only keeps the port for those.
+    """
     door(settings)
     host, port = settings.server.host, settings.server.port
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.socket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared or not listens:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listening.bind(address)
-        listening.listen(2048)
+        if listens:
+            listening.listen(2048)
     except OSError as error:
         raise ConfigError(
             f"The gateway cannot listen on {host}:{port}: {error.strerror}.",

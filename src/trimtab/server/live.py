@@ -1,0 +1,111 @@
+"""The gateway that serves now, and the change to another one without dropping a request.
+
+The new system is built beside the old one; once it stands, new requests go to it, and the old one is closed after its
+last request. Where it cannot be built the old one goes on. Budgets are leased from the database by both meanwhile, so
+none is overspent; limits on requests at a time are counted by each, so for that while they may be passed.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import msgspec
+
+from trimtab.errors import TrimtabError
+from trimtab.server.app import Gateway, of_system
+from trimtab.server.limits import Receive, Send
+from trimtab.settings import Settings
+
+FIXED = ("host", "port", "workers")
+"""What a running server cannot change of `[server]`; its home neither."""
+
+
+class Generation:
+    """One system with its gateway, and how many requests are in it."""
+
+    def __init__(self, gateway: Gateway, closing: AsyncExitStack) -> None:
+        self.gateway, self._closing, self.running = gateway, closing, 0
+        self.empty = asyncio.Event()
+        self.retired = False
+
+    async def close(self) -> None:
+        """Close the system once its last request has ended."""
+        self.retired = True
+        if self.running:
+            await self.empty.wait()
+        await self._closing.aclose()
+
+
+class Live:
+    """An ASGI app around the gateway of the newest system; a context manager that closes them all."""
+
+    def __init__(self, settings: Settings, say: Callable[[str], None]) -> None:
+        self.settings, self._say = settings, say
+        self._now: Generation | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+        self._turn = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Build the first system. Raises `ConfigError`, `StorageError`."""
+        self._now = await self._built(self.settings)
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        now = self._now
+        assert now  # noqa: S101 - it was opened
+        now.running += 1
+        try:
+            await now.gateway(scope, receive, send)
+        finally:
+            now.running -= 1
+            if now.retired and not now.running:
+                now.empty.set()
+
+    async def reload(self, load: Callable[[], Settings]) -> str:
+        """Serve by new settings from now on; what is wrong with them, "" where nothing is."""
+        async with self._turn:
+            try:
+                fresh = self._kept(await asyncio.to_thread(load))
+                new = await self._built(fresh)
+            except (TrimtabError, OSError) as error:
+                self._say(f"Not reloaded, what ran before goes on: {error}")
+                return str(error)
+            old, self._now, self.settings = self._now, new, fresh
+            if old:
+                task = asyncio.create_task(old.close())
+                self._closing.add(task)
+                task.add_done_callback(self._closing.discard)
+            self._say("Reloaded.")
+            return ""
+
+    async def close(self) -> None:
+        """Close all systems; what still runs in them was cut before."""
+        if self._now:
+            self._now.running = 0
+            await self._now.close()
+        if self._closing:
+            await asyncio.wait(self._closing)
+
+    async def _built(self, settings: Settings) -> Generation:
+        from trimtab.wiring import open_system
+
+        closing = AsyncExitStack()
+        async with AsyncExitStack() as failing:
+            await failing.enter_async_context(closing)
+            system = await closing.enter_async_context(open_system(settings, self._say))
+            gateway = of_system(system)
+            for line in system.found:
+                self._say(line)
+            failing.pop_all()
+        return Generation(gateway, closing)
+
+    def _kept(self, fresh: Settings) -> Settings:
+        """The new settings with what a running server cannot change as it was; says so."""
+        old, new = self.settings, fresh
+        fixed = {name: getattr(old.server, name) for name in FIXED}
+        changed = [f"server.{name}" for name, value in fixed.items() if getattr(new.server, name) != value]
+        if new.home != old.home:
+            changed.append("home")
+        if changed:
+            self._say(f"Stays as it is until the next start: {', '.join(changed)}.")
+        return msgspec.structs.replace(new, home=old.home, server=msgspec.structs.replace(new.server, **fixed))
