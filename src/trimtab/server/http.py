@@ -24,6 +24,7 @@ LINGER = 5.0
 FOREVER = float("inf")
 TICK = 0.5
 """Seconds between two looks at the deadlines."""
+UPGRADING = frozenset({b"connection", b"upgrade", b"http2-settings"})
 FAULTS = {
     400: ("The request is not HTTP/1.1.", "malformed_request"),
     408: ("The request took too long to arrive.", "request_timeout"),
@@ -83,6 +84,7 @@ class Connection(asyncio.Protocol):
         "_queue",
         "_size",
         "_url",
+        "_weight",
         "app",
         "client",
         "deadline",
@@ -110,7 +112,8 @@ class Connection(asyncio.Protocol):
         self._arriving: Turn | None = None
         self._queue: deque[Turn] = deque()
         self._head: list[tuple[bytes, bytes]] | None = None
-        self._size, self._url = 0, b""
+        self._size = self._weight = 0
+        self._url = b""
 
     # What the transport calls.
 
@@ -126,8 +129,9 @@ class Connection(asyncio.Protocol):
             return
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:  # the request was answered as if it had not asked for another protocol
-            self.parser = None
+        except httptools.HttpParserUpgrade as upgrade:
+            self._plainly(data[upgrade.args[0] :])
+            return
         except httptools.HttpParserError as error:
             self._broken(431 if isinstance(error.__context__, _TooManyError) else 400)
             return
@@ -182,7 +186,7 @@ class Connection(asyncio.Protocol):
     # What the parser calls.
 
     def on_message_begin(self) -> None:
-        self._head, self._size, self._url = [], 0, b""
+        self._head, self._size, self._weight, self._url = [], 0, 0, b""
         if not self._current:
             self.deadline = self.loop.time() + self.deadlines.head
 
@@ -194,14 +198,17 @@ class Connection(asyncio.Protocol):
         if head is None:
             return  # a trailer: nobody here wants one
         head.append((name.lower(), value))
-        if len(head) > MOST_FIELDS:
+        self._weight += len(name) + len(value)
+        if len(head) > MOST_FIELDS or self._weight > LONGEST_HEAD:
             raise _TooManyError
 
     def on_headers_complete(self) -> None:
         parser, head = self.parser, self._head or []
         self._head = None
-        keep = parser.should_keep_alive() and not parser.should_upgrade()
-        version = parser.get_http_version()
+        keep, version = parser.should_keep_alive(), parser.get_http_version()
+        if parser.should_upgrade():
+            self._head = head
+            return
         path, raw, query = _target(self._url)
         scope = {
             "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": version,
@@ -215,6 +222,16 @@ class Connection(asyncio.Protocol):
                 self.hold()
         else:
             self._start(turn)
+
+    def _plainly(self, rest: bytes) -> None:
+        """Read a request anew as if it had not asked for another protocol, as RFC 9110 section 7.8 lets a server do."""
+        method, head = self.parser.get_method(), self._head or []
+        if method == b"CONNECT" or self._current:
+            self._broken(400)
+            return
+        lines = [b"%b: %b\r\n" % (name, value) for name, value in head if name not in UPGRADING]
+        self.parser = httptools.HttpRequestParser(self)
+        self.data_received(b"%b %b HTTP/1.1\r\n%b\r\n%b" % (method, self._url, b"".join(lines), rest))
 
     def on_body(self, body: bytes) -> None:
         if self._arriving:
