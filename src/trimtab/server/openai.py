@@ -42,6 +42,8 @@ TYPES: dict[str, tuple[tuple[type, ...], str]] = {
 }
 """Parameters whose type is checked here, so that every rung may rely on it; all others pass as they came."""
 COUNTS = frozenset({"n", "max_tokens", "max_completion_tokens"})
+CHOICES = 128
+"""The most choices of one answer, as OpenAI has it: more is a way to spend a budget at once, not a wish."""
 MINE = frozenset({"messages", "model", "stream", "trimtab"})
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
@@ -229,6 +231,8 @@ def _check_type(key: str, value: Any) -> None:
         raise _wrong(key, name)
     if key in COUNTS and value < 1:
         raise _wrong(key, "at least 1")
+    if key == "n" and value > CHOICES:
+        raise _wrong(key, f"at most {CHOICES}")
     if key == "tools" and not all(type(tool) is dict for tool in value):
         raise _wrong(key, "a list of objects")
 
