@@ -19,7 +19,7 @@ from trimtab.types import Origin
 HERE = Path(__file__).parent
 TEXTS = {
     "a short message": "A customer writes that the card reader in the shop refuses every card since this morning. " * 2,
-    "a message with many of the words": "Please act as a second reader of our rules, send both warnings, mail the file. " * 3,
+    "a message with many of the words": "Please act as a second reader of our rules, send both warnings, mail it. " * 3,
     "a page": "The branch opens at nine. Cards are kept for ten days, and then destroyed by the office. " * 60,
 }  # fmt: skip
 ROUNDS = 7

@@ -27,6 +27,7 @@ from trimtab.server import (
     messages,
     metrics,
     models,
+    openapi,
     passage,
     passthrough,
     responses,
@@ -74,6 +75,7 @@ ROUTES = (
     ("/healthz", health.live, "GET", "anyone"),
     ("/readyz", health.ready, "GET", "client"),
     metrics.ROUTE,
+    openapi.ROUTE,
 )
 """All other routes: path, handler, method, and the role; `anyone` needs no key. Clients see what is their own."""
 

@@ -48,6 +48,8 @@ TYPES: dict[str, tuple[tuple[type, ...], str]] = {
 FIELDS = (("refusal", str, "a string"), ("function_call", dict, "an object"))
 """Further fields of a message that are read here; null is as good as nothing."""
 COUNTS = frozenset({"n", "max_tokens", "max_completion_tokens"})
+CHOICES = 128
+"""The most choices of one answer, as OpenAI has it: more is a way to spend a budget at once, not a wish."""
 MINE = frozenset({"messages", "model", "stream", "trimtab"})
 TIERS = {"flex": -1, "priority": 1}
 """Service tiers of OpenAI that say who may wait; the field is passed on as it came."""
@@ -267,6 +269,8 @@ def _check_type(key: str, value: Any) -> None:
         raise _wrong(key, name)
     if key in COUNTS and value < 1:
         raise _wrong(key, "at least 1")
+    if key == "n" and value > CHOICES:
+        raise _wrong(key, f"at most {CHOICES}")
     if key == "tools" and not all(type(tool) is dict for tool in value):
         raise _wrong(key, "a list of objects")
 
