@@ -70,7 +70,7 @@ PASSED = (*READING, 404, 429, 502, 504)
 
 
 def _passed(what: str, about: str) -> dict[tuple[str, str], Told]:
-    """The routes that are passed to a model's server, whose replies are what they are; off unless the settings say so."""
+    """The routes that are passed to a model's server, whose replies are its own; off unless the settings say so."""
     from trimtab.server import passthrough
 
     return {
