@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from trimtab.answer import _message, _parameters, _turns
 from trimtab.answer._blocks import texts
-from trimtab.errors import MalformedError
+from trimtab.errors import MalformedError, RequestError
 from trimtab.server import openai
 from trimtab.server.faults import error_object
 from trimtab.types import Answer, Json, Pending, Refused, Request, Trace, Usage
@@ -15,6 +15,11 @@ BETA = b"anthropic-beta"
 MINE = frozenset({"messages", "system", "model", "stream", "trimtab"})
 LISTS = ("tools", "stop_sequences")
 OBJECTS = ("tool_choice", "metadata", "thinking", "output_config")
+RENAMED = (
+    ("response_format.json_schema.schema", "output_config.format.schema"), ("response_format", "output_config.format"),
+    (".function.parameters", ".input_schema"),
+)  # fmt: skip
+"""How the chat's checks name a field, and how a client of this format does."""
 REASONS = {
     "stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "function_call": "tool_use",
     "content_filter": "refusal",
@@ -43,7 +48,10 @@ def request(body: Json, headers: Mapping[bytes, bytes], trace: str) -> Request:
     if betas := [name for part in headers.get(BETA, b"").decode("latin-1").split(",") if (name := part.strip())]:
         params["betas"] = betas
     mine = {key: body[key] for key in ("model", "stream", "trimtab") if key in body}
-    return openai.request({**params, **mine, "messages": chat(body)}, headers, trace)
+    try:
+        return openai.request({**params, **mine, "messages": chat(body)}, headers, trace)
+    except RequestError as error:
+        raise openai.renamed(error, RENAMED) from error
 
 
 def chat(body: Json) -> list[Json]:

@@ -224,8 +224,12 @@ def _ours(error: Exception, request: Request) -> Exception:
     if not isinstance(error, HTTPException):
         return error
     if error.status_code == 405:
-        here = (route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE)
-        return faults.MethodError(
-            request.method, request.url.path, {method for route in here for method in route.methods}
-        )
+        return faults.MethodError(request.method, request.url.path, _methods(request))
     return NotFoundError(f"There is no {request.url.path} here.", "The routes are in docs/reference/http.md.")
+
+
+def _methods(request: Request) -> set[str]:
+    """The methods of a path: of the routes that name it, else of those with a parameter where it stands."""
+    here = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    named = [route for route in here if route.path == request.url.path]
+    return {method for route in named or here for method in route.methods}

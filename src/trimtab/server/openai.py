@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, cast
 
 import msgspec
@@ -117,6 +117,14 @@ def request(body: Json, headers: Mapping[bytes, bytes], trace: str, principal: s
     )  # fmt: skip
     check_request(found)
     return found
+
+
+def renamed(error: RequestError, names: Iterable[tuple[str, str]]) -> RequestError:
+    """The error with the chat's names of fields in the words of another format."""
+    said, param = error.message, error.param
+    for chat, theirs in names:
+        said, param = said.replace(chat, theirs), param and param.replace(chat, theirs)
+    return type(error)(said, error.fix, param=param, code=error.code, retry_after=error.retry_after)
 
 
 def completion(outcome: Answer | Refused, trace: Trace, recorded: bool = False) -> Json:

@@ -40,6 +40,7 @@ LIMITS: tuple[Json, ...] = tuple(
     }.items()
 )
 ONCE: Json = {"name": "idempotency-key", "in": "header", "schema": {"type": "string", "minLength": 1, "maxLength": 255}}
+OPERATOR: Json = {"name": "x-trimtab-operator", "in": "header", "schema": {"type": "string"}}
 DIALECT: Json = {"name": "anthropic-version", "in": "header", "schema": {"type": "string"}}
 
 
@@ -112,11 +113,14 @@ TOLD: dict[tuple[str, str], Told] = {
     ),
     ("GET", "/approvals"): Told(
         about="What waits for a person.", gives={JSON: "Tickets"}, errors=(400, 404),
-        parameters=({"name": "state", "in": "query", "schema": ref("State")},),
+        parameters=({"name": "state", "in": "query", "schema": ref("State")}, OPERATOR),
     ),
-    ("GET", "/approvals/{id}"): Told(about="One ticket.", gives={JSON: "Ticket"}, errors=(304, 400, 404)),
+    ("GET", "/approvals/{id}"): Told(
+        about="One ticket.", gives={JSON: "Ticket"}, errors=(304, 400, 404), parameters=(OPERATOR,)
+    ),
     ("POST", "/approvals/{id}"): Told(
-        about="Decide a ticket.", takes="Decided", gives={JSON: "Ticket"}, errors=(*READING, 404, 409, 410)
+        about="Decide a ticket.", takes="Decided", gives={JSON: "Ticket"}, errors=(*READING, 404, 409, 410),
+        parameters=(OPERATOR,),
     ),
     ("GET", "/healthz"): Told(about="Whether the process lives.", gives={JSON: "Alive"}),
     ("GET", "/readyz"): Told(about="Whether it can serve.", gives={JSON: "Ready"}),

@@ -80,7 +80,7 @@ def request(body: Json, headers: Mapping[bytes, bytes], trace: str) -> tuple[Req
     try:
         return openai.request(chat, headers, trace), names
     except RequestError as error:
-        raise _in_our_words(error) from error
+        raise openai.renamed(error, RENAMED) from error
 
 
 def begun(body: Json, trace: str) -> Json:
@@ -248,13 +248,6 @@ def _object(body: Json, name: str) -> Json:
     if value is not None and not isinstance(value, dict):
         raise wrong(name, "an object")
     return cast("Json", value or {})
-
-
-def _in_our_words(error: RequestError) -> RequestError:
-    said, param = error.message, error.param
-    for chat, ours in RENAMED:
-        said, param = said.replace(chat, ours), param and param.replace(chat, ours)
-    return type(error)(said, error.fix, param=param, code=error.code, retry_after=error.retry_after)
 
 
 def _tier(answer: Answer) -> Json:
