@@ -44,8 +44,11 @@ SOON = "connect = 0.5\nfirst_byte = 0.5\nbetween = 0.5"
 class Traffic:
     """Requests of every kind, and what must be in the ledger of them."""
 
-    def __init__(self, port: int, keys: list[str], poor: str, admin: str, seed: int) -> None:
-        self._port, self._keys, self._spent, self._admin = port, keys, poor, admin
+    def __init__(self, house: traffic.House, seed: int) -> None:
+        """Makes the keys that it comes with."""
+        self._port = house.port
+        self._keys = [house.key(f"k{i}", limits=("requests=100000000/hour", "usd=1000000/month")) for i in range(4)]
+        self._spent, self._admin = house.key("poor", limits=("requests=10/minute",)), house.key("admin", role="admin")
         self._random = random.Random(seed)
         self._number = 0
         self._used: list[tuple[str, bytes]] = []
@@ -125,7 +128,9 @@ class Traffic:
         await self._asked(client, "broken", self._post(self._random.choice(HOT), raw))
 
     async def _wrong(self, client: traffic.Client) -> None:
-        wrong = self._random.choice([{"messages": 1, "input": 1, "prompt": 1}, {"model": f"m{self._number}"}, {"n": "1"}])
+        wrong = self._random.choice(
+            [{"messages": 1, "input": 1, "prompt": 1}, {"model": f"m{self._number}"}, {"n": "1"}]
+        )
         path = HOT[0]
         await self._asked(client, "wrong", self._post(path, {**self._body(path), **wrong}), path)
 
@@ -162,6 +167,17 @@ class Traffic:
         return {"model": "large", "max_tokens": 64, **asked, **more}
 
 
+def housed(folder: Path, port: int) -> traffic.House:
+    """A gateway before the mock at `port`: one model that is well, and some that fail."""
+    names, url = ["large", *(f"frail{i}" for i in range(FRAIL))], f"http://127.0.0.1:{port}/v1"
+    models = "".join(traffic.MODEL.format(name=name, url=url, options=SOON) for name in names)
+    return traffic.House(folder, models, more='auth = "key"')
+
+
+NOTHING: dict[str, float] = {"requests": 0, "rss_mb": 0.0, "uss_mb": 0.0}
+"""A sample of no process."""
+
+
 def memory(pid: int) -> dict[str, float]:
     """MB resident and MB of its own, open files and threads."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
@@ -193,13 +209,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE / "results" / "soak.json")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as home, traffic.mock(Path(home)) as port:
-        names, url = ["large", *(f"frail{i}" for i in range(FRAIL))], f"http://127.0.0.1:{port}/v1"
-        models = "".join(traffic.MODEL.format(name=name, url=url, options=SOON) for name in names)
-        house = traffic.House(Path(home), models, more='auth = "key"')
-        keys = [house.key(f"k{i}", limits=("requests=100000000/hour", "usd=1000000/month")) for i in range(4)]
-        poor, admin = house.key("poor", limits=("requests=10/minute",)), house.key("admin", role="admin")
+        house = housed(Path(home), port)
+        load = Traffic(house, asked.seed)
         house.start()
-        load = Traffic(house.port, keys, poor, admin, asked.seed)
         try:
             samples = asyncio.run(soak(house, load, asked.requests, asked.connections))
         finally:
@@ -219,7 +231,7 @@ def judged(samples: list[dict[str, float]], load: Traffic, house: traffic.House)
     own = last["uss_mb"] - warm["uss_mb"]
     return {
         "growth_mb": round(last["rss_mb"] - warm["rss_mb"], 2), "growth_own_mb": round(own, 2),
-        "bytes_per_request": round(own * 1e6 / (last["requests"] - warm["requests"]), 2),
+        "bytes_per_request": round(own * 1e6 / max(1, last["requests"] - warm["requests"]), 2),
         "ledger": {
             "rows": len(rows), "answers_and_errors": len(load.recorded), "left": load.left,
             "missing": len(load.recorded - rows),

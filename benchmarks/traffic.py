@@ -1,4 +1,4 @@
-"""A gateway and the mock as processes, and clients who talk to it over sockets, well or badly: for soak.py and exact.py."""
+"""A gateway and the mock as processes, and clients who talk over sockets, well or badly: for soak.py and exact.py."""
 
 import asyncio
 import json

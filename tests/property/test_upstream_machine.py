@@ -199,3 +199,36 @@ class Deaf:
 
 Asking.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestAsking = Asking.TestCase
+
+
+async def test_a_limit_that_was_cut_does_not_keep_those_who_wait_looking() -> None:
+    """Found by the machine: two who waited woke each other for ever, 27,000 times a second."""
+    servers = list[Server]()
+
+    def make(_: Any) -> Server:
+        servers.append(server := Server(asyncio.get_running_loop()))  # type: ignore[arg-type]
+        return server
+
+    upstream = kept_up(openai_http.Options(url="http://r/v1", model="m", pool=2, queue=9, retries=0), "m", make, 1)
+    servers[0].replica = upstream.replicas[0]
+    looks, wake = 0, upstream._queue.wake
+
+    def counted() -> None:
+        nonlocal looks
+        looks += 1
+        wake()
+
+    upstream._queue.wake = counted  # type: ignore[method-assign]
+    calls = [asyncio.create_task(upstream.answer(ask("a"), Evidence(), Deaf())) for _ in range(4)]
+    await asyncio.sleep(0)
+    servers[0].calls[0][0].set_result("slow")
+    for _ in range(200):
+        await asyncio.sleep(0)
+    assert len(upstream._queue) == 2
+    assert looks < 5
+    for _ in range(10):
+        for told, _ in list(servers[0].calls):
+            told.set_result("answer")
+        for _ in range(20):
+            await asyncio.sleep(0)
+    assert [type(call.exception()).__name__ for call in calls].count("NoneType") == 3, "and all have their turn"

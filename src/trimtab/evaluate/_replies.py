@@ -50,6 +50,7 @@ class Chat(msgspec.Struct):
     tool_choice: Any = None
     response_format: Json | None = None
     mock: Script | None = None
+    user: str = ""
 
 
 def choice(chat: Chat, script: Script, fault: Fault, index: int) -> Json:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import uvicorn
 
 from trimtab.errors import ConfigError
-from trimtab.server import http, logs
+from trimtab.server import heap, http, logs
 from trimtab.server.app import Gateway, of_system
 from trimtab.server.door import door
 from trimtab.settings import Settings
@@ -25,6 +25,7 @@ def run(settings: Settings, say: Callable[[str], None] = lambda _: None) -> None
 
     `say` takes lines of progress, the last one with the URL once it listens. Raises `ConfigError`, `StorageError`.
     """
+    heap.steady()
     with (
         logs.opened(settings.server.log),
         _bound(settings) as listening,
@@ -89,6 +90,7 @@ async def _serve(
             say(line)
         gc.collect()
         gc.freeze()  # what lives as long as the process: looking through it again and again stalled requests for 50 ms
+        gc.collect()  # all is looked through once there is a quarter more than at the last look: now that is soon
         await _server(of_system(system), settings, up).serve(sockets=[listening])
 
 
