@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from trimtab.evaluate import _messages, _replies, _shelf, _vectors
-from trimtab.evaluate._replies import Chat, Fault, Script
+from trimtab.evaluate._replies import Bill, Chat, Fault, Script
 from trimtab.types import Json
 
 Receive: TypeAlias = Callable[[], Awaitable[Any]]
@@ -56,13 +56,6 @@ class Calls(msgspec.Struct, kw_only=True):
     faults: dict[str, int] = {}
     headers: dict[str, str] = {}
     passed: list[Json] = []
-
-
-class Bill(msgspec.Struct, kw_only=True):
-    """The chats of one `user`: how many were heard, and the prompt's and the answer's tokens of each that was told."""
-
-    calls: int = 0
-    told: list[tuple[int, int]] = []
 
 
 class Gone(Exception):  # noqa: N818 - the client hung up
@@ -191,8 +184,7 @@ async def _call(given: Options, calls: Calls, scope: Any, receive: Receive, send
         await _stream(chat, given, script, fault, choices, usage, receive, send)
     else:
         await _complete(chat, given, script, fault, choices, usage, receive, send)
-    if (chat.stream_options or {}).get("include_usage") if chat.stream else fault != "garbage":
-        bill.told.append((usage["prompt_tokens"], usage["completion_tokens"]))
+    bill.tell(chat, fault, usage)
 
 
 async def _message(given: Options, calls: Calls, scope: Any, receive: Receive, send: Send) -> None:
