@@ -26,7 +26,7 @@ MACHINES = {
     "breaker": ("test_resilience", "Breaking"), "limit": ("test_resilience", "Limiting"),
     "choice": ("test_resilience", "Choosing"), "upstream": ("test_upstream_machine", "Asking"),
 }  # fmt: skip
-EDGES = ("sse", "json", "requests", "answers", "body", "http")
+EDGES = ("sse", "json", "requests", "answers", "body", "http", "clients")
 RUNS = re.compile(r"stat::number_of_executed_units: (\d+)")
 COVERED = re.compile(r"cov: (\d+)")
 

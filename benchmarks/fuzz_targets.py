@@ -28,6 +28,13 @@ RESPONSES = (
     b"5\r\nhello\r\n", b"0\r\n\r\n", b"hello", b"X: \xff\r\n", b"ffffffffffffffff\r\n", b"Upgrade: h2c\r\n",
     b"Connection: upgrade\r\n", b"Trailer: x\r\n", b" folded\r\n",
 )  # fmt: skip
+ASKED = (
+    b"POST /v1/a HTTP/1.1\r\n", b"GET /b?c=d HTTP/1.1\r\n", b"GET * HTTP/1.0\r\n", b"\r\n", b"Host: x\r\n",
+    b"Content-Length: 5\r\n", b"Content-Length: 0\r\n", b"Transfer-Encoding: chunked\r\n", b"Connection: close\r\n",
+    b"5\r\nhello\r\n", b"0\r\n\r\n", b"hello", b"X: \xff\r\n", b"Expect: 100-continue\r\n", b"Upgrade: h2c\r\n",
+    b"Connection: upgrade\r\n", b"Trailer: x\r\n", b"HEAD http://h/%41%zz HTTP/1.1\r\n", b"CONNECT h:1 HTTP/1.1\r\n",
+    b"Transfer-Encoding: identity\r\n", b"Content-Length: +5\r\n", b" folded\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+)  # fmt: skip
 JSON = (
     b"{", b"}", b"[", b"]", b":", b",", b'"a"', b'"b":', b'"a":1', b'{"a":', b'"', b"\\", b'"a\\u0062"', b'"\\u0061":',
     b"\\ud83d", b"\\ude00", b"1", b"-0", b"1e999", b"1.5", b"18446744073709551616", b"true", b"null", b"NaN",
@@ -281,8 +288,16 @@ class Wire:
 
     def __init__(self) -> None:
         self.gone = False
+        self.wrote = list[bytes]()
 
-    def write(self, _: bytes) -> None: ...
+    def write(self, data: bytes) -> None:
+        if not self.gone:
+            self.wrote.append(data)
+
+    def close(self) -> None:
+        self.gone = True
+
+    def get_extra_info(self, _: str) -> None: ...
     def pause_reading(self) -> None: ...
     def resume_reading(self) -> None: ...
 
@@ -296,10 +311,11 @@ class Wire:
 def http(data: bytes) -> None:
     """What comes on a server's connection reads the same in any pieces, and breaks nothing."""
     raw, pieces = split(data, RESPONSES)
-    assert heard([raw]) == heard(pieces)
+    loop = _loop()
+    assert loop.run_until_complete(heard([raw])) == loop.run_until_complete(heard(pieces))
 
 
-def heard(pieces: list[bytes]) -> Any:
+async def heard(pieces: list[bytes]) -> Any:
     from trimtab.answer._http import Response
 
     wire, gone = Wire(), list[Any]()
@@ -477,6 +493,51 @@ WHOLE: list[Any] = [
 """A whole response of each."""
 
 
+def clients(data: bytes) -> None:
+    """What comes on a client's connection is the same requests in any pieces, and gets the same replies."""
+    raw, pieces = split(data, ASKED)
+    loop = _loop()
+    assert loop.run_until_complete(served([raw])) == loop.run_until_complete(served(pieces))
+
+
+async def served(pieces: list[bytes]) -> Any:
+    """The requests that reached the app, and what was written back."""
+    from uvicorn.server import ServerState
+
+    from trimtab.server.http import Connection, Deadlines, Watch
+
+    seen, wire, state, loop = list[Any](), Wire(), ServerState(), asyncio.get_running_loop()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        message: Any = {"more_body": True}
+        body = b""
+        while message.get("more_body") and message.get("type") != "http.disconnect":
+            message = await receive()
+            body += message.get("body", b"")
+        seen.append(
+            (scope["method"], scope["raw_path"], scope["query_string"], scope["headers"], body, message["type"])
+        )
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1")]})
+        await send({"type": "http.response.body", "body": b"a"})
+
+    watch = Watch()
+    connection = Connection(app, state, watch, Deadlines(), loop)
+    connection.connection_made(wire)
+    for piece in pieces:
+        if not wire.gone:
+            connection.data_received(piece)
+    for _ in range(30):
+        await asyncio.sleep(0)
+    connection.connection_lost(None)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    if watch._timer:  # noqa: SLF001
+        watch._timer.cancel()  # noqa: SLF001
+    assert not state.tasks, "nobody is left running"
+    assert not state.connections
+    return seen, b"".join(wire.wrote)
+
+
 def encoded(value: Any) -> bytes:
     import msgspec
 
@@ -485,6 +546,7 @@ def encoded(value: Any) -> bytes:
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "sse": sse, "json": strict, "requests": requests, "answers": answers, "body": body, "http": http,
+    "clients": clients,
 }  # fmt: skip
 """The edges where bytes of strangers are read."""
 

@@ -50,6 +50,19 @@ class Chat(msgspec.Struct):
     tool_choice: Any = None
     response_format: Json | None = None
     mock: Script | None = None
+    user: str = ""
+
+
+class Bill(msgspec.Struct, kw_only=True):
+    """The chats of one `user`: how many were heard, and the prompt's and the answer's tokens of each that was told."""
+
+    calls: int = 0
+    told: list[tuple[int, int]] = []
+
+    def tell(self, chat: Chat, fault: Fault, usage: Json) -> None:
+        """A reply has gone out to its end; a stream tells its tokens only where it was asked to."""
+        if (chat.stream_options or {}).get("include_usage") if chat.stream else fault != "garbage":
+            self.told.append((usage["prompt_tokens"], usage["completion_tokens"]))
 
 
 def choice(chat: Chat, script: Script, fault: Fault, index: int) -> Json:

@@ -2,7 +2,7 @@
 
 It is no model: it says the last user text back, or what the body's `mock` field (or an `x-mock` header with the same
 JSON) asks for: see `Script`. Files and batches it keeps in memory. `GET /mock/calls` tells what it has seen, cancelled
-calls and their times included.
+calls and their times included; `GET /mock/bills` what each `user` was told of tokens.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from trimtab.evaluate import _messages, _replies, _shelf, _vectors
-from trimtab.evaluate._replies import Chat, Fault, Script
+from trimtab.evaluate._replies import Bill, Chat, Fault, Script
 from trimtab.types import Json
 
 Receive: TypeAlias = Callable[[], Awaitable[Any]]
@@ -69,23 +69,27 @@ _script = msgspec.json.Decoder(Script)
 
 def app(options: Options | None = None) -> App:
     """The ASGI application, with counts of its own."""
-    given, calls = options or Options(), Calls()
+    given, calls, bills = options or Options(), Calls(), dict[str, Bill]()
 
     async def handle(scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and _shelf.mine(scope["path"]):
             status, kind, body = await shelf.handle(scope, await _read(receive))
             await _bytes(send, status, body, [(b"content-type", kind.encode())])
+        elif scope["type"] == "http" and scope["path"] == "/mock/bills":
+            await _whole(send, 200, bills)
         elif scope["type"] == "http":
-            await _handled(given, calls, scope, receive, send)
+            await _handled(given, calls, bills, scope, receive, send)
 
     shelf = _shelf.Shelf(partial(_shelf.asked, handle), calls.passed)
     return handle
 
 
-async def _handled(given: Options, calls: Calls, scope: Any, receive: Receive, send: Send) -> None:
+async def _handled(
+    given: Options, calls: Calls, bills: dict[str, Bill], scope: Any, receive: Receive, send: Send
+) -> None:
     path = scope["path"]
     if path == "/v1/chat/completions":
-        await _counted(_call, given, calls, scope, receive, send)
+        await _counted(partial(_call, bills=bills), given, calls, scope, receive, send)
     elif path == "/v1/messages":
         await _counted(_message, given, calls, scope, receive, send)
     elif path == "/v1/messages/count_tokens":
@@ -159,7 +163,7 @@ async def _counted(call: Any, given: Options, calls: Calls, scope: Any, receive:
         calls.in_flight -= 1
 
 
-async def _call(given: Options, calls: Calls, scope: Any, receive: Receive, send: Send) -> None:
+async def _call(given: Options, calls: Calls, scope: Any, receive: Receive, send: Send, bills: dict[str, Bill]) -> None:
     raw = await _read(receive)
     try:
         chat = _chat.decode(raw)
@@ -168,6 +172,8 @@ async def _call(given: Options, calls: Calls, scope: Any, receive: Receive, send
         await _whole(send, 400, _error(f"The body is not a chat: {error}.", "invalid_request_error"))
         return
     calls.last = msgspec.Raw(raw)  # as it came: it is shown again, not read
+    bill = bills.setdefault(chat.user, Bill()) if chat.user else Bill()
+    bill.calls += 1
     fault = _fault(given, calls, script)
     await _pause(receive, given.latency if script.latency is None else script.latency)
     if fault and await _failed(fault, script, scope, receive, send):
@@ -178,6 +184,7 @@ async def _call(given: Options, calls: Calls, scope: Any, receive: Receive, send
         await _stream(chat, given, script, fault, choices, usage, receive, send)
     else:
         await _complete(chat, given, script, fault, choices, usage, receive, send)
+    bill.tell(chat, fault, usage)
 
 
 async def _message(given: Options, calls: Calls, scope: Any, receive: Receive, send: Send) -> None:

@@ -125,7 +125,7 @@ class Growth:
 
     def _added(self, item: Json) -> Event:
         self.items.append(item)
-        shown = {**item, "content": []} if "content" in item else dict(item)
+        shown = dict(item) if item["type"] in WRITTEN else {**item, "content": []}
         return "output_item.added", {"output_index": len(self.items) - 1, "item": shown}
 
     def _finished(self, at: int, status: str, annotations: Sequence[Json]) -> Iterator[Event]:
@@ -138,8 +138,9 @@ class Growth:
         if field := WRITTEN.get(item["type"]):
             name = "custom_tool_call_input" if field == "input" else "function_call_arguments"
             yield f"{name}.done", {**where, field: item[field]}
-        for j, part in enumerate(item.get("content", ())):
-            yield from _told(part, {**where, "content_index": j}, annotations)
+        else:  # a call has no parts: a `content` of it is a server's own field
+            for j, part in enumerate(item["content"]):
+                yield from _told(part, {**where, "content_index": j}, annotations)
         yield "output_item.done", {"output_index": at, "item": item}
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import uvicorn
 
 from trimtab.errors import ConfigError
-from trimtab.server import http, logs
+from trimtab.server import heap, http, logs
 from trimtab.server.door import door
 from trimtab.server.live import Live
 from trimtab.settings import Settings
@@ -38,6 +38,7 @@ def run(
     `say` takes lines of progress, the last one with the URL once it listens. `again` gives the settings anew on SIGHUP.
     `shared`: other processes bind the same port. Raises `ConfigError`, `StorageError`.
     """
+    heap.steady()
     with (
         logs.opened(settings.server.log),
         bound(settings, shared=shared) as listening,
@@ -131,6 +132,7 @@ async def _serve(
         gc.collect()
         gc.set_threshold(*GARBAGE)
         gc.freeze()  # what lives as long as the process: looking through it again and again stalled requests for 50 ms
+        gc.collect()  # all is looked through once there is a quarter more than at the last look: now that is soon
         if again:
             _on_hangup(live, again)
         await _server(live, settings, up).serve(sockets=[listening])

@@ -1,0 +1,34 @@
+"""The C library is told once how to keep memory, and one that cannot be told is left alone."""
+
+import ctypes
+import sys
+
+from trimtab.server import heap
+
+
+class Library:
+    def __init__(self, *_):
+        self.told = []
+
+    def mallopt(self, what, value):
+        self.told.append((what, value))
+
+
+def test_large_blocks_go_back_and_few_heaps_are_kept(monkeypatch):
+    library = Library()
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: library)
+    heap.steady()
+    assert library.told == [(heap.MMAP_THRESHOLD, heap.LARGE), (heap.ARENA_MAX, heap.ARENAS)]
+
+
+def test_a_library_without_the_call_is_left_alone(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
+    heap.steady()
+
+
+def test_another_system_is_left_alone(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(ctypes, "CDLL", None)
+    heap.steady()
