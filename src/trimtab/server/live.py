@@ -20,6 +20,9 @@ from trimtab.settings import Settings
 FIXED = ("host", "port", "workers")
 """What a running server cannot change of `[server]`; its home neither."""
 
+LAST = 5.0
+"""Seconds at the end for older systems whose last request has been cut."""
+
 
 class Generation:
     """One system with its gateway, and how many requests are in it."""
@@ -84,7 +87,7 @@ class Live:
             self._now.running = 0
             await self._now.close()
         if self._closing:
-            await asyncio.wait(self._closing)
+            await asyncio.wait(self._closing, timeout=LAST)
 
     async def _built(self, settings: Settings) -> Generation:
         from trimtab.wiring import open_system

@@ -51,7 +51,7 @@ class Turn:
             self._failed()
         finally:
             self._connection.state.tasks.discard(self.task)
-            if not self._over:
+            if not (self._over or self._connection.transport.is_closing()):
                 self._connection.transport.abort()
 
     async def __call__(self) -> Message:

@@ -6,7 +6,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, inspect, text
 
 from trimtab.errors import StorageError
-from trimtab.store.tables import HEAD
+from trimtab.store.tables import HEAD, metadata
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -19,9 +19,11 @@ def prepare(engine: Engine, path: Path, say: Callable[[str], None]) -> None:
     with engine.connect().execution_options(writes=True) as connection, connection.begin():
         if (found := revision(connection)) != HEAD:  # another process may have been quicker
             _check(connection, found, path)
+            if not found:
+                _create(connection)
+                return
             _upgrade(connection)
-            if found:
-                say(f"Brought {path} from schema {found} to {HEAD}.")
+            say(f"Brought {path} from schema {found} to {HEAD}.")
 
 
 def revision(connection: Connection) -> str | None:
@@ -42,6 +44,13 @@ def _check(connection: Connection, found: str | None, path: Path) -> None:
             "Upgrade Trimtab, or set TRIMTAB_HOME to another folder.",
             code="newer_database",
         )
+
+
+def _create(connection: Connection) -> None:
+    """All tables as they are now: what the migrations make one after the other, without Alembic's 12 MB."""
+    metadata.create_all(connection)
+    connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
+    connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD})
 
 
 def _upgrade(connection: Connection) -> None:
