@@ -488,3 +488,16 @@ def test_all_schemas_of_a_request_have_a_limit_together() -> None:
     with pytest.raises(RequestError) as caught:
         schema.check_request(request(tools=tools_))
     assert caught.value.param == "tools"
+
+
+def test_schemas_of_clients_are_kept_by_their_bytes_not_by_their_number():
+    kept = schema.Kept(1000)
+    made = [kept.of(b'{"minimum": %d}' % i) for i in range(3)]
+    assert kept.of(b'{"minimum": 0}') is made[0]
+    large = b'{"description": "%b"}' % (b"x" * 950)
+    assert kept.of(large)
+    assert kept.of(b'{"minimum": 0}') is made[0], "it was used after the others"
+    assert kept.of(b'{"minimum": 1}') is not made[1]
+    assert kept._size == sum(map(len, kept._made)) <= 1000
+    with pytest.raises(ValueError, match="type"):
+        kept.of(b'{"type": 1}')

@@ -5,8 +5,9 @@ the work of checking is counted (see `_counted`): what takes long leaves the eve
 """
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Iterator
-from functools import lru_cache
+from threading import Lock
 from typing import Any, cast
 
 import msgspec
@@ -256,7 +257,7 @@ def _compiled(schema: Any, param: str) -> Any:
     if len(encoded) > MAX_SCHEMA:
         raise RequestError(f"{param} has {len(encoded)} bytes.", f"Send at most {MAX_SCHEMA}.", param=param)
     try:
-        return _compile(encoded)
+        return KEPT.of(encoded)
     except ValueError as error:
         fix = "Mend the schema; references to other documents are not followed."
         raise RequestError(
@@ -264,7 +265,34 @@ def _compiled(schema: Any, param: str) -> Any:
         ) from error
 
 
-@lru_cache(maxsize=256)
+class Kept:
+    """Validators by their schema's bytes: those used last, of at most `most` bytes of schemas.
+
+    A count would not do: clients send the schemas, and one of them takes up to a megabyte here.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most, self._size, self._lock = most, 0, Lock()
+        self._made: OrderedDict[bytes, Any] = OrderedDict()
+
+    def of(self, encoded: bytes) -> Any:
+        """The validator. Raises `ValueError` for a schema that is none."""
+        with self._lock:  # judges that take long run in threads
+            if (found := self._made.get(encoded)) is not None:
+                self._made.move_to_end(encoded)
+                return found
+        made = _compile(encoded)
+        with self._lock:
+            self._size += 0 if encoded in self._made else len(encoded)
+            self._made[encoded] = made
+            while self._size > self._most:
+                self._size -= len(self._made.popitem(last=False)[0])
+        return made
+
+
+KEPT = Kept(2_000_000)
+
+
 def _compile(encoded: bytes) -> Any:
     """A validator by its schema's bytes; every fault in making it leaves as `ValueError`."""
     from jsonschema.validators import Draft202012Validator, validator_for
