@@ -68,4 +68,4 @@ def test_mixed_traffic_is_in_the_ledger_and_replays_are_the_same(folder, mock):
     found = soak.judged([soak.NOTHING] * 2, load, house)
     assert found["ledger"]["missing"] == found["ledger"]["of_nobody"] == found["replays_unequal"] == 0
     assert found["ledger"]["answers_and_errors"] > 150
-    assert not any(status.endswith(" 500") for status in found["statuses"])
+    assert not any(" 500" in status for status in found["statuses"])
