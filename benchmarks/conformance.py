@@ -134,6 +134,10 @@ def started(home: Path, *words: str, key: str = "") -> Iterator[dict[str, Any]]:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
     try:
         yield json.loads(process.stdout.readline())
+        if process.poll() is not None:
+            raise SystemExit(
+                f"{words[0]} ended by itself ({process.returncode}): {(home / f'{words[0]}.log').read_text()}"
+            )
     finally:
         process.terminate()
         process.wait(20)
@@ -229,7 +233,7 @@ def fuzz(url: str, home: Path, asked: argparse.Namespace, key: str) -> Row:
     found = json.loads(report.read_text())
     failures = [*found["failures"], *found["errors"]]
     if failures:
-        print((home / "fuzz.log").read_text(), file=sys.stderr)
+        print((home / "fuzz.log").read_text(), (home / "serve.log").read_text(), sep="\n", file=sys.stderr)
     cases, how = found["test_cases"], "with a key" if key else "without a key"
     return {
         "suite": f"schemathesis: {found['operations']['tested']} operations, {how}",

@@ -103,7 +103,7 @@ SCHEMAS: Json = {
     ),
     "Waiting": shape("error", error=WAITING),
     "AnthropicWaiting": shape("type error request_id", type={"const": "error"}, request_id=TEXT, error=WAITING),
-    "Events": {"type": "string", "description": "Server-sent events; see docs/reference/http.md."},
+    "Events": {"description": "Server-sent events; see docs/reference/http.md."},
     "ChatAsked": shape("messages", **_asking(messages=array(ref("ChatMessage"), minItems=1))),
     "ChatMessage": {
         **shape(
@@ -203,7 +203,7 @@ SCHEMAS: Json = {
     "Feedback": {
         **shape(
             "trace", trace={"type": "string", "minLength": 1}, score=or_null("number", minimum=0, maximum=1),
-            label={"enum": ["good", "bad", None]}, comment=or_null("string", maxLength=4000),
+            label={"enum": ["good", "bad", None]}, comment=TEXT,
         ),
         "additionalProperties": False,
         "anyOf": [shape("score", score=NUMBER), shape("label", label=STRING)],
