@@ -6,7 +6,8 @@ A real gateway with virtual keys, limits, guards, metrics and ledger, without an
 and streams in all four dialects; faults of the upstream; clients that leave before and after the first byte; bodies
 that are broken, too large or wrong; unknown keys and routes; limits that are reached; idempotency keys, new and used
 again. At each checkpoint all clients pause, so that what is measured is what stays. Growth is counted from the end of
-the warm-up, a tenth of the requests: of some ten thousand, so a small run shows its own warm-up. At the end every answer and error of the path must be in the ledger. Linux only.
+the warm-up, a tenth of the requests: of some ten thousand, so a small run shows its own warm-up. At the end every
+answer and error of the path must be in the ledger. Linux only.
 """
 
 import argparse
