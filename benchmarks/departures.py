@@ -63,7 +63,7 @@ OPENAI = (
 )  # fmt: skip
 ANTHROPIC = (
     Departure(
-        r"test_messages.*with_all_params", "invalid_request",
+        r"test_messages.*with_all_params", "bad_schema",
         'the tool\'s schema is none ("properties": {"location": "bar"}); Anthropic itself refuses it',
         {"tools": [TOOL]},
     ),

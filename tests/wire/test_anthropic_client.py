@@ -299,6 +299,61 @@ def test_count_tokens(house: Any, across: Chain) -> None:
         client(house.url).messages.count_tokens(model="auto", messages=[])
 
 
+def test_a_message_has_every_field_that_the_format_promises(house: Any, across: Chain) -> None:
+    usage = {"cache_creation", "inference_geo", "output_tokens_details", "server_tool_use", "service_tier"}
+    for url, model, text in ((house.url, "auto", "say hi"), (house.url, "auto", "say forbidden"),
+                             (across.url, "gpt", "hi"), (across.url, "claude", "hi")):  # fmt: skip
+        said = ask(url, text, model=model).model_dump(exclude_unset=True)
+        assert {"stop_reason", "stop_sequence", "stop_details", "container", "usage"} <= said.keys()
+        assert usage <= said["usage"].keys()
+        assert said["content"][0]["citations"] is None
+    for said in (ask(house.url, "tool"), final(house.url, "tool")):
+        assert said.content[0].caller.type == "direct"
+    begun = streamed(house.url, "say hi")[0].message.model_dump(exclude_unset=True)
+    assert {"stop_reason", "stop_sequence", "stop_details", "container"} <= begun.keys()
+    assert usage <= begun["usage"].keys()
+
+
+def test_a_direct_caller_does_not_go_into_a_chat(across: Chain) -> None:
+    call = {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {}, "caller": {"type": "direct"}}
+    turns = [
+        {"role": "user", "content": "x"}, {"role": "assistant", "content": [call]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_1", "content": "dry"}]},
+    ]  # fmt: skip
+    client(across.url).messages.create(model="gpt", max_tokens=9, messages=turns, tools=[TOOL])
+    sent = httpx.get(f"{across.mock}/mock/calls").json()["last"]["messages"]
+    assert [set(call) for turn in sent for call in turn.get("tool_calls", ())] == [{"id", "type", "function"}]
+
+
+def test_models_in_anthropics_form(house: Any) -> None:
+    strict = client(house.url, _strict_response_validation=True)
+    assert [model.id for model in strict.models.list(limit=1)] == ["auto", "scripted", "all-MiniLM-L6-v2"]
+    page = strict.models.list(limit=1, after_id="auto")
+    assert ([model.id for model in page.data], page.has_more, page.first_id) == (["scripted"], True, "scripted")
+    page = strict.models.list(limit=1, before_id="all-MiniLM-L6-v2")
+    assert ([model.id for model in page.data], page.has_more) == (["scripted"], True)
+    assert not strict.models.list(after_id="all-MiniLM-L6-v2").data
+    one = strict.models.retrieve("scripted")
+    assert (one.display_name, one.max_input_tokens, one.lifecycle) == ("scripted", 4096, "active")
+    for wrong in ({"limit": 0}, {"limit": 1001}, {"after_id": "nobody"}, {"extra_query": {"limit": "9" * 5000}}):
+        with pytest.raises(anthropic.BadRequestError) as refused:
+            strict.models.list(**wrong)
+        assert refused.value.body["error"]["type"] == "invalid_request_error"
+    with pytest.raises(anthropic.NotFoundError) as unknown:
+        strict.models.retrieve("nobody")
+    assert unknown.value.body["error"]["code"] == "model_not_found"
+
+
+def test_a_schema_that_is_none_is_told_in_this_formats_words(house: Any) -> None:
+    tool = {"name": "weather", "input_schema": {"type": "object", "properties": {"city": "bar"}}}
+    with pytest.raises(anthropic.BadRequestError) as refused:
+        ask(house.url, "x", tools=[tool])
+    assert refused.value.body["error"]["param"] == "tools[0].input_schema"
+    with pytest.raises(anthropic.BadRequestError) as refused:
+        ask(house.url, "x", output_config={"format": {"type": "json_schema", "schema": 5}})
+    assert refused.value.body["error"]["param"].startswith("output_config.format")
+
+
 @pytest.mark.parametrize("how", [ask, final])
 @pytest.mark.parametrize("model", ["claude", "gpt"])
 def test_the_same_from_either_upstream(across: Chain, how: Any, model: str) -> None:

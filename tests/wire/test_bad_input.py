@@ -121,7 +121,35 @@ def test_routes_and_methods(raw: Raw) -> None:
 def test_routes_that_answer_take_only_post(house: Any, method: str, path: str) -> None:
     host, port = house.url.removeprefix("http://").split(":")
     sent = f"{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n".encode()
-    assert exchange(host, int(port), sent)[0] == 405
+    status, fields, _ = exchange(host, int(port), sent)
+    assert (status, fields[b"allow"]) == (405, b"POST")
+
+
+@pytest.mark.parametrize(
+    ("path", "allow"),
+    [
+        ("/v1/models", b"GET, HEAD"), ("/approvals/x", b"GET, HEAD, POST"), ("/v1/responses/input_tokens", b"POST"),
+        ("/v1/responses/x", b"DELETE, GET, HEAD, POST"), ("/healthz", b"GET, HEAD"),
+    ],
+)  # fmt: skip
+def test_a_405_names_the_methods_of_its_path(raw: Raw, path: str, allow: bytes) -> None:
+    status, fields, _ = raw(f"PATCH {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n".encode())
+    assert (status, fields[b"allow"]) == (405, allow)
+
+
+@pytest.mark.parametrize("role", [{}, [], None, 5, "robot"])
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens", CHAT])
+def test_a_role_that_is_none(raw: Raw, path: str, role: Any) -> None:
+    status, _, said = raw(post(path, json.dumps({"messages": [{"role": role, "content": "x"}]}).encode()))
+    assert (status, json.loads(said)["error"]["code"]) == (400, "malformed_request")
+
+
+@pytest.mark.parametrize("given", [{"messages": HI}, {"prompt": "say hi"}])
+def test_more_choices_than_anyone_means(raw: Raw, given: Any) -> None:
+    path = CHAT if "messages" in given else "/v1/completions"
+    status, error = told(raw, json.dumps({**given, "n": 129}).encode(), path=path)
+    assert (status, error["param"]) == (400, "n")
+    assert "at most 128" in error["message"]
 
 
 def test_a_web_page_may_not_call(raw: Raw) -> None:

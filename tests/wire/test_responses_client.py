@@ -29,6 +29,18 @@ class Tide(BaseModel):
     port: str
 
 
+def test_input_tokens(house: Any) -> None:
+    count = house.client().responses.input_tokens
+    raw = count.with_raw_response.count(model="auto", input="one two three", instructions="Be brief.")
+    assert raw.headers["x-trimtab-counted-by"] == "estimate"
+    few = raw.parse()
+    more = count.count(input="one two three", instructions="Be brief.", tools=[WEATHER])
+    assert few.object == "response.input_tokens"
+    assert 5 < few.input_tokens < more.input_tokens < 80
+    with pytest.raises(openai.BadRequestError):
+        count.count()
+
+
 def ask(house: Any, given: Any, **more: Any) -> Any:
     return house.client().responses.create(**{"model": "auto", "input": given, **more})
 

@@ -29,14 +29,14 @@ READ = ("tools", "response_format")
 async def of_message(call: Call) -> Response:
     """Tokens of a message's prompt. Raises `RequestError`s, `LimitError`."""
     given = await body(call)
-    asked = anthropic.request({**given, "stream": False}, dict(call.scope["headers"]), openai.new_id())
+    asked = anthropic.request(given, dict(call.scope["headers"]), openai.new_id())
     return await _reply(place(call), asked, anthropic.prompt(given), {})
 
 
 async def of_response(call: Call) -> Response:
     """Tokens of a response's prompt. Raises `RequestError`s, `LimitError`."""
     given = await body(call)
-    asked, _ = responses.request({**given, "stream": False}, dict(call.scope["headers"]), openai.new_id())
+    asked, _ = responses.request(given, dict(call.scope["headers"]), openai.new_id())
     read = {name: asked.params[name] for name in READ if name in asked.params}
     said = [text.text for text in (*texts.texts(asked.messages), *texts.of_params(read))]
     return await _reply(place(call), asked, said, {"object": "response.input_tokens"})

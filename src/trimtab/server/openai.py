@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal, cast
 
 import msgspec
@@ -133,7 +133,7 @@ def completion(outcome: Answer | Refused, trace: Trace, recorded: bool = False) 
         choices = [choice({"role": "assistant", "content": None, "refusal": refusal(outcome)}, "content_filter")]
         model, body, usage = trace.request.wishes.model, {}, trace.usage
     else:
-        choices = [choice(message(outcome), outcome.finish, outcome.body.get("logprobs")), *outcome.choices]
+        choices = [choice(message(outcome), outcome.finish, outcome.body.get("logprobs")), *further(outcome)]
         model, usage = outcome.model, outcome.usage
         body = {key: value for key, value in outcome.body.items() if key != "logprobs"}
     return {
@@ -155,6 +155,13 @@ def message(answer: Answer) -> Json:
 
 def choice(said: Json, finish: str, logprobs: Any = None) -> Json:
     return {"index": 0, "message": said, "logprobs": logprobs, "finish_reason": finish}
+
+
+def further(answer: Answer) -> Iterator[Json]:
+    """The choices after the first as their server gave them, with what the format promises where it left that out."""
+    for i, given in enumerate(answer.choices, 1):
+        said = {"role": "assistant", "content": None, "refusal": None, **(given.get("message") or {})}
+        yield {"index": i, "logprobs": None, "finish_reason": "stop", **given, "message": said}
 
 
 def counted(usage: Usage) -> Json:
