@@ -161,10 +161,14 @@ def requests(data: bytes) -> None:
     from trimtab.answer._blocks import Untranslatable
     from trimtab.answer._plain import plain
     from trimtab.answer.anthropic_http import Options, Server
+    from trimtab.egress import Egress
     from trimtab.errors import RequestError
     from trimtab.server import anthropic, openai, responses
 
-    body, other = Made(data).edited(REQUESTS), Server(Options(url="http://localhost/v1", model="m"), "m", None)
+    body, other = (
+        Made(data).edited(REQUESTS),
+        Server(Options(url="http://localhost/v1", model="m"), "m", None, Egress(where="local")),
+    )
     if not isinstance(body, dict):  # as `strict_json` does
         return
     for read in (openai.request, anthropic.request, lambda *given: responses.request(*given)[0]):

@@ -14,6 +14,7 @@ from trimtab.answer import _message, openai_http
 from trimtab.answer._assembly import Assembly, counted, of_choices
 from trimtab.answer._blocks import Untranslatable
 from trimtab.answer.anthropic_http import Options, Server
+from trimtab.egress import Egress
 from trimtab.errors import MalformedError
 from trimtab.server import anthropic, openai, responses
 from trimtab.server.blocks import Blocks
@@ -65,7 +66,7 @@ def test_calls_hidden_in_an_item_of_reasoning_are_refused():
 
 
 def test_a_field_of_a_strange_shape_is_a_pass_of_the_model_that_cannot_say_it():
-    server = Server(Options(url="http://localhost/v1", model="m"), "m", None)
+    server = Server(Options(url="http://localhost/v1", model="m"), "m", None, Egress(where="local"))
     for params in ({"output_config": 1}, {"metadata": "x"}, {"response_format": 1}):
         with pytest.raises(Untranslatable):
             server._messages(ask("Hi", params=params))
@@ -110,7 +111,6 @@ async def test_blocks_of_another_shape_are_no_part_of_a_message(extra):
 
     stream = Blocks(send, ask("Hi", id="tr_1"), late=False)
     await stream.emit(Delta(text="a", extra=extra))
-    await stream._leaving
     stream.close()
     assert b"".join(sent).count(b"content_block_start") == 2, "an event and its type: that of the text alone"
 
