@@ -2,12 +2,12 @@
 
     python benchmarks/soak.py [--requests 200000] [--connections 48] [--seed 0] [--out benchmarks/results/soak.json]
 
-A real gateway with virtual keys, limits, guards, metrics and ledger, without an encoder, before the mock. Whole replies
-and streams in all four dialects; faults of the upstream; clients that leave before and after the first byte; bodies
-that are broken, too large or wrong; unknown keys and routes; limits that are reached; idempotency keys, new and used
-again. At each checkpoint all clients pause, so that what is measured is what stays. Growth is counted from the end of
-the warm-up, a tenth of the requests: of some ten thousand, so a small run shows its own warm-up. At the end every
-answer and error of the path must be in the ledger. Linux only.
+A real gateway with virtual keys, limits, guards, metrics and ledger, without an encoder, before the mock. Whole
+replies and streams in all four dialects; faults of the upstream; clients that leave before and after the first byte;
+bodies that are broken, too large or wrong; unknown keys and routes; limits that are reached; idempotency keys, new
+and used again. At each checkpoint all clients pause, so that what is measured is what stays. Growth is counted from
+the end of the warm-up, a tenth of the requests: of some ten thousand, so a small run shows its own warm-up. At the
+end every answer and error of the path must be in the ledger. Linux only.
 """
 
 import argparse
@@ -200,6 +200,7 @@ async def soak(house: traffic.House, load: Traffic, requests: int, connections: 
         began = time.monotonic()
         await load.run(requests // CHECKS, connections)
         rate = requests / CHECKS / (time.monotonic() - began)
+        house.check()
         await asyncio.sleep(2.0)  # what was cut comes to its end, and the ledger's writer with it
         samples.append({"requests": (check + 1) * (requests // CHECKS), **memory(house.process.pid)})
         print(*(f"{name} {value:,}" for name, value in samples[-1].items()), f"({rate:,.0f}/s)", sep=", ", flush=True)

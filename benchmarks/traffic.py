@@ -149,6 +149,13 @@ class House:
         self.process = subprocess.Popen(command, env=self._environ, stdout=self._log, stderr=self._log)
         listening(self.port, self.process)
 
+    def check(self) -> None:
+        """Raises `SystemExit` with its last words where the process has ended."""
+        assert self.process
+        if (code := self.process.poll()) is not None:
+            said = (self.folder / "log").read_text()[-3000:]
+            raise SystemExit(f"The gateway ended with {code}, and said: {said}")
+
     def kill(self) -> None:
         assert self.process
         self.process.kill()
