@@ -147,6 +147,14 @@ def test_a_big_upload_is_streamed_and_waits_for_a_server_that_does_not_read(ther
     assert upstream.seen[0]["headers"][b"content-length"] == b"%d" % BIG
 
 
+def cut(url: str) -> bool:
+    """Whether a download does not look whole: it has no end, or is an error where nothing had left yet."""
+    try:
+        return httpx.get(url).status_code >= 500
+    except httpx.RemoteProtocolError:
+        return True
+
+
 def test_a_big_download_waits_for_a_client_that_does_not_read(there: Gate, upstream: Upstream) -> None:
     upstream.pieces, upstream.body = BIG // len(PIECE), b"end"
     with socket.create_connection(address(there.url), timeout=60) as connection:
@@ -155,7 +163,7 @@ def test_a_big_download_waits_for_a_client_that_does_not_read(there: Gate, upstr
         assert still(lambda: upstream.sent) < HELD
         got, last = 0, b""
         while piece := connection.recv(1 << 20):
-            got, last = got + len(piece), piece
+            got, last = got + len(piece), (last + piece)[-20:]
     assert got > upstream.sent == BIG // len(PIECE) * len(PIECE)
     assert last.endswith(b"end\r\n0\r\n\r\n")
 
@@ -205,8 +213,7 @@ def test_a_body_without_a_length_is_counted(tmp_path: Path, upstream: Upstream) 
             assert answer(connection)[0] == 200
         assert upstream.got == 0x8000
         upstream.pieces = 4
-        with pytest.raises(httpx.RemoteProtocolError):
-            httpx.get(f"{gateway}/v1/files/file-1/content")
+        assert cut(f"{gateway}/v1/files/file-1/content")
         upstream.pieces, upstream.length = 0, len(upstream.body)
         assert httpx.get(f"{gateway}/v1/files/file-1/content").content == upstream.body
 
@@ -298,8 +305,7 @@ def test_a_list_that_is_none_or_has_no_end(tmp_path: Path, upstream: Upstream) -
 
 def test_a_download_that_is_cut_has_no_end(there: Gate, upstream: Upstream) -> None:
     upstream.pieces, upstream.cut = 2, True
-    with pytest.raises(httpx.RemoteProtocolError):
-        httpx.get(f"{there.url}/v1/files/file-1/content")
+    assert cut(f"{there.url}/v1/files/file-1/content")
     upstream.reset()
     upstream.status, upstream.body = 404, b'{"error": {"message": "gone"}}'
     response = httpx.get(f"{there.url}/v1/files/file-1/content")
