@@ -136,6 +136,12 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     networks: tuple[str, ...] = ()
 
 
+class Audit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`head`: a second file for the end of the audit chain, best on another disk or of another owner."""
+
+    head: Path | None = None
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All that a system is; `file` is the recipe's, where it was read from one."""
 
@@ -156,6 +162,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     baseline: Baseline | None = None
     discover: Discover = Discover()
     egress: Outgoing = Outgoing()
+    audit: Audit = Audit()
     secrets: dict[str, str] = {}
 
     @property
@@ -195,7 +202,7 @@ def load(recipe: str | Path = "starter", environ: Mapping[str, str] | None = Non
 def parse(table: dict[str, Any], *, folder: Path, home: Path, name: str, secrets: dict[str, str]) -> Settings:
     """`Settings` from a decoded TOML table; pure. Raises `ConfigError`."""
     known = {"name", "description", "server", "guard", "route", "retrieve", "model", "verify", "approve", "record",
-             "baseline", "discover", "limit", "egress"}  # fmt: skip
+             "baseline", "discover", "limit", "egress", "audit"}  # fmt: skip
     if unknown := set(table) - known:
         raise ConfigError(f"Unknown settings: {', '.join(sorted(unknown))}.", f"Known are: {', '.join(sorted(known))}.")
     raw = {
@@ -203,7 +210,7 @@ def parse(table: dict[str, Any], *, folder: Path, home: Path, name: str, secrets
         "description": table.get("description", ""),
         "server": table.get("server", {}), "discover": table.get("discover", {}), "egress": table.get("egress", {}),
         "baseline": table.get("baseline"),
-        "limits": _limits(table),
+        "limits": _limits(table), "audit": table.get("audit", {}),
         "guards": _parts(table, "guard", "guard"), "models": _parts(table, "model", "model"),
         "verifiers": _parts(table, "verify", "part"), "recorders": _parts(table, "record", "part"),
         "route": _part(table.get("route", {"kind": "rules"}), "route", "part"),
@@ -301,6 +308,8 @@ def _sound(settings: Settings) -> None:
                 f"{model.name} has unknown abilities: {', '.join(sorted(unknown))}.",
                 f"Known are: {', '.join(sorted(ABILITIES))}.",
             )
+    if (head := settings.audit.head) and not head.is_absolute():
+        raise ConfigError(f"[audit] head = {str(head)!r} is no absolute path.", 'Write head = "/folder/file".')
     if unheard := [guard.name for guard in settings.guards if not guard.on]:
         raise ConfigError(f"The guard {unheard[0]} judges nothing.", 'Give it on = ["request"], or leave it out.')
 

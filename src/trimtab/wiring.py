@@ -107,7 +107,7 @@ def _tools(
     def store() -> "Store":
         from trimtab.store.engine import Store
 
-        opened = Store.open(settings.home / "trimtab.db", say)
+        opened = Store.open(settings.home / "trimtab.db", say, settings.audit.head)
         shared.push_async_callback(opened.close)
         return opened
 

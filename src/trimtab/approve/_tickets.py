@@ -11,9 +11,10 @@ import time
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import msgspec
-from sqlalchemy import Connection, Row, and_, select
+from sqlalchemy import Connection, Row, and_, or_, select
 
 from trimtab.errors import NotFoundError, RequestError
+from trimtab.store import audit
 from trimtab.store.tables import tickets
 from trimtab.types import Answer, Case, Json, Pending
 
@@ -87,32 +88,63 @@ async def list(store: "Store", state: State | None = "pending", n: int = 100) ->
     if state == "pending":
         query = query.where(t.state == "pending", t.expires > now)
     elif state == "expired":
-        query = query.where(t.state == "pending", t.expires <= now)
+        query = query.where(or_(t.state == "expired", and_(t.state == "pending", t.expires <= now)))
     elif state:
         query = query.where(t.state == state)
     return tuple(_ticket(row) for row in await store.read(query))
 
 
 async def approve(
-    store: "Store", id: str, by: str, digest: str | None = None, answer: str | Answer | None = None
+    store: "Store", id: str, by: str, digest: str | None = None, answer: str | Answer | None = None, actor: str = ""
 ) -> Ticket:
     """Release what waits, or `answer` in its stead (an edit, or the person's own where no model answered).
 
     With `digest` only if that is the digest of what waits: a person approves the bytes they saw. Of several decisions
-    exactly one wins. Raises `NotFoundError`; `RequestError` with code `already_decided`, `ticket_expired`,
-    `digest_mismatch` or `answer_needed`; `StorageError`.
+    exactly one wins. `actor` is who the audit chain says did it, `by` unless given. Raises `NotFoundError`;
+    `RequestError` with code `already_decided`, `ticket_expired`, `digest_mismatch` or `answer_needed`; `StorageError`.
     """
-    return await store.transact(lambda connection: _approve(connection, id, by, digest, answer))
+
+    def approved(connection: Connection) -> Ticket:
+        return _entered(connection, store, actor or by, _approve(connection, id, by, digest, answer))
+
+    await expire(store)
+    return await audit.acted(store, approved)
 
 
-async def deny(store: "Store", id: str, by: str, why: str = "") -> Ticket:
+async def deny(store: "Store", id: str, by: str, why: str = "", actor: str = "") -> Ticket:
     """Say no, for good. Raises as `approve` does."""
 
     def denied(connection: Connection) -> Ticket:
         row = _undecided(connection, id)
-        return _decide(connection, row, {"state": "denied", "decided_by": by, "note": why})
+        ticket = _decide(connection, row, {"state": "denied", "decided_by": by, "note": why})
+        return _entered(connection, store, actor or by, ticket)
 
-    return await store.transact(denied)
+    await expire(store)
+    return await audit.acted(store, denied)
+
+
+async def expire(store: "Store") -> None:
+    """Enter in the audit chain the tickets whose time ran out since the last look. Raises `StorageError`."""
+    late = and_(tickets.c.state == "pending", tickets.c.expires <= time.time())
+    if not await store.read(select(tickets.c.id).where(late).limit(1)):
+        return
+
+    def expired(connection: Connection) -> None:
+        for row in connection.execute(select(tickets).where(late).order_by(tickets.c.id)).all():
+            connection.execute(tickets.update().where(tickets.c.id == row.id).values(state="expired"))
+            _entered(connection, store, "time", _ticket(row))
+
+    await audit.acted(store, expired)
+
+
+def _entered(connection: Connection, store: "Store", actor: str, ticket: Ticket) -> Ticket:
+    """Enter a ticket's decision in the audit chain: its digests, never its texts."""
+    told = {
+        "by": ticket.decided_by, "at": ticket.decided_at, "digest": ticket.digest, "released": ticket.final_digest,
+        "expires": ticket.expires,
+    }  # fmt: skip
+    audit.append(connection, actor, f"ticket.{ticket.state}", ticket.id, told, store.heads)
+    return ticket
 
 
 def _approve(connection: Connection, id: str, by: str, seen: str | None, answer: str | Answer | None) -> Ticket:

@@ -40,8 +40,11 @@ class Policy:
         self._store: Store | None = None
 
     async def start(self) -> None:
-        """Open the database. Raises `StorageError`."""
+        """Open the database, and enter what expired while nobody looked. Raises `StorageError`."""
+        from trimtab.approve import _tickets
+
         self._store = self._tools.store()
+        await _tickets.expire(self._store)
 
     async def approve(self, case: Case) -> Pending | None:
         """A ticket, or None to let the case go on. Raises `NoAnswerError` without an inbox, `StorageError`."""

@@ -17,13 +17,14 @@ FILE = "trimtab.db"
 @asynccontextmanager
 async def opened(recipe: str) -> AsyncIterator["Store"]:
     """The store of a recipe that has run before. Raises `NotFoundError` where nothing was recorded yet."""
-    path = settings.load(recipe).home / FILE
+    loaded = settings.load(recipe)
+    path = loaded.home / FILE
     if not path.exists():
         fix = f"Ask something first: {_recipe.hint('ask ...', recipe)}"
         raise NotFoundError(f"Nothing was recorded yet: there is no {path}.", fix)
     from trimtab.store.engine import Store
 
-    store = Store.open(path, _out.say)
+    store = Store.open(path, _out.say, loaded.audit.head)
     try:
         yield store
     finally:

@@ -15,7 +15,21 @@ import typer
 from trimtab.cli import _out
 from trimtab.errors import TrimtabError, row
 
-VERBS = ("demo", "serve", "ask", "chat", "route", "models", "recipes", "logs", "approvals", "keys", "doctor", "mock")
+VERBS = (
+    "demo",
+    "serve",
+    "ask",
+    "chat",
+    "route",
+    "models",
+    "recipes",
+    "logs",
+    "approvals",
+    "keys",
+    "audit",
+    "doctor",
+    "mock",
+)
 """The order in which the help shows them; each is a module here with `attach(app)`, light to import."""
 INTERRUPTED = 130
 CONTEXT = {"help_option_names": ["-h", "--help"]}

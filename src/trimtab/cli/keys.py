@@ -113,9 +113,10 @@ def revoke(id: str = ID, recipe: str = RECIPE, json: bool = JSON) -> None:
 
 async def _create(recipe: str, draft: Any) -> "tuple[Key, str]":
     from trimtab.server import keys
+    from trimtab.server.acts import login
 
     async with _opened(recipe) as (store, home):
-        return await keys.create(store, home, draft)
+        return await keys.create(store, home, draft, login())
 
 
 async def _list(recipe: str) -> "tuple[Key, ...]":
@@ -135,16 +136,18 @@ async def _get(recipe: str, id: str) -> "tuple[Key, tuple[dict[str, Any], ...]]"
 
 async def _rotate(recipe: str, id: str, overlap: float) -> "tuple[Key, str]":
     from trimtab.server import keys
+    from trimtab.server.acts import login
 
     async with _opened(recipe) as (store, home):
-        return await keys.rotate(store, home, id, overlap)
+        return await keys.rotate(store, home, id, overlap, login())
 
 
 async def _revoke(recipe: str, id: str) -> "Key":
     from trimtab.server import keys
+    from trimtab.server.acts import login
 
     async with _opened(recipe) as (store, _):
-        return await keys.revoke(store, id)
+        return await keys.revoke(store, id, login())
 
 
 @asynccontextmanager
@@ -155,10 +158,10 @@ async def _opened(recipe: str) -> "AsyncIterator[tuple[Store, Path]]":
     from trimtab.errors import NotFoundError
     from trimtab.store.engine import Store
 
-    home = settings.load(recipe).home
-    store = Store.open(home / FILE, _out.say)
+    loaded = settings.load(recipe)
+    store = Store.open(loaded.home / FILE, _out.say, loaded.audit.head)
     try:
-        yield store, home
+        yield store, loaded.home
     except NotFoundError as error:
         fix = f"See those there are: {_recipe.hint('keys list', recipe)}"
         raise NotFoundError(error.message, fix, param=error.param, code=error.code) from error

@@ -56,11 +56,12 @@ async def decide(request: Request) -> Response:
     by, given = _operator(request), await body(request)
     ticket = await _found(request)
     _check(given)
-    store = place(request).store()
+    store, caller = place(request).store(), admission.caller()
+    actor = f"{caller.principal}/{by}" if caller.keyed else by
     if given["decision"] == "deny":
-        decided = await _tickets.deny(store, ticket.id, by, given.get("why") or "")
+        decided = await _tickets.deny(store, ticket.id, by, given.get("why") or "", actor)
     else:
-        decided = await _tickets.approve(store, ticket.id, by, given.get("digest"), given.get("answer"))
+        decided = await _tickets.approve(store, ticket.id, by, given.get("digest"), given.get("answer"), actor)
     return json(await _released(request, decided))
 
 

@@ -34,6 +34,8 @@ ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 """Of ids: no letter that is read as another."""
 ID = re.compile(r"[a-z0-9]{12}")
 BYTES = 32
+LOCAL = "local"
+"""Who did something on this machine, where nobody says who."""
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,8 +122,12 @@ def parts(token: str) -> tuple[str, str] | None:
     return (name, secret) if token.startswith(PREFIX) and dot and secret and ID.fullmatch(name) else None
 
 
-async def create(store: "Store", home: Path, draft: Draft) -> tuple[Key, str]:
-    """A new key and its token, which is shown nowhere else; on disk once this returns. Raises `RequestError`s."""
+async def create(store: "Store", home: Path, draft: Draft, by: str = LOCAL) -> tuple[Key, str]:
+    """A new key and its token, which is shown nowhere else; on disk once this returns. Raises `RequestError`s.
+
+    `by` is who the audit chain says did it, here as below.
+    """
+    from trimtab.store import audit
     from trimtab.store.tables import keys
 
     _check(draft)
@@ -134,16 +140,18 @@ async def create(store: "Store", home: Path, draft: Draft) -> tuple[Key, str]:
 
     def kept(connection: "Connection") -> Key:
         connection.execute(keys.insert().values(**row, changed=_next(connection)))
-        return _one(connection, name).key
+        return _told(connection, store, by, "key.created", name)
 
-    return await store.transact(kept), f"{PREFIX}{name}.{secret}"
+    return await audit.acted(store, kept), f"{PREFIX}{name}.{secret}"
 
 
-async def rotate(store: "Store", home: Path, id: str, overlap: float) -> tuple[Key, str]:
+async def rotate(store: "Store", home: Path, id: str, overlap: float, by: str = LOCAL) -> tuple[Key, str]:
     """A new secret for a key; the old one is good for `overlap` more seconds. Raises `NotFoundError`, `RequestError`.
 
     Id, principal, budgets and tickets stay.
     """
+    from trimtab.store import audit
+
     secret, now = secrets.token_urlsafe(BYTES), time.time()
 
     def rotated(connection: "Connection") -> Key:
@@ -152,22 +160,24 @@ async def rotate(store: "Store", home: Path, id: str, overlap: float) -> tuple[K
             raise RequestError(f"The key {found.key.id} is {state}.", "Create another one.", code=f"key_{state}")
         made = digest(pepper(home), found.key.id, secret)
         _set(connection, found.key.id, digest=made, old_digest=found.digest, old_until=now + overlap)
-        return _one(connection, found.key.id).key
+        return _told(connection, store, by, "key.rotated", found.key.id)
 
-    key = await store.transact(rotated)
+    key = await audit.acted(store, rotated)
     return key, f"{PREFIX}{key.id}.{secret}"
 
 
-async def revoke(store: "Store", id: str) -> Key:
+async def revoke(store: "Store", id: str, by: str = LOCAL) -> Key:
     """End a key, its old secret too; once revoked it stays so. Raises `NotFoundError`."""
+    from trimtab.store import audit
 
     def revoked(connection: "Connection") -> Key:
         key = _one(connection, id).key
-        if key.revoked is None:
-            _set(connection, key.id, revoked=time.time(), old_until=None, old_digest=None)
-        return _one(connection, key.id).key
+        if key.revoked is not None:
+            return key
+        _set(connection, key.id, revoked=time.time(), old_until=None, old_digest=None)
+        return _told(connection, store, by, "key.revoked", key.id)
 
-    return await store.transact(revoked)
+    return await audit.acted(store, revoked)
 
 
 async def get(store: "Store", id: str) -> Key:
@@ -225,6 +235,15 @@ def _one(connection: "Connection", id: str) -> Stored:
         shown = f"key {name!r}" if ID.fullmatch(name) else "such key"
         raise NotFoundError(f"There is no {shown}.", "See `trimtab keys list`.", param="id")
     return stored((exact or rows)[0])
+
+
+def _told(connection: "Connection", store: "Store", by: str, action: str, id: str) -> Key:
+    """The key as it is now, and the audit chain's row of what was done to it: without its digests."""
+    from trimtab.store import audit
+
+    key = _one(connection, id).key
+    audit.append(connection, by, action, f"key:{id}", key, store.heads)
+    return key
 
 
 def _set(connection: "Connection", id: str, **changes: Any) -> None:

@@ -6,16 +6,20 @@ none is overspent; limits on requests at a time are counted by each, so for that
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from trimtab.errors import TrimtabError
+from trimtab.server import acts
 from trimtab.server.app import Gateway, of_system
 from trimtab.server.limits import Receive, Send
 from trimtab.settings import Settings
+
+if TYPE_CHECKING:
+    from trimtab.store.engine import Store
 
 FIXED = ("host", "port", "workers")
 """What a running server cannot change of `[server]`; its home neither."""
@@ -27,8 +31,8 @@ LAST = 5.0
 class Generation:
     """One system with its gateway, and how many requests are in it."""
 
-    def __init__(self, gateway: Gateway, closing: AsyncExitStack) -> None:
-        self.gateway, self._closing, self.running = gateway, closing, 0
+    def __init__(self, gateway: Gateway, store: "Store", closing: AsyncExitStack) -> None:
+        self.gateway, self.store, self._closing, self.running = gateway, store, closing, 0
         self.empty = asyncio.Event()
         self.retired = False
 
@@ -51,7 +55,7 @@ class Live:
 
     async def open(self) -> None:
         """Build the first system. Raises `ConfigError`, `StorageError`."""
-        self._now = await self._built(self.settings)
+        self._now = await self._built(self.settings, acts.started)
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         now = self._now
@@ -69,7 +73,7 @@ class Live:
         async with self._turn:
             try:
                 fresh = self._kept(await asyncio.to_thread(load))
-                new = await self._built(fresh)
+                new = await self._built(fresh, acts.reloaded)
             except (TrimtabError, OSError) as error:
                 self._say(f"Not reloaded, what ran before goes on: {error}")
                 return str(error)
@@ -85,11 +89,12 @@ class Live:
         """Close all systems; what still runs in them was cut before."""
         if self._now:
             self._now.running = 0
+            await acts.stopped(self._now.store, self.settings)
             await self._now.close()
         if self._closing:
             await asyncio.wait(self._closing, timeout=LAST)
 
-    async def _built(self, settings: Settings) -> Generation:
+    async def _built(self, settings: Settings, entered: Callable[["Store", Settings], Awaitable[None]]) -> Generation:
         from trimtab.wiring import open_system
 
         closing = AsyncExitStack()
@@ -99,8 +104,9 @@ class Live:
             gateway = of_system(system)
             for line in system.found:
                 self._say(line)
+            await entered(system.store, settings)
             failing.pop_all()
-        return Generation(gateway, closing)
+        return Generation(gateway, system.store, closing)
 
     def _kept(self, fresh: Settings) -> Settings:
         """The new settings with what a running server cannot change as it was; says so."""

@@ -18,20 +18,23 @@ T = TypeVar("T")
 
 LIMIT = 10_000
 """Rows that may be queued; beyond, whoever writes waits for the commit."""
+HEAD = "audit.head"
 
 
 class Store:
     """The database; made by `Store.open`."""
 
-    def __init__(self, engine: Engine, path: Path, say: Callable[[str], None]) -> None:
-        self.path = path
+    def __init__(self, engine: Engine, path: Path, say: Callable[[str], None], heads: tuple[Path, ...]) -> None:
+        self.path, self.heads, self.say = path, heads, say
         self._engine = engine
         self._writer = Writer(engine, path, say)
         self._reader = ThreadPoolExecutor(1, "trimtab-reader")
 
     @classmethod
-    def open(cls, path: Path, say: Callable[[str], None] = lambda _: None) -> Self:
+    def open(cls, path: Path, say: Callable[[str], None] = lambda _: None, head: Path | None = None) -> Self:
         """Open the file, making or migrating it where needed.
+
+        The end of the audit chain is kept beside it in `audit.head`, and in `head` too where that is given.
 
         Raises `StorageError`, which says what to do, for a folder that cannot be written, a damaged or foreign file,
         and a database that a newer version wrote.
@@ -44,7 +47,7 @@ class Store:
             if engine:
                 engine.dispose()
             raise explain(error, path) from error
-        return cls(engine, path, say)
+        return cls(engine, path, say, (path.with_name(HEAD), *([head] if head else [])))
 
     @property
     def failed(self) -> Failure | None:

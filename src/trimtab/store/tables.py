@@ -4,6 +4,7 @@ Money is nanodollars in 64 bits (NULL is unknown), times are epoch seconds, JSON
 """
 
 from sqlalchemy import (
+    DDL,
     BigInteger,
     Boolean,
     Column,
@@ -15,9 +16,10 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    event,
 )
 
-HEAD = "0005"
+HEAD = "0006"
 
 metadata = MetaData(
     naming_convention={
@@ -164,3 +166,26 @@ owned = Table(
     Column("principal", String, nullable=False, index=True),
 )
 """Whose a file or a batch on a model's server is; `id` is the one that the server gave."""
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("seq", SEQUENCE, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("action", String, nullable=False),
+    Column("subject", String, nullable=False),
+    Column("payload", String, nullable=False),
+    Column("hash", String, nullable=False),
+)
+"""The audit chain: see `audit`. `at` is in microseconds; `payload` and `hash` are SHA-256 in hexadecimal."""
+
+APPEND_ONLY = (
+    ("audit_update", "UPDATE ON audit"),
+    ("audit_delete", "DELETE ON audit"),
+    ("audit_insert", "INSERT ON audit WHEN NEW.seq != (SELECT coalesce(max(seq), 0) + 1 FROM audit)"),
+)
+"""Triggers that refuse: a net against accidents. Who may write the file may drop them, and the chain tells."""
+for _name, _on in APPEND_ONLY:
+    _refused = f"CREATE TRIGGER {_name} BEFORE {_on} BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END"
+    event.listen(audit, "after_create", DDL(_refused).execute_if(dialect="sqlite"))
