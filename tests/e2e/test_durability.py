@@ -206,8 +206,8 @@ from trimtab.settings import parse
 home, peer = Path(sys.argv[1]), sys.argv[2]
 large = {"kind": "openai_http", "name": "large", "url": peer, "model": "m", "price": {"input": "2", "output": "8"}}
 table = {
-    "server": {"port": 0, "drain": 1.0}, "discover": {"environment": False, "loopback": False}, "model": [large],
-    "record": [{"kind": "ledger"}],
+    "server": {"port": 0, "drain": float(sys.argv[3])}, "discover": {"environment": False, "loopback": False},
+    "model": [large], "record": [{"kind": "ledger"}],
 }
 run(parse(table, folder=home, home=home, name="x", secrets={}), lambda line: print(line, flush=True))
 """
@@ -219,7 +219,8 @@ def test_requests_in_flight_at_the_end_are_told_and_recorded_with_their_cost(tmp
     peer = socket.create_server(("127.0.0.1", 0), backlog=64)  # takes calls and never answers
     peer.settimeout(20)
     url = f"http://127.0.0.1:{peer.getsockname()[1]}/v1"
-    child = subprocess.Popen([sys.executable, "-c", GATEWAY, tmp_path, url], stdout=subprocess.PIPE, text=True)
+    drain = "1" if signals == 1 else "60"  # longer than anybody here waits
+    child = subprocess.Popen([sys.executable, "-c", GATEWAY, tmp_path, url, drain], stdout=subprocess.PIPE, text=True)
     line = next(line for line in child.stdout if line.startswith("Listening on "))
     host, port = line.split("//")[1].strip().split(":")
     clients = [socket.create_connection((host, int(port)), timeout=20) for _ in range(16)]

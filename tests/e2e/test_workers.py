@@ -70,6 +70,12 @@ class Place:
         connection.close()
         return found
 
+    def answers(self) -> bool:
+        try:
+            return bool(self.ask("What is 15% of 240?"))
+        except OSError:
+            return False
+
     def rows(self) -> int:
         with sqlite3.connect(self.folder / "home" / "many" / "trimtab.db") as connection:
             return connection.execute("select count(*) from traces").fetchone()[0]
@@ -169,3 +175,60 @@ def test_workers_share_a_port_a_budget_and_a_ledger_and_one_that_is_killed_is_re
     assert code == 0
     assert not children.exists()
     assert place.rows() >= statuses[200] - 24
+
+
+def test_the_id_of_a_gateway_that_was_killed_is_nobodys(place: Place) -> None:
+    """It may be another program's by now, which a SIGHUP would end."""
+    started = place.serve()
+    started.kill()
+    started.wait(30)
+    with subprocess.Popen(["sleep", "60"]) as another:
+        (place.folder / "home" / "many" / "serving").write_text(f"{another.pid}\n")
+        done = place.reload()
+        assert another.poll() is None
+        another.kill()
+    assert done.returncode != 0
+    assert "No gateway serves" in done.stderr
+
+
+def test_a_kind_that_raises_anything_while_it_is_built_changes_nothing(place: Place) -> None:
+    (place.folder / "kinds").mkdir()
+    options, build = "class Options(msgspec.Struct): ...", "def build(options, tools): raise ValueError('no luck')"
+    (place.folder / "kinds" / "broken.py").write_text(f"import msgspec\n{options}\n{build}\n")
+    place.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(place.folder), os.environ.get("PYTHONPATH"))))
+    started = place.serve()
+    try:
+        place.write('[[guard]]\nkind = "kinds.broken"')
+        done = place.reload()
+        assert done.returncode == 2
+        assert "ValueError: no luck" in done.stderr
+        assert "36" in place.ask("What is 15% of 240?")[1], "what ran before goes on"
+    finally:
+        code = ended(started)
+    assert code == 0
+
+
+def test_what_a_reload_cannot_change_is_said(place: Place) -> None:
+    started = place.serve()
+    place.write(server="header_timeout = 3.0")
+    assert place.reload().returncode == 0
+    assert ended(started) == 0
+    assert "Stays as it is until the next start: server.header_timeout." in (place.folder / "log").read_text()
+
+
+def test_workers_end_with_their_supervisor_and_let_no_other_gateway_on_their_port(place: Place, tmp_path: Path) -> None:
+    (folder := tmp_path / "other").mkdir()
+    other = Place(folder)
+    started = place.serve("--workers", "2")
+    command = [*ENTRY, "serve", str(folder), "--workers", "2", "--port", place.host.rpartition(":")[2]]
+    try:
+        refused = subprocess.run(command, env=other.environ, capture_output=True, text=True, timeout=60, check=False)
+    finally:
+        started.kill()
+        started.wait(30)
+    assert refused.returncode == 2
+    assert "Address already in use" in refused.stderr
+    end = time.monotonic() + 30
+    while (answers := place.answers()) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not answers

@@ -80,14 +80,14 @@ def reload(
 
 def _work(loaded: "Settings", again, number: int, ready: int) -> None:
     """One worker of several: the first one speaks for all."""
-    import os
-
     from trimtab.server.serving import run
+    from trimtab.server.workers import Supervised
+
+    supervised = Supervised(ready)
 
     def said(line: str) -> None:
         if line.startswith(LISTENING):
-            os.write(ready, b"1")
-            os.close(ready)
+            supervised.listens()
         elif number == 0 or line.startswith("Not reloaded"):
             _out.say(line)
 
@@ -95,12 +95,9 @@ def _work(loaded: "Settings", again, number: int, ready: int) -> None:
 
 
 def _supervise(loaded: "Settings", arguments: list[str], said) -> None:
-    from trimtab.server.serving import marked
     from trimtab.server.workers import Supervisor
 
-    with marked(loaded.home / "serving"):
-        code = Supervisor(loaded, ["serve", *arguments], said).run()
-    if code:
+    if code := Supervisor(loaded, ["serve", *arguments], said).run():
         raise typer.Exit(code)
 
 

@@ -21,7 +21,9 @@ from trimtab.settings import Settings
 if TYPE_CHECKING:
     from trimtab.store.engine import Store
 
-FIXED = ("host", "port", "workers")
+FIXED = (
+    "host", "port", "workers", "log", "drain", "header_timeout", "body_timeout", "idle_timeout", "stall_timeout",
+)  # fmt: skip
 """What a running server cannot change of `[server]`; its home neither."""
 
 LAST = 5.0
@@ -74,9 +76,10 @@ class Live:
             try:
                 fresh = self._kept(await asyncio.to_thread(load))
                 new = await self._built(fresh, acts.reloaded)
-            except (TrimtabError, OSError) as error:
-                self._say(f"Not reloaded, what ran before goes on: {error}")
-                return str(error)
+            except Exception as error:  # noqa: BLE001 - an installed kind may raise anything while it is built
+                why = str(error) if isinstance(error, TrimtabError) else f"{type(error).__name__}: {error}"
+                self._say(f"Not reloaded, what ran before goes on: {why}")
+                return why
             old, self._now, self.settings = self._now, new, fresh
             if old:
                 task = asyncio.create_task(old.close())

@@ -33,10 +33,13 @@ def reload(settings: Settings) -> list[int]:
 
 def _running(home: Path) -> int:
     """The process that serves from a state folder."""
-    with suppress(OSError, ValueError):
-        pid = int((home / "serving").read_text("utf-8"))
-        os.kill(pid, 0)
-        return pid
+    with suppress(OSError, ValueError, ImportError), (home / "serving").open(encoding="utf-8") as file:
+        import fcntl
+
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:  # held by who wrote it; else that one was killed, and its id may be another program's
+            return int(file.read())
     raise ConfigError(f"No gateway serves from {home}.", "Start it with `trimtab serve`, or name its recipe.")
 
 

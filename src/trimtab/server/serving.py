@@ -8,9 +8,10 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import IO, Any
 
 import uvicorn
 
@@ -42,38 +43,43 @@ def run(
     with (
         logs.opened(settings.server.log),
         bound(settings, shared=shared) as listening,
-        _marked(settings, shared=shared),
         asyncio.Runner(loop_factory=_loop) as runner,
     ):
-        runner.run(_serve(settings, listening, say, again=again))
-
-
-@contextmanager
-def _marked(settings: Settings, *, shared: bool) -> Iterator[None]:
-    """This process's id in the state folder, while it serves: who is to be told to reload."""
-    file = settings.home / "serving"
-    if shared:  # the supervisor's id is there
-        yield
-        return
-    with marked(file):
-        yield
+        runner.run(_serve(settings, listening, say, again=again, shared=shared))
 
 
 @contextmanager
 def marked(file: Path) -> Iterator[None]:
-    """This process's id in a file while it runs."""
-    with suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(f"{os.getpid()}\n", "utf-8")
-    try:
-        yield
-    finally:
+    """This process's id in a file while it runs, under a lock that ends with it: who is to be told to reload."""
+    with ExitStack() as locked:
         with suppress(OSError):
-            if file.read_text("utf-8").strip() == str(os.getpid()):
-                file.unlink()
-        for old in file.parent.glob(f"reloaded.{os.getpid()}"):
-            with suppress(OSError):
-                old.unlink()
+            file.parent.mkdir(parents=True, exist_ok=True)
+            part = file.with_suffix(f".{os.getpid()}")
+            held = locked.enter_context(part.open("w", encoding="utf-8"))
+            _lock(held)
+            held.write(f"{os.getpid()}\n")
+            held.flush()
+            part.replace(file)  # the last one that started is the one that is told
+        try:
+            yield
+        finally:
+            _unmark(file)
+
+
+def _lock(held: IO[str]) -> None:
+    with suppress(ImportError):  # Windows, which has no SIGHUP either
+        import fcntl
+
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _unmark(file: Path) -> None:
+    with suppress(OSError):
+        if file.read_text("utf-8").strip() == str(os.getpid()):
+            file.unlink()
+    for old in file.parent.glob(f"reloaded.{os.getpid()}"):
+        with suppress(OSError):
+            old.unlink()
 
 
 @contextmanager
@@ -121,6 +127,7 @@ async def _serve(
     say: Callable[[str], None],
     started: Callable[["Announced"], None] = lambda _: None,
     again: Callable[[], Settings] | None = None,
+    shared: bool = False,
 ) -> None:
     def up(server: Announced) -> None:
         say(f"Listening on {url(listening)}")
@@ -133,9 +140,12 @@ async def _serve(
         gc.set_threshold(*GARBAGE)
         gc.freeze()  # what lives as long as the process: looking through it again and again stalled requests for 50 ms
         gc.collect()  # all is looked through once there is a quarter more than at the last look: now that is soon
-        if again:
-            _on_hangup(live, again)
-        await _server(live, settings, up).serve(sockets=[listening])
+        with ExitStack() as telling:
+            if again:
+                _on_hangup(live, again)
+                if not shared:  # else the supervisor's id is there; and not sooner: SIGHUP ends a process by default
+                    telling.enter_context(marked(settings.home / "serving"))
+            await _server(live, settings, up).serve(sockets=[listening])
     finally:
         await live.close()
 
@@ -191,6 +201,11 @@ class Announced(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, started: Callable[["Announced"], None]) -> None:
         super().__init__(config)
         self._say_started = started
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The second signal ends the drain, whichever it is: uvicorn heeds none but SIGINT."""
+        self.force_exit = self.should_exit
+        super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

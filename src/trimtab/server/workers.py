@@ -10,13 +10,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import FrameType
 
 from trimtab.errors import ConfigError
-from trimtab.server.serving import FAREWELL, bound, url
+from trimtab.server.serving import FAREWELL, bound, marked, url
 from trimtab.settings import Settings
 
 START = 60.0
@@ -27,7 +28,7 @@ ENTRY = "import sys; from trimtab.cli import main; sys.exit(main())"
 
 
 class Worker:
-    """One process, with the pipe by which it says that it listens."""
+    """One process, and a line to it: it says there that it listens, and hears there that the supervisor has ended."""
 
     def __init__(self, number: int, command: Sequence[str]) -> None:
         self.number, self.early = number, 0
@@ -35,20 +36,19 @@ class Worker:
         self.start()
 
     def start(self) -> None:
-        ready, told = os.pipe()
-        command = [sys.executable, "-c", ENTRY, *self._command, "--worker", str(self.number), "--ready", str(told)]
-        try:
+        self._line, theirs = socket.socketpair()
+        number = theirs.fileno()
+        command = [sys.executable, "-c", ENTRY, *self._command, "--worker", str(self.number), "--ready", str(number)]
+        with theirs:
             # in a session of its own: a Ctrl-C reaches the supervisor alone, which hands it on once
-            self.process = subprocess.Popen(command, pass_fds=(told,), start_new_session=True)  # noqa: S603
-        finally:
-            os.close(told)
-        self._pipe, self.since, self.ready, self.stale = ready, time.monotonic(), False, False
+            self.process = subprocess.Popen(command, pass_fds=(number,), start_new_session=True)  # noqa: S603
+        self.since, self.ready, self.stale = time.monotonic(), False, False
 
     def listens(self, seconds: float) -> bool:
-        """Whether it said so within `seconds`; a worker that ends closes its end of the pipe."""
-        found, _, _ = select.select([self._pipe], [], [], seconds)
-        self.ready = bool(os.read(self._pipe, 1)) if found else False
-        os.close(self._pipe)
+        """Whether it said so within `seconds`; a worker that ends closes its end."""
+        found, _, _ = select.select([self._line], [], [], seconds)
+        with suppress(ConnectionError):
+            self.ready = bool(found and self._line.recv(1))
         if self.ready and self.stale:
             self.reload()
         return self.ready
@@ -60,9 +60,34 @@ class Worker:
         else:
             self.stale = True
 
+    def ended(self) -> int:
+        """Its exit code; ends one that did not listen in time."""
+        self._line.close()
+        try:
+            return self.process.wait(FAREWELL)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
+
     def send(self, number: int) -> None:
         with suppress(ProcessLookupError):
             self.process.send_signal(number)
+
+
+class Supervised:
+    """A worker's end of the line: it drains when the supervisor has ended, however that was."""
+
+    def __init__(self, number: int) -> None:
+        self._line = socket.socket(fileno=number)
+        threading.Thread(target=self._watch, name="supervisor", daemon=True).start()
+
+    def listens(self) -> None:
+        self._line.send(b"1")
+
+    def _watch(self) -> None:
+        with suppress(OSError):
+            self._line.recv(1)
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 class Supervisor:
@@ -77,21 +102,27 @@ class Supervisor:
         """Until a signal; the exit code: 0 where all ended well, 1 where one could not be kept running."""
         if not hasattr(socket, "SO_REUSEPORT"):
             raise ConfigError("This system cannot share a port between workers.", "Leave server.workers at 1.")
+        with bound(self._settings):  # alone: to share a port with a gateway that is not ours would mix the two
+            pass
         with bound(self._settings, listens=False) as held:  # keeps the port ours, and takes no connection
             port = held.getsockname()[1]
             handlers = {number: signal.signal(number, self._signalled) for number in SIGNALS}
             try:
                 command = [*self._command, "--port", str(port)]
                 self._workers = [Worker(number, command) for number in range(self._settings.server.workers)]
-                listening = [worker.listens(START) for worker in self._workers]
-                if not all(listening) and not self._ending:
-                    self._say("A worker did not start: its message is above.")
-                    return self._end(1)
-                self._say(f"Listening on {url(held)}")
-                return self._kept()
+                with marked(self._settings.home / "serving"):  # not sooner: SIGHUP ends a process by default
+                    return self._served(url(held))
             finally:
                 for number, handler in handlers.items():
                     signal.signal(number, handler)
+
+    def _served(self, where: str) -> int:
+        listening = [worker.listens(START) for worker in self._workers]
+        if not all(listening) and not self._ending:
+            self._say("A worker did not start: its message is above.")
+            return self._end(1)
+        self._say(f"Listening on {where}")
+        return self._kept()
 
     def _kept(self) -> int:
         """Look after the workers until they are to end."""
@@ -104,7 +135,7 @@ class Supervisor:
 
     def _again(self, worker: Worker) -> bool:
         """Start a worker that died anew; False where that was tried too often."""
-        code, lived = worker.process.returncode, time.monotonic() - worker.since
+        lived, code = time.monotonic() - worker.since, worker.ended()
         worker.early = worker.early + 1 if lived < YOUNG else 0
         if worker.early > len(PAUSES):
             self._say(f"Worker {worker.number} ends again and again (exit code {code}): the gateway ends.")
