@@ -8,6 +8,7 @@ What is special is in IANA's registries: iana-ipv4-special-registry and iana-ipv
 import asyncio
 import socket
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, TypeAlias
 
@@ -74,6 +75,15 @@ class Egress(msgspec.Struct, frozen=True, kw_only=True):
         """The addresses that may be dialled, for a connection that is opened now. Raises `OSError`, `Denied`."""
         loop = asyncio.get_running_loop()
         return self.allowed(host, _here(host, port) or await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+
+    def connected(self, host: str, port: int, timeout: float) -> socket.socket:
+        """A connection for a thread, within `timeout` seconds for each address. Raises `OSError`, `Denied`."""
+        looked = _here(host, port) or socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        *others, last = self.allowed(host, looked)
+        for found in others:
+            with suppress(OSError):
+                return _dialled(found, timeout)
+        return _dialled(last, timeout)
 
     def dialler(self, host: str) -> Callable[[Found], socket.socket]:
         """The sockets for addresses that somebody else looked up: aiohttp's `socket_factory`; they raise `Denied`."""
@@ -154,6 +164,17 @@ def _here(host: str, port: int) -> list[Found]:
         return []
     kind = (socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
     return [(socket.AF_INET, *kind, ("127.0.0.1", port)), (socket.AF_INET6, *kind, ("::1", port, 0, 0))]
+
+
+def _dialled(found: Found, timeout: float) -> socket.socket:
+    dialled = socket.socket(*found[:3])
+    try:
+        dialled.settimeout(timeout)
+        dialled.connect(found[4])
+    except BaseException:
+        dialled.close()
+        raise
+    return dialled
 
 
 def _numeric(host: str) -> list[Any]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import threading
 from contextlib import suppress
 from hashlib import sha256
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab import flow, testing
+from trimtab.egress import networks
 from trimtab.errors import ConfigError, RequestError, UpstreamDownError
 from trimtab.load import options
 from trimtab.record import _otlp, otel
@@ -81,11 +83,11 @@ def collector():
 class Running:
     """A recorder that has started; `stop` closes it."""
 
-    def __init__(self, tmp_path, **given):
+    def __init__(self, tmp_path, networks=(), **given):
         self.said, self._closing, starting = [], [], []
         tools = testing.tools(
             tmp_path, starting=starting.append, closing=self._closing.append, say=self.said.append,
-            secret={"KEY": SECRET}.get,
+            secret={"KEY": SECRET}.get, networks=networks,
         )  # fmt: skip
         self.kind = otel.build(options("record", "otel", given), tools)
         self._starting = starting
@@ -380,3 +382,29 @@ def test_span_ids_at_the_end_of_their_range_still_differ(tail):
     found = _otlp.spans(trace(request=Request(id=f"tr_{'a' * 16}{tail}", messages=()), steps=steps))
     assert len({span["spanId"] for span in found}) == 6
     assert all(len(span["spanId"]) == 16 and span["spanId"].strip("0") for span in found)
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["http://169.254.169.254/v1/traces", "https://2852039166/", "http://[fd00:ec2::254]/"]
+)
+def test_a_clouds_metadata_service_is_no_collector(tmp_path, endpoint):
+    with pytest.raises(ConfigError, match="never dialled"):
+        otel.build(options("record", "otel", {"endpoint": endpoint}), testing.tools(tmp_path))
+
+
+async def test_a_collectors_name_that_leads_inside_is_not_dialled(collector, tmp_path, monkeypatch):
+    port, real = int(collector.url.rpartition(":")[2].partition("/")[0]), socket.getaddrinfo
+
+    def looked_up(host, *rest, flags=0, **more):
+        named = host == "collector.example" and not flags & socket.AI_NUMERICHOST
+        return real("127.0.0.1" if named else host, *rest, flags=flags, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", looked_up)
+    endpoint = f"http://collector.example:{port}/v1/traces"
+    async with Running(tmp_path, endpoint=endpoint) as barred:
+        await barred.kind.record(trace())
+    assert not collector.bodies
+    assert any("no name of a remote server" in line and "[egress] networks" in line for line in barred.said)
+    async with Running(tmp_path, networks=networks(["127.0.0.0/8"]), endpoint=endpoint) as allowed:
+        await allowed.kind.record(trace())
+    assert len(collector.bodies) == 1

@@ -8,6 +8,7 @@ what is there into JSON; batches leave from a thread too. A collector that is do
 import asyncio
 import http.client
 import random
+import socket
 import ssl
 import time
 from collections import deque
@@ -19,6 +20,7 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from trimtab import __version__
+from trimtab.egress import Denied, Egress, on_this_machine
 from trimtab.errors import ConfigError
 from trimtab.ports import Recorder, Tools
 from trimtab.record import _otlp
@@ -62,8 +64,10 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 def build(options: Options, tools: Tools) -> Recorder:
-    """Raises `ConfigError` for an endpoint that is no URL and for a key that is not set."""
-    otel = Otel(options, _Collector(_url(options.endpoint), _headers(options, tools), options.timeout), tools)
+    """Raises `ConfigError` for an endpoint that is no URL or may not be dialled, and for a key that is not set."""
+    url = _url(options.endpoint)
+    gate = Egress(where="local" if on_this_machine(url.hostname or "") else "remote", networks=tools.networks)
+    otel = Otel(options, _Collector(url, _headers(options, tools), options.timeout, gate), tools)
     tools.starting(otel.start)
     tools.closing(otel.close)
     return otel
@@ -212,18 +216,25 @@ class Otel:
 class _Collector:
     """POSTs to one URL, each on a connection of its own: a few in a minute. Blocks; for a thread."""
 
-    def __init__(self, url: SplitResult, headers: dict[str, str], timeout: float) -> None:
-        self._url, self._headers, self._timeout = url, headers, timeout
+    def __init__(self, url: SplitResult, headers: dict[str, str], timeout: float, egress: Egress) -> None:
+        self._url, self._headers, self._timeout, self._egress = url, headers, timeout, egress
+        try:
+            egress.check(url.hostname or "")
+        except Denied as error:
+            raise ConfigError(f"record 'otel': endpoint {url.geturl()!r}: {error}", error.fix) from error
         self._tls = ssl.create_default_context() if url.scheme == "https" else None
 
     def post(self, body: bytes) -> Reply:
         """What the collector says of a payload; no redirect is followed."""
         connection = self._connection()
         try:
+            connection.sock = self._dialled(connection)
             path = (self._url.path or "/v1/traces") + (f"?{self._url.query}" if self._url.query else "")
             connection.request("POST", path, body, self._headers)
             found = connection.getresponse()
             return _reply(found, found.read(1 << 16))
+        except Denied as error:
+            return Reply(0, None, 0, f"may not be dialled ({error} {error.fix})")
         except (OSError, http.client.HTTPException) as error:
             return Reply(0, None, 0, f"cannot be reached ({type(error).__name__})")
         finally:
@@ -232,8 +243,19 @@ class _Collector:
     def _connection(self) -> http.client.HTTPConnection:
         host = self._url.hostname or ""
         if self._tls:
-            return http.client.HTTPSConnection(host, self._url.port, timeout=self._timeout, context=self._tls)
-        return http.client.HTTPConnection(host, self._url.port, timeout=self._timeout)
+            return http.client.HTTPSConnection(host, self._url.port, context=self._tls)
+        return http.client.HTTPConnection(host, self._url.port)
+
+    def _dialled(self, connection: http.client.HTTPConnection) -> socket.socket:
+        """A socket to an address that was checked. Raises `OSError`, `Denied`."""
+        plain = self._egress.connected(connection.host, connection.port, self._timeout)
+        if not self._tls:
+            return plain
+        try:
+            return self._tls.wrap_socket(plain, server_hostname=connection.host)
+        except BaseException:
+            plain.close()
+            raise
 
 
 def _reply(found: http.client.HTTPResponse, body: bytes) -> Reply:
