@@ -1,10 +1,12 @@
-"""Which rung next, and does climbing still pay: pure; it ends, never repeats and never descends."""
+"""Which rung next, may it have the text, and does climbing pay: pure; it ends, never repeats and never descends."""
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from trimtab.errors import LimitError
 from trimtab.money import cost, show
-from trimtab.types import Limits, ModelSpec, Usage
+from trimtab.types import HERE, Limits, ModelSpec, Request, Usage
 
 
 def next_rung(
@@ -41,3 +43,27 @@ def affordable(spec: ModelSpec, limits: Limits, spent: int | None, expected: Usa
     if price == 0:
         return True
     return price is not None and spent is not None and spent + price <= limits.cost
+
+
+def kept_from(spec: ModelSpec, limits: Limits) -> str:
+    """Why a text under these limits may not go to a model: `privacy_local` or `privacy_region`; "" where it may."""
+    if limits.where == "local" and spec.where != "local":
+        return "privacy_local"
+    if limits.regions is not None and spec.region != HERE and spec.region not in limits.regions:
+        return "privacy_region"
+    return ""
+
+
+def within(request: Request, regions: tuple[str, ...] | None) -> Request:
+    """The request with its regions narrowed to the system's; None narrows nothing."""
+    if regions is None:
+        return request
+    limits = msgspec.structs.replace(request.limits, regions=common(request.limits.regions, regions))
+    return msgspec.structs.replace(request, limits=limits)
+
+
+def common(one: tuple[str, ...] | None, other: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """The regions that both allow; None allows all."""
+    if one is None or other is None:
+        return one if other is None else other
+    return tuple(region for region in one if region in other)

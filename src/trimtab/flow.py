@@ -10,6 +10,7 @@ import msgspec
 
 from trimtab import texts
 from trimtab.errors import DeadlineError, NoAnswerError
+from trimtab.escalate import within
 from trimtab.judge import Seat, bound, cut_answer, ruling
 from trimtab.ports import Approver, Model, Recorder, Retriever, Router
 from trimtab.trail import Trail, gated
@@ -45,6 +46,7 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
     approver: Approver | None
     recorders: tuple[Recorder, ...]
     baseline: Price | None = None
+    regions: tuple[str, ...] | None = None
 
 
 async def run(desk: Desk, request: Request, emit: Emit | None = None) -> tuple[Outcome, Trace]:
@@ -52,6 +54,7 @@ async def run(desk: Desk, request: Request, emit: Emit | None = None) -> tuple[O
 
     With `emit`, an answer that needs no check after it is streamed as it is written; the caller renders all others.
     """
+    request = within(request, desk.regions)
     trail, deadline = Trail(request, desk.baseline), asyncio.timeout(request.limits.latency)
     try:
         async with deadline:

@@ -12,12 +12,12 @@ from typing import Annotated, Any, Literal, cast
 import msgspec
 
 from trimtab.errors import ConfigError
-from trimtab.types import Action, Place, Price
+from trimtab.types import REGION, Action, Place, Price
 
 RECIPES = Path(__file__).parent / "recipes"
 COMMON = {
     "guard": ("kind", "name", "action", "fail", "shadow", "on"),
-    "model": ("kind", "name", "where", "price", "context", "abilities", "mask", "resume"),
+    "model": ("kind", "name", "where", "region", "price", "context", "abilities", "mask", "resume"),
     "part": ("kind", "name"),
 }
 SECRETS = (
@@ -34,6 +34,9 @@ UNREAL = Decimal(10**6)
 """USD per million tokens that nobody asks."""
 NOT_MODELS = "TRIMTAB_API_KEY"
 """Of the secrets the one that says who may come in, not which models there are."""
+
+
+Region = Annotated[str, msgspec.Meta(pattern=REGION)]
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -60,6 +63,7 @@ class ModelPart(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     where: Place | None = None
+    region: Region | None = None
     price: Price | None = None
     context: int | None = None
     abilities: tuple[str, ...] | None = None
@@ -131,9 +135,13 @@ class Discover(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Outgoing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`networks` (CIDR) that are the operator's own: local models may be there, and names of remote ones lead there."""
+    """`networks` (CIDR) that are the operator's own: local models may be there, and names of remote ones lead there.
+
+    `regions`: a model that is not on this machine is asked only where its `region` is one of them; not given is all.
+    """
 
     networks: tuple[str, ...] = ()
+    regions: Annotated[tuple[Region, ...], msgspec.Meta(min_length=1)] | None = None
 
 
 class Audit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

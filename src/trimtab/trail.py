@@ -11,7 +11,7 @@ import msgspec
 
 from trimtab import resume, texts
 from trimtab.errors import RequestError, StorageError, TrimtabError, UpstreamError, row
-from trimtab.escalate import next_rung
+from trimtab.escalate import kept_from, next_rung
 from trimtab.judge import Seat, actions, blotted, ruling, settle
 from trimtab.money import cost, estimate, total
 from trimtab.ports import Recorder
@@ -226,11 +226,14 @@ class Trail:
         return Evidence(passages=tuple(kept))
 
     def skips(self, spec: ModelSpec, live: Emit | None) -> bool:
-        """Whether a rung is of no use: it is not local and a guard has said on the way that the request stays local, or
-        an answer has begun and it may not go on with it, or not as a stream."""
+        """Whether a rung is of no use: it may not have the text, by the request's limits whatever the router said, or
+        because a guard has said on the way that it stays local; or an answer has begun and it may not go on with it,
+        or not as a stream."""
         if self.begun and not (live and resume.able(spec)):
             return True
-        return Action.LOCAL in self.actions and spec.where != "local"
+        if Action.LOCAL in self.actions and spec.where != "local":
+            return True
+        return bool(kept_from(spec, self._request.limits))
 
     async def recorded(self, recorders: Sequence[Recorder]) -> Trace:
         """The trace, given to every recorder, whatever another one does.

@@ -40,6 +40,10 @@ class Impact(StrEnum):
 
 Place: TypeAlias = Literal["local", "remote"]
 """Where a model runs: inside the operator's trust boundary, or outside of it."""
+REGION = "^[a-z0-9][a-z0-9-]{0,63}$"
+"""How a region is written: in small letters, so that two spellings of one do not miss each other."""
+HERE = "here"
+"""The region of what runs on this machine, where a text is anyhow: every list of regions allows it."""
 
 
 class Text(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -93,11 +97,15 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A request's limits: `cost` in nanodollars, `latency` in seconds, `where` its text may go."""
+    """A request's limits: `cost` in nanodollars, `latency` in seconds, `where` its text may go.
+
+    `regions` are those of the models that may have it; None is all.
+    """
 
     cost: int | None = None
     latency: float | None = None
     where: Literal["any", "local"] = "any"
+    regions: tuple[str, ...] | None = None
 
 
 class Wishes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -131,7 +139,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is known of a model: `price` None is unknown, `context` in tokens.
+    """What is known of a model: `price` None is unknown, `context` in tokens; `region` "" is unknown, `HERE` is
+    this machine.
 
     `abilities`: `chat` (any request), `question` (one plain question and no more), `tools`, `json`, `vision`,
     `evidence` (reads retrieved passages), `cache` (repeats earlier answers), `stream`, `resume` (may go on with what
@@ -140,6 +149,7 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     name: str = ""
     where: Place = "local"
+    region: str = ""
     price: Price | None = None
     context: int | None = None
     abilities: frozenset[str] = frozenset({"question"})

@@ -15,7 +15,7 @@ from trimtab.flow import Desk
 from trimtab.judge import Seat
 from trimtab.ports import Model, Recorder, Tools
 from trimtab.settings import GuardPart, ModelPart, Part, Settings
-from trimtab.types import ModelSpec, Span
+from trimtab.types import HERE, ModelSpec, Span
 
 if TYPE_CHECKING:
     from trimtab.encode.encoder import Encoder
@@ -165,6 +165,7 @@ def _desk(settings: Settings, tools: Tools) -> Desk:
         approver=_build("approve", settings.approve, tools) if settings.approve else None,
         recorders=tuple(recorders),
         baseline=settings.baseline.price if settings.baseline else None,
+        regions=settings.egress.regions,
     )
 
 
@@ -203,7 +204,9 @@ def _spec(part: ModelPart) -> ModelSpec:
     if part.abilities is not None:
         changes["abilities"] = frozenset(part.abilities)
     given = load.options("answer", part.kind, part.options)
-    spec = msgspec.structs.replace(load.kind("answer", part.kind).spec(given), name=part.name, **changes)
+    own = load.kind("answer", part.kind).spec(given)
+    here = HERE if own.where == "local" and part.where != "remote" and not part.mask else ""
+    spec = msgspec.structs.replace(own, name=part.name, region=part.region or here, **changes)
     return msgspec.structs.replace(spec, abilities=spec.abilities | {"resume"}) if part.resume else spec
 
 

@@ -1,13 +1,14 @@
 """What the path does when things go wrong: deadlines, cancellation, limits, broken stages; all of it recorded."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
-from trimtab.errors import DeadlineError, LimitError, RequestError
+from trimtab.errors import DeadlineError, LimitError, NoAnswerError, RequestError
 from trimtab.flow import run
 from trimtab.testing import PRICE, Breaks, Finds, Keeps, Passes, Says, ask, desk, seat
-from trimtab.types import Action, Answer, Evidence, Limits, ModelSpec, Passage, Usage
+from trimtab.types import Action, Answer, Decision, Evidence, Limits, ModelSpec, Passage, Usage
 
 
 class Hangs:
@@ -96,3 +97,33 @@ async def test_local_only_binds_the_router():
     guards = (seat(Finds("@"), action=Action.LOCAL),)
     await run(desk({"remote": remote, "local": local}, specs=specs, guards=guards), ask("me@example.org"))
     assert (len(remote.asked), len(local.asked)) == (0, 1)
+
+
+class Careless:
+    """A router that knows no limits."""
+
+    async def route(self, request, models):
+        return Decision(ladder=tuple(models))
+
+
+@pytest.mark.parametrize(
+    ("limits", "system", "asked"),
+    [
+        (Limits(where="local"), None, "local"),
+        (Limits(regions=("eu",)), None, "eu"),
+        (Limits(), ("eu",), "eu"),
+        (Limits(regions=("eu", "us")), ("us",), "us"),
+        (Limits(regions=("eu",)), ("us",), ""),
+        (Limits(), None, "us"),
+    ],
+)
+async def test_a_text_goes_nowhere_that_its_limits_forbid_whatever_the_router_says(limits, system, asked):
+    regions = {"us": "us", "unknown": "", "eu": "eu", "local": ""}
+    specs = {
+        name: ModelSpec(name=name, where="local" if name == "local" else "remote", region=region, price=PRICE)
+        for name, region in regions.items()
+    }
+    models = {name: Says() for name in regions}
+    with suppress(NoAnswerError):
+        await run(desk(models, specs=specs, router=Careless(), regions=system), ask("Go", limits=limits))
+    assert [name for name, model in models.items() if model.asked] == ([asked] if asked else [])

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from trimtab import money, texts
 from trimtab.errors import LimitError
-from trimtab.escalate import next_rung
-from trimtab.types import Limits, ModelSpec, Price, Span, Usage
+from trimtab.escalate import common, kept_from, next_rung, within
+from trimtab.types import HERE, Limits, ModelSpec, Price, Request, Span, Usage
 
 amounts = st.decimals(0, 100, places=3)
 maybe = st.none() | amounts
@@ -149,3 +149,16 @@ def test_a_cut_leaves_nothing_of_any_span(text, ranges):
     spans = [Span(kind="K", start=a, end=b) for a, b in ranges if a < b <= len(text)]
     covered = {i for span in spans for i in range(span.start, span.end)}
     assert texts.cut(text, spans, lambda _: "") == "".join(c for i, c in enumerate(text) if i not in covered)
+
+
+lists = st.none() | st.lists(st.sampled_from(["eu", "us", "ch"]), unique=True, max_size=3).map(tuple)
+
+
+@given(lists, lists, st.sampled_from(["eu", "us", "ch", "", HERE]))
+def test_of_two_lists_of_regions_the_stricter_holds(one, other, region):
+    def open_to(regions):
+        return not kept_from(ModelSpec(region=region), Limits(regions=regions))
+
+    assert open_to(common(one, other)) == (open_to(one) and open_to(other))
+    both = within(Request(id="t", messages=(), limits=Limits(regions=one)), other).limits.regions
+    assert open_to(both) == (open_to(one) and open_to(other))

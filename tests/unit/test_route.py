@@ -10,7 +10,7 @@ import pytest
 from trimtab.errors import ConfigError, NotFoundError, RequestError
 from trimtab.ports import Tools
 from trimtab.route import _signals, rules
-from trimtab.types import FREE, Decision, Impact, Limits, ModelSpec, Price, Request, Wishes
+from trimtab.types import FREE, HERE, Decision, Impact, Limits, ModelSpec, Price, Request, Wishes
 
 
 def spec(*abilities: str, **known: Any) -> ModelSpec:
@@ -20,9 +20,9 @@ def spec(*abilities: str, **known: Any) -> ModelSpec:
 CHAT = ("chat", "tools", "json", "stream")
 MODELS = {
     "code": spec("question"),
-    "cache": spec("question", "cache"),
+    "cache": spec("question", "cache", region=HERE),
     "tiny": spec("chat", context=500),
-    "small": spec(*CHAT, context=8000),
+    "small": spec(*CHAT, context=8000, region="eu"),
     "big": spec(*CHAT, "vision", where="remote", price=Price(input=Decimal(3), output=Decimal(15))),
 }
 
@@ -241,6 +241,11 @@ async def test_known_prices_put_models_in_order_and_unknown_ones_keep_their_plac
         ),
         (request("x" * 4000), ("code", "cache", "small", "big"), {"tiny": "context_too_small"}),
         (request(limits=Limits(where="local")), ("code", "cache", "tiny", "small"), {"big": "privacy_local"}),
+        (
+            request(limits=Limits(regions=("eu",))),
+            ("cache", "small"),
+            dict.fromkeys(("code", "tiny", "big"), "privacy_region"),
+        ),
         (request(wishes=Wishes(cache=False)), ("code", "tiny", "small", "big"), {"cache": "no_cache"}),
     ],
     ids=lambda value: value.params if isinstance(value, Request) else None,

@@ -60,6 +60,9 @@ def test_a_recipe_becomes_settings(tmp_path):
         ("name = '../../evil'", "names no folder"),
         ("[server]\nport = 70000", "port"),
         ("[server]\ndrain = nan", "drain"),
+        ("[egress]\nregions = []", "regions"),
+        ("[egress]\nregions = ['EU']", "regions"),
+        ("[[model]]\nkind = 'code'\nregion = 'EU West'", "region"),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path, text, says):

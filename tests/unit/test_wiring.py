@@ -82,3 +82,17 @@ async def test_another_model_has_another_stamp_and_a_key_makes_none(tmp_path, mo
     assert len(set(seen)) == 5
     assert seen[-1] == seen[-2]
     assert all(len(stamp) == 64 for stamp in seen)
+
+
+@pytest.mark.parametrize(
+    ("said", "region"),
+    [
+        ({}, "here"), ({"region": "eu"}, "eu"), ({"where": "remote"}, ""), ({"mask": True}, ""),
+        ({"url": "https://models.example/v1"}, ""), ({"url": "https://models.example/v1", "where": "local"}, ""),
+        ({"url": "https://models.example/v1", "region": "eu-west-1"}, "eu-west-1"),
+    ],
+)  # fmt: skip
+async def test_a_model_has_the_region_it_names_and_one_on_this_machine_needs_none(tmp_path, said, region):
+    system = await opened(tmp_path, model=[{**LARGE, **said}, {"kind": "code"}], egress={"regions": ["eu"]})
+    assert {name: spec.region for name, spec in system.desk.specs.items()} == {"large": region, "code": "here"}
+    assert system.desk.regions == ("eu",)

@@ -8,6 +8,7 @@ from typing import Any
 
 import anthropic
 import httpx2 as httpx
+import msgspec
 import openai
 import pytest
 from _gateway import Chain, exchange, post, served, settings, until
@@ -15,9 +16,10 @@ from _gateway import Chain, exchange, post, served, settings, until
 from trimtab import testing
 from trimtab.evaluate import mock
 from trimtab.server import app as gateway_app
-from trimtab.server import blocks, messages, serving, sse
+from trimtab.server import blocks, counting, messages, serving, sse
+from trimtab.server.place import Place
 from trimtab.settings import parse
-from trimtab.types import Answer, Delta, Trace
+from trimtab.types import Answer, Delta, Limits, ModelSpec, Trace, Wishes
 
 MASKED = {"reply": "Written to [EMAIL-1].", "extra": {"reasoning_content": "I write to\n[EMAIL-1]."}}
 """What the server says that sees placeholders alone."""
@@ -279,6 +281,20 @@ async def test_a_silent_stream_pings(monkeypatch: pytest.MonkeyPatch) -> None:
         await asyncio.sleep(0.005)
     stream.close()
     assert b'event: ping\ndata: {"type":"ping"}\n\n' in sent
+
+
+async def test_only_a_model_in_the_regions_of_the_request_counts_its_tokens(tmp_path: Any) -> None:
+    class Counts(testing.Says):
+        async def count(self, request: Any) -> int:
+            return 99
+
+    spec = ModelSpec(name="m", where="local", region="us")
+    here = Place(desk=testing.desk({"m": Counts()}, specs={"m": spec}), settings=settings(tmp_path))
+    for regions, counted in ((None, 99), (("us",), 99), (("eu",), None)):
+        asked = testing.ask("Hi", wishes=Wishes(model="m"), limits=Limits(regions=regions))
+        assert (await counting._counted(here, asked))[0] == counted
+    here = msgspec.structs.replace(here, desk=msgspec.structs.replace(here.desk, regions=("eu",)))
+    assert (await counting._counted(here, testing.ask("Hi", wishes=Wishes(model="m"))))[0] is None
 
 
 def test_count_tokens(house: Any, across: Chain) -> None:

@@ -87,6 +87,8 @@ def test_ten_megabytes_in_chunks(house: Any) -> None:
         ({"stream_options": True}, "stream_options"), ({"trimtab": 1}, "trimtab"),
         ({"trimtab": {"limit": {}}}, "trimtab"), ({"trimtab": {"limits": {"cost_usd": -1}}}, "trimtab"),
         ({"trimtab": {"limits": {"where": "moon"}}}, "trimtab"), ({"trimtab": {"limits": {"usd": 1}}}, "trimtab"),
+        ({"trimtab": {"limits": {"regions": []}}}, "trimtab"),
+        ({"trimtab": {"limits": {"regions": ["EU"]}}}, "trimtab"),
     ],
 )  # fmt: skip
 def test_wrong_shape(raw: Raw, change: dict[str, Any], param: str) -> None:
@@ -95,7 +97,13 @@ def test_wrong_shape(raw: Raw, change: dict[str, Any], param: str) -> None:
     assert len(error["message"]) > 20
 
 
-@pytest.mark.parametrize("header", ["x-trimtab-max-cost: nan", "x-trimtab-max-latency: 0", "x-trimtab-where: moon"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        "x-trimtab-max-cost: nan", "x-trimtab-max-latency: 0", "x-trimtab-where: moon", "x-trimtab-regions: EU",
+        "x-trimtab-regions: eu,", "x-trimtab-regions: ",
+    ],
+)  # fmt: skip
 def test_wrong_headers(raw: Raw, header: str) -> None:
     status, error = told(raw, json.dumps({"messages": HI}).encode(), header)
     assert (status, error["param"]) == (400, header.split(":", maxsplit=1)[0])

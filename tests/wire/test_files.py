@@ -402,6 +402,15 @@ async def test_what_cannot_be_passed_on_is_told_at_the_start(
             gateway_app.of_system(system)
 
 
+async def test_files_go_to_no_region_that_the_recipe_leaves_out(tmp_path: Path) -> None:
+    model = {"kind": "openai_http", "name": "gpt", "url": "http://127.0.0.1:9/v1", "model": "m", "region": "us"}
+    with pytest.raises(ConfigError, match=r"region is not one of.*eu"):
+        async with open_system(
+            recipe("", tmp_path, {"message_batches": ""}, [model], egress={"regions": ["eu"]})
+        ) as system:
+            gateway_app.of_system(system)
+
+
 async def test_a_server_elsewhere_is_named_with_mask_false(tmp_path: Path) -> None:
     models = [{"kind": "openai_http", "name": "gpt", "url": "http://127.0.0.1:9/v1", "model": "m", "where": "remote",
                "mask": False}]  # fmt: skip
@@ -409,6 +418,8 @@ async def test_a_server_elsewhere_is_named_with_mask_false(tmp_path: Path) -> No
     with serving.background(given) as url:
         response = httpx.get(f"{url}/v1/files", headers={"x-trimtab-where": "local"})
         assert (response.status_code, response.json()["error"]["param"]) == (400, "x-trimtab-where")
+        response = httpx.get(f"{url}/v1/files", headers={"x-trimtab-regions": "eu"})
+        assert (response.status_code, response.json()["error"]["param"]) == (400, "x-trimtab-regions")
         response = httpx.get(f"{url}/v1/files")
         assert (response.status_code, response.json()["error"]["code"]) == (503, "upstream_down")
 

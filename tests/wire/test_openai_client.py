@@ -7,6 +7,11 @@ from typing import Any
 import numpy as np
 import openai
 import pytest
+from _gateway import served, settings
+
+from trimtab.evaluate import mock
+from trimtab.server import serving
+from trimtab.settings import parse
 
 
 def ask(house: Any, text: str, **more: Any) -> Any:
@@ -96,6 +101,35 @@ def test_the_stricter_limit_wins(house: Any) -> None:
     ask(house, "say x", extra_headers=headers, extra_body={"trimtab": {"limits": {"cost_usd": 0.2, "latency_s": 8}}})
     limits = house.rung.requests[-1].limits
     assert (limits.cost, limits.latency, limits.where) == (200_000_000, 3.0, "local")
+
+
+def test_regions_hold_by_body_and_header(tmp_path: Any) -> None:
+    """A pinned model elsewhere is refused, a ladder leaves it out; the peer hears only what may go there."""
+    with served(mock.app(mock.Options()), settings(tmp_path)) as peer:
+        far = {"kind": "openai_http", "url": f"{peer}/v1", "model": "mock", "where": "remote", "mask": False}
+        models = [{**far, "name": "us", "region": "us"}, {**far, "name": "eu", "region": "eu"}]
+        table = {"model": models, "discover": {"environment": False, "loopback": False}, "server": {"port": 0}}
+        given = parse(table, folder=tmp_path, home=tmp_path, name="regions", secrets={})
+        with (
+            serving.background(given) as url,
+            openai.OpenAI(base_url=f"{url}/v1", api_key="x", max_retries=0) as client,
+        ):
+
+            def asked(model: str, header: str, *body: str) -> Any:
+                headers = {"x-trimtab-regions": header} if header else {}
+                extra = {"trimtab": {"limits": {"regions": list(body)}}} if body else {}
+                said = [{"role": "user", "content": "Hello"}]
+                return client.chat.completions.create(
+                    model=model, messages=said, extra_headers=headers, extra_body=extra
+                ).model
+
+            assert [asked("auto", ""), asked("auto", "eu"), asked("auto", "", "eu")] == ["us", "eu", "eu"]
+            assert asked("auto", "eu, us", "eu", "ch") == "eu"
+            with pytest.raises(openai.BadRequestError, match="privacy_region"):
+                asked("us", "eu")
+            with pytest.raises(openai.InternalServerError, match="No model may take this request"):
+                asked("auto", "us", "eu")
+            assert client.models.retrieve("eu").model_extra["trimtab"]["region"] == "eu"
 
 
 def test_further_choices_and_body_fields(house: Any) -> None:

@@ -39,7 +39,7 @@ async def _models(recipe: str) -> tuple[list[dict[str, Any]], list[str]]:
 def _row(name: str, kind: str, spec: Any) -> dict[str, Any]:
     price = spec.price and {"input": str(spec.price.input), "output": str(spec.price.output)}
     return {
-        "name": name, "kind": kind, "where": spec.where, "price": price, "context": spec.context,
+        "name": name, "kind": kind, "where": spec.where, "region": spec.region, "price": price, "context": spec.context,
         "abilities": sorted(spec.abilities), "recorded": spec.recorded,
     }  # fmt: skip
 

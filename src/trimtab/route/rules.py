@@ -14,6 +14,7 @@ import msgspec
 
 from trimtab import texts
 from trimtab.errors import ConfigError, NotFoundError, RequestError
+from trimtab.escalate import kept_from
 from trimtab.ports import Tools
 from trimtab.route._signals import NAMES, signals
 from trimtab.types import Decision, Impact, Json, ModelSpec, Request
@@ -138,8 +139,8 @@ class Rules:
         self._checked = models
 
     def _unable(self, request: Request, facts: dict[str, Value], spec: ModelSpec) -> str:
-        if request.limits.where == "local" and spec.where != "local":
-            return "privacy_local"
+        if why := kept_from(spec, request.limits):
+            return why
         if not request.wishes.cache and "cache" in spec.abilities:
             return "no_cache"
         if spec.context is not None and int(facts["context_tokens"]) > spec.context:

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from trimtab import texts
 from trimtab.errors import TrimtabError
+from trimtab.escalate import kept_from, within
 from trimtab.money import estimate
 from trimtab.server import admission, anthropic, openai, responses
 from trimtab.server.place import Place, body, json, place
@@ -56,7 +57,10 @@ async def _counted(here: Place, asked: Request) -> tuple[int | None, str]:
     """The count of the model that is asked for by name, if it is inside and can count."""
     name = asked.wishes.model
     counting: Any = getattr(here.desk.models.get(name), "count", None)
-    if not counting or here.desk.specs[name].where != "local":
+    if not counting:
+        return None, "estimate"
+    spec, limits = here.desk.specs[name], within(asked, here.desk.regions).limits
+    if spec.where != "local" or kept_from(spec, limits):
         return None, "estimate"
     try:
         return await counting(asked), name

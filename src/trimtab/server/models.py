@@ -99,6 +99,7 @@ def _about(spec: ModelSpec) -> Json:
         for name in spec.price.__struct_fields__
     }
     return {
-        "where": spec.where, "price": price, "context": spec.context, "abilities": sorted(spec.abilities),
+        "where": spec.where, "region": spec.region or None,
+        "price": price, "context": spec.context, "abilities": sorted(spec.abilities),
         "recorded": spec.recorded,
     }  # fmt: skip

@@ -1,5 +1,6 @@
 """OpenAI's chat format to a `Request`, and an outcome back to a completion. Pure, but for the clock and the id."""
 
+import re
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -8,11 +9,12 @@ from typing import Annotated, Any, Literal, cast
 import msgspec
 
 from trimtab.errors import MalformedError, RequestError
+from trimtab.escalate import common
 from trimtab.money import from_usd, usd
 from trimtab.record._otlp import parent
 from trimtab.server.keys import PRIORITIES, Priority
 from trimtab.server.shed import HEADER as PRIORITY
-from trimtab.types import Answer, Json, Limits, Pending, Refused, Request, Trace, Usage, Wishes
+from trimtab.types import REGION, Answer, Json, Limits, Pending, Refused, Request, Trace, Usage, Wishes
 from trimtab.verify.schema import check_request
 
 WAITS = {
@@ -55,14 +57,16 @@ TIERS = {"flex": -1, "priority": 1}
 """Service tiers of OpenAI that say who may wait; the field is passed on as it came."""
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
+Region = Annotated[str, msgspec.Meta(pattern=REGION)]
 
 
 class AskedLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`trimtab.limits` of the body: USD, seconds, and where the text may go."""
+    """`trimtab.limits` of the body: USD, seconds, and where and into which regions the text may go."""
 
     cost_usd: Annotated[float, msgspec.Meta(ge=0)] | None = None
     latency_s: Positive | None = None
     where: Literal["any", "local"] = "any"
+    regions: Annotated[tuple[Region, ...], msgspec.Meta(min_length=1)] | None = None
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -318,7 +322,7 @@ def _asked(given: Any) -> Asked:
     except msgspec.ValidationError as error:
         raise RequestError(
             f"trimtab: {error}.",
-            "It takes limits {cost_usd, latency_s, where}, cache, durable and priority.",
+            "It takes limits {cost_usd, latency_s, where, regions}, cache, durable and priority.",
             param="trimtab",
         ) from error
 
@@ -336,7 +340,18 @@ def _limits(asked: AskedLimits, headers: Mapping[bytes, bytes]) -> Limits:
         raise _wrong("x-trimtab-where", "any or local")
     local = "local" in (where, asked.where)
     nano = None if cost is None else from_usd(cost)
-    return Limits(cost=nano, latency=latency, where="local" if local else "any")
+    regions = common(asked.regions, of_header(headers.get(b"x-trimtab-regions")))
+    return Limits(cost=nano, latency=latency, where="local" if local else "any", regions=regions)
+
+
+def of_header(raw: bytes | None) -> tuple[str, ...] | None:
+    """The regions in `x-trimtab-regions`, None without one. Raises `MalformedError`."""
+    if raw is None:
+        return None
+    found = tuple(name.strip() for name in raw.decode("latin-1").split(","))
+    if not all(re.fullmatch(REGION, name) for name in found):
+        raise _wrong("x-trimtab-regions", "regions in small letters with commas between them, such as eu-west-1")
+    return found
 
 
 def _traceparent(headers: Mapping[bytes, bytes]) -> str:

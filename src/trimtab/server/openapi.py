@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from trimtab import __version__
 from trimtab.server.schemas import components, ref
-from trimtab.types import Json
+from trimtab.types import REGION, Json
 
 JSON, EVENTS, PROBLEM = "application/json", "text/event-stream", "application/problem+json"
 ANTHROPIC = "/v1/messages"
@@ -35,6 +35,7 @@ LIMITS: tuple[Json, ...] = tuple(
     {"name": name, "in": "header", "schema": schema}
     for name, schema in {
         "x-trimtab-where": {"enum": ["any", "local"]},
+        "x-trimtab-regions": {"type": "string", "pattern": f"{REGION[:-1]}(,{REGION[1:-1]})*$"},
         "x-trimtab-max-cost": {"type": "number", "minimum": 0, "exclusiveMaximum": 1e9},
         "x-trimtab-max-latency": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1e9},
     }.items()

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from trimtab.answer import _failures as failures
 from trimtab.errors import AuthError, ConfigError, NotFoundError, RequestError, TrimtabError
+from trimtab.escalate import kept_from
 from trimtab.server import admission, limits, openai
 from trimtab.server.callers import Caller
 from trimtab.server.limits import ClientLeft
@@ -18,7 +19,7 @@ from trimtab.server.logs import TRACE
 from trimtab.server.owners import Kind, Owners
 from trimtab.server.peer import Peer, Said, Upload, peer
 from trimtab.server.place import Place, json, place
-from trimtab.types import Json
+from trimtab.types import Json, Limits
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse
@@ -130,10 +131,16 @@ async def entered(request: Request, setting: Setting, kind: Kind, path: str) -> 
             f"This key may not use the model {there.name!r}, whose server this is passed to.",
             f"It may use: {', '.join(sorted(caller.models))}.", code="model_not_allowed",
         )  # fmt: skip
-    if request.headers.get("x-trimtab-where") == "local" and there.where != "local":
+    if request.headers.get("x-trimtab-where") == "local" and there.spec.where != "local":
         raise RequestError(
             f"The server of {there.name} is not inside.", "Leave out x-trimtab-where: local.", param="x-trimtab-where"
         )
+    regions = openai.of_header(dict(request.scope["headers"]).get(b"x-trimtab-regions"))
+    if kept_from(there.spec, Limits(regions=regions)):
+        raise RequestError(
+            f"The server of {there.name} is in none of these regions.", "Name its region, or leave the header out.",
+            param="x-trimtab-regions",
+        )  # fmt: skip
     trace = openai.new_id()
     TRACE.set(trace)
     await admission.take(1, 0, there.name)

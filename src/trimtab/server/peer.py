@@ -14,9 +14,10 @@ import msgspec
 from trimtab.answer import _failures as failures
 from trimtab.egress import Egress, networks
 from trimtab.errors import ConfigError, MalformedError, TooLargeError
+from trimtab.escalate import kept_from
 from trimtab.server.limits import ClientLeft, Receive
 from trimtab.settings import ModelPart, Settings
-from trimtab.types import Json, ModelSpec
+from trimtab.types import Json, Limits, ModelSpec
 
 if TYPE_CHECKING:
     from aiohttp import BaseConnector, ClientResponse, ClientSession
@@ -92,8 +93,10 @@ class Upload:
 class Peer:
     """The server of the model `name`. Nothing is opened before the first call."""
 
-    def __init__(self, name: str, options: Any, headers: Mapping[str, str], key: str, egress: Egress) -> None:
-        self.name, self.where, self._egress = name, egress.where, egress
+    def __init__(
+        self, name: str, options: Any, headers: Mapping[str, str], key: str, egress: Egress, spec: ModelSpec
+    ) -> None:
+        self.name, self.spec, self._egress = name, spec, egress
         self._options, self._headers, self._key = options, headers, key.encode()
         self._opened: ClientSession | None = None
 
@@ -223,6 +226,11 @@ def peer(setting: str, kind: str, part: ModelPart, spec: ModelSpec, given: Setti
             f"{name}: what is in a file cannot be masked, and that model is asked masked.",
             f'Name a model that is inside, or set mask = false on [[model]] name = "{part.name}".',
         )
+    if kept_from(spec, Limits(regions=given.egress.regions)):
+        raise ConfigError(
+            f"{name}: that model's region is not one of [egress] regions.",
+            f"Name one whose region is: {', '.join(given.egress.regions or ())}.",
+        )
     options = load.options("answer", part.kind, part.options)
     key = given.secrets.get(options.key_env, "") if options.key_env else ""
     shown = {"Authorization": f"Bearer {key}"} if key else {}
@@ -230,7 +238,7 @@ def peer(setting: str, kind: str, part: ModelPart, spec: ModelSpec, given: Setti
         shown = {"x-api-key": key} if key and options.auth == "x-api-key" else shown
         shown = {"anthropic-version": VERSION, **shown}
     gate = Egress(where=spec.where, networks=networks(given.egress.networks))
-    return Peer(part.name, options, {**options.headers, **shown}, key, gate)
+    return Peer(part.name, options, {**options.headers, **shown}, key, gate, spec)
 
 
 def _object(raw: bytes) -> Json | None:
