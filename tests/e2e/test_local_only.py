@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 INSIDE = '''
-import fcntl, http.client, json, os, socket, struct, subprocess, sys, threading, time
+import ctypes, fcntl, http.client, json, os, socket, struct, subprocess, sys, threading, time
 from pathlib import Path
 
 TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454CA, 1, 0x1000
-SIOCSIFADDR, SIOCSIFNETMASK, SIOCSIFFLAGS = 0x8916, 0x891C, 0x8914
+SIOCSIFADDR, SIOCSIFFLAGS, SIOCADDRT = 0x8916, 0x8914, 0x890B
 packets = []
 
 def request(name, *rest):
@@ -26,26 +26,37 @@ def address(text):
     return struct.pack("=HH4s8x", socket.AF_INET, 0, socket.inet_aton(text))
 
 def up():
-    """Loopback, and a way out for all addresses from 128.0.0.0 on: what is sent there comes to us."""
+    """Loopback, and one way out for all other addresses, of IPv6 too: what is sent there comes to us."""
     tun = os.open("/dev/net/tun", os.O_RDWR)
     fcntl.ioctl(tun, TUNSETIFF, struct.pack("16sH22x", b"out0", IFF_TUN | IFF_NO_PI))
-    Path("/proc/sys/net/ipv6/conf/out0/disable_ipv6").write_text("1")
+    for setting, value in (("accept_dad", 0), ("router_solicitations", 0), ("addr_gen_mode", 1)):
+        Path(f"/proc/sys/net/ipv6/conf/out0/{setting}").write_text(str(value))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         fcntl.ioctl(control, SIOCSIFFLAGS, request("lo", struct.pack("H", 1)))
         fcntl.ioctl(control, SIOCSIFADDR, request("out0", address("203.0.113.1")))
-        fcntl.ioctl(control, SIOCSIFNETMASK, request("out0", address("128.0.0.0")))
         fcntl.ioctl(control, SIOCSIFFLAGS, request("out0", struct.pack("H", 1)))
-    def read():
-        while True:
-            packets.append(os.read(tun, 65536))
-    threading.Thread(target=read, daemon=True).start()
+        name, every = ctypes.create_string_buffer(b"out0"), address("0.0.0.0")
+        device, rtentry = ctypes.addressof(name), "@L16s16s16sHhLPhPLLH"
+        fcntl.ioctl(control, SIOCADDRT, struct.pack(rtentry, 0, every, every, every, 1, 0, 0, 0, 0, device, 0, 0, 0))
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as control:  # ::/1, in which all global addresses are
+        own = socket.inet_pton(socket.AF_INET6, "2001:db8::1")
+        fcntl.ioctl(control, SIOCSIFADDR, struct.pack("16sIi", own, 1, socket.if_nametoindex("out0")))
+    threading.Thread(target=read, args=(tun,), daemon=True).start()
+
+def read(tun):
+    while True:
+        packets.append(os.read(tun, 65536))
 
 def seen():
-    """Protocol and target of what came since the last time."""
+    """Protocol and target of what came since the last time, but for what the kernel says to all routers of a link."""
     time.sleep(0.3)
-    found = [(packet[9], socket.inet_ntoa(packet[16:20])) for packet in packets]
+    found = [
+        (packet[6], socket.inet_ntop(socket.AF_INET6, packet[24:40])) if packet[0] >> 4 == 6
+        else (packet[9], socket.inet_ntoa(packet[16:20]))
+        for packet in packets
+    ]
     packets.clear()
-    return found
+    return [(protocol, target) for protocol, target in found if not target.startswith("ff02:")]
 
 def asked(url, text, **trimtab):
     host = url.removeprefix("http://")
@@ -93,6 +104,22 @@ model = "m"
 connect = 0.5
 first_byte = 0.5
 retries = 0
+[[model]]
+kind = "openai_http"
+name = "low"
+url = "http://100.64.0.7/v1"
+model = "m"
+connect = 0.5
+first_byte = 0.5
+retries = 0
+[[model]]
+kind = "openai_http"
+name = "six"
+url = "http://[2001:db8::7]/v1"
+model = "m"
+connect = 0.5
+first_byte = 0.5
+retries = 0
 """
 ALONE = ["unshare", "--net", "--mount"]
 
@@ -114,4 +141,5 @@ def test_what_is_to_stay_inside_sends_no_packet_out(tmp_path: Path) -> None:
     assert rows["local only"][0][0] == rows["personal data"][0][0] == 503
     tcp, udp = 6, 17
     assert [udp, "203.0.113.53"] in sent["anything"], "the control: a name is looked up"
-    assert [tcp, "203.0.113.7"] in sent["anything"], "the control: an address is dialled"
+    for target in ("203.0.113.7", "100.64.0.7", "2001:db8::7"):
+        assert [tcp, target] in sent["anything"], "the control: an address is dialled"
