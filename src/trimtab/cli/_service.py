@@ -60,14 +60,16 @@ class Gateway:
         """Raises the `TrimtabError` that the gateway's error stands for; `write` takes the answer as it streams."""
         body = _body(messages, model, params, _mine(cache, limits), write)
         began = time.perf_counter()
-        async with self._session.post(f"{self.address}/v1/chat/completions", data=msgspec.json.encode(body)) as said:
+        async with self._session.post(
+            f"{self.address}/v1/chat/completions", data=msgspec.json.encode(body), allow_redirects=False
+        ) as said:
             if write and said.content_type == "text/event-stream":
                 return await _streamed(said, write, began)
             decoded = _decoded(said.status, await said.read())
             return _reply.of_response(said.status, decoded, (time.perf_counter() - began) * 1e3)
 
     async def trace(self, id: str) -> dict[str, Any]:
-        async with self._session.get(f"{self.address}/v1/traces/{id}") as said:
+        async with self._session.get(f"{self.address}/v1/traces/{id}", allow_redirects=False) as said:
             decoded = _decoded(said.status, await said.read())
         if "error" in decoded:
             raise _reply.raised(said.status, decoded["error"])
@@ -179,7 +181,9 @@ async def peer(session: "ClientSession", address: str) -> Peer | None:
     from aiohttp import ClientError, ClientTimeout
 
     try:
-        async with session.get(f"{address}/healthz", timeout=ClientTimeout(total=PATIENCE)) as said:
+        async with session.get(
+            f"{address}/healthz", allow_redirects=False, timeout=ClientTimeout(total=PATIENCE)
+        ) as said:
             found = msgspec.json.decode(await said.read())
     except (ClientError, TimeoutError, OSError, msgspec.DecodeError):
         return None
