@@ -553,3 +553,13 @@ def test_a_database_of_something_else_is_left_alone(tmp_path):
 def test_options_name_what_is_wrong():
     with pytest.raises(msgspec.ValidationError, match="store_text"):
         msgspec.convert({"store_text": "some"}, ledger.Options)
+
+
+async def test_a_row_that_takes_another_s_place_is_compiled_once(store):
+    """By a caller too that makes its statement anew for every row."""
+    from trimtab.store.tables import idempotency
+
+    row = {"body": b"", "expires": 9e9, "principal": "", "status": 200, "headers": "[]", "response": b""}
+    for at in range(20):
+        await store.write(sqlite.upsert(idempotency), {"key": bytes([at]), **row}, durable=True)
+    assert len(store._writer._rows._plans) == 1

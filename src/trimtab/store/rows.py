@@ -12,8 +12,8 @@ from sqlalchemy.sql.dml import Insert
 
 CHUNKS = (64, 16, 4, 1)
 """Rows in one statement: few sizes, so that all stay prepared."""
-PLANS = 400
-"""Compiled statements that are kept: a caller that makes its statement anew each time must not fill the memory."""
+PLANS = 64
+"""Compiled statements that are kept, 50 KB each: a caller that makes its statement anew must not fill the memory."""
 
 
 class Plan(NamedTuple):

@@ -1,6 +1,7 @@
 """All that is particular to SQLite: the private file, its pragmas, how a transaction begins, and the upsert."""
 
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,9 @@ def private(path: Path) -> None:
         path.chmod(0o600)
 
 
+@cache
 def upsert(table: Table) -> Insert:
-    """An insert that takes the place of the row with the same primary key."""
+    """An insert that takes the place of the row with the same primary key: one statement a table, compiled once."""
     statement = insert(table)
     keys = {column.name for column in table.primary_key}
     fresh = {column.name: statement.excluded[column.name] for column in table.columns if column.name not in keys}
