@@ -79,6 +79,8 @@ class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     connection without a request, `stall_timeout` for a client that does not read its response.
     `auth`: `auto` asks for a key once there is one (a virtual key, or TRIMTAB_API_KEY), `key` always. `inflight`
     requests are served at a time, `waiting` more wait for room; beyond that they are sent away, low priorities first.
+    `hosts`: names it answers to beside its own, `*.example.org` for all below; with a key and no list, any name.
+    `origins`: whose web pages may call it (`https://app.example.org`, `*` for all) beside its own.
     `files` and `message_batches` name the models whose servers files and batches are passed to, unseen by guards and
     unmasked; `max_file` bytes of one.
     """
@@ -100,6 +102,8 @@ class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     files: str = ""
     message_batches: str = ""
     max_file: Annotated[int, msgspec.Meta(ge=1)] = 512_000_000
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
 
 
 class Limit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -136,8 +136,8 @@ class House(msgspec.Struct, frozen=True):
         return openai.AsyncOpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0, timeout=20)
 
 
-def settings(home: Path, **secrets: str) -> Settings:
-    return parse({"server": {"drain": 1.0}}, folder=home, home=home, name="wire", secrets=secrets)
+def settings(home: Path, server: dict[str, Any] | None = None, **secrets: str) -> Settings:
+    return parse({"server": {"drain": 1.0, **(server or {})}}, folder=home, home=home, name="wire", secrets=secrets)
 
 
 @contextmanager

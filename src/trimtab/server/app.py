@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
@@ -79,6 +80,10 @@ ROUTES = (
 )
 """All other routes: path, handler, method, and the role; `anyone` needs no key. Clients see what is their own."""
 
+METHODS = ("GET", "POST", "DELETE")
+SHOWN = ("x-request-id", "retry-after", "retry-after-ms", "idempotent-replayed", "etag")
+"""Headers of a response that a page of an allowed origin may read."""
+
 
 class Gateway:
     """The ASGI app; `app` makes one."""
@@ -87,6 +92,7 @@ class Gateway:
         desk, caps = here.desk, here.settings.server
         self._here = here
         self._replays: Replays | None = None
+        self._door = entrance
         self._keyring = Keyring(here.settings, entrance, here.store_of)
         self.admission = Admission(here.store_of)
         self._hot = {path: (make(desk, caps), role) for path, make, role in HOT}
@@ -100,7 +106,7 @@ class Gateway:
             self.admission.vet = partial(passthrough.check_named, self._peers, here)
         self.shed = Shed(caps.inflight, caps.waiting)
         paths = (*(path for path, *_ in HOT), *(path for path, *_ in ROUTES))
-        self._app = metrics.watched(self._enter, desk, paths, (self.shed,))
+        self._app = _shared(metrics.watched(self._enter, desk, paths, (self.shed,)), caps.origins)
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
@@ -116,7 +122,7 @@ class Gateway:
             return
         path, headers = scope["path"], dict(scope["headers"])
         try:
-            caller = OPEN if path == "/healthz" else await self._keyring.caller(headers)
+            caller = OPEN if path == "/healthz" else await self._admitted(headers, scope["method"])
             held = path.startswith(PATHS) and (self.shed.enters() or await self.shed.turn(headers, caller))
         except Exception as error:  # noqa: BLE001 - keys that cannot be read let nobody in
             await _refuse(send, error, path)
@@ -134,6 +140,10 @@ class Gateway:
         finally:
             if held:
                 self.shed.left()
+
+    async def _admitted(self, headers: dict[bytes, bytes], method: str) -> Caller:
+        self._door.check(headers, method)
+        return await self._keyring.caller(headers)
 
     async def _serve(
         self, scope: dict[str, Any], headers: dict[bytes, bytes], receive: Receive, send: Send, caller: Caller
@@ -182,6 +192,15 @@ def of_system(system: "System") -> Gateway:
     return gateway
 
 
+def _shared(gateway: Any, origins: tuple[str, ...]) -> Any:
+    """The gateway, with what browsers ask for before they let a page of these origins read its responses (CORS)."""
+    if not origins:
+        return gateway
+    return CORSMiddleware(
+        gateway, allow_origins=origins, allow_methods=METHODS, allow_headers=("*",), expose_headers=SHOWN
+    )
+
+
 async def _refuse(send: Send, error: Exception, path: str) -> None:
     """Say no before a handler has begun, in the words of the path's dialect."""
     await (messages.fail(send, error) if _is_anthropic(path) else faults.send(send, error, path=path))
@@ -193,7 +212,9 @@ def _allowed(handler: Callable[[Request], Awaitable[Response]], role: str) -> Ca
     async def allowed(request: Request) -> Response:
         if role != "anyone":
             admission.caller().enter(request.url.path, role)
-        return await handler(request)
+        response = await handler(request)
+        response.headers.setdefault("cache-control", "no-store")
+        return response
 
     return allowed
 

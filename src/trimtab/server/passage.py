@@ -187,7 +187,7 @@ def _headers(response: "ClientResponse") -> dict[str, str]:
     given = response.headers.get("Content-Type", "")
     found = {name: response.headers[name] for name in DOWN if name in response.headers}
     return {
-        "content-disposition": "attachment", **found, "x-content-type-options": "nosniff",
+        "content-disposition": "attachment", **found,
         "content-type": given if SHOWN.match(given) else "application/octet-stream",
     }  # fmt: skip
 

@@ -17,7 +17,11 @@ HIGH = 1 << 16
 NO_BODY = frozenset({204, 304, *range(100, 200)})
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
-STATUS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+STATUS = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\nx-content-type-options: nosniff\r\n".encode()
+    for status in HTTPStatus
+}
+"""Status lines, with the field that every response has: what we send is never taken for a page or a script."""
 
 
 class Turn:
