@@ -1,9 +1,8 @@
 """JSON bodies, strictly: one object, every key once, no NaN, no lone surrogate, and not deeper than anyone means.
 
-`msgspec` parses and rejects what is not JSON. It keeps the last of two equal keys and recurses as deep as it is led,
-so depth is bounded before it and keys are counted after it: a body has as many colons outside of its strings as its
-parsed objects have keys, or a key was written twice. Most bodies are cleared by counting bytes; strings are cut out
-only where a text holds colons or brackets enough to hide something.
+`msgspec` parses and rejects what is not JSON, and keeps the last of two equal keys. So the parsed object is written
+again and colons are counted: what was written has every pair that was kept, with all its text, and a key that was there
+twice had a colon that is gone. That costs less than to read the body's strings one by one, and misses nothing.
 """
 
 import json
@@ -16,25 +15,25 @@ import msgspec
 from trimtab.errors import MalformedError, RequestError
 from trimtab.types import Json
 
-STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
-"""A JSON string, also one that never ends: possessive, so linear in the body."""
-SPACED = (b" :", b"\t:", b"\n:", b"\r:")
-ONE_KIND = bytes.maketrans(b"{}", b"[]")
-NO_BRACKET = bytes(byte for byte in range(256) if byte not in b"[]{}")
+COLON = re.compile(rb"(?<!\\)(?:\\\\)*\\u003[aA]")
+"""A colon as an escape, which is written again as itself; linear, since a run of backslashes is tried at its start."""
 FIX = "Send one JSON object in UTF-8."
 
 _decode = msgspec.json.Decoder(Any).decode
+_encode = msgspec.json.Encoder().encode
 
 
 def decode(body: bytes, depth: int = 64) -> Json:
     """The object in `body`. Raises `MalformedError` that says what is wrong and at which byte or key."""
-    if body.count(b"[") + body.count(b"{") > depth:
-        _check_depth(body, depth)
-    value = _parsed(body)
+    try:
+        value = _parsed(body)
+    except RecursionError:
+        raise _too_deep(depth) from None
     if not isinstance(value, dict):
         raise MalformedError("The body is JSON but not an object.", FIX)
-    keys = _keys(value)
-    if body.count(b":") != keys and not _plainly(body, keys) and STRING.sub(b"", body).count(b":") != keys:
+    if body.count(b"[") + body.count(b"{") > depth and _deeper(value, depth):
+        raise _too_deep(depth)
+    if body.count(b":") + _escaped(body) != _encode(value).count(b":"):
         name = _twice(body)
         raise MalformedError(f"The key {name!r} is there twice in one object.", "Send each key once.", param=name)
     return cast("Json", value)
@@ -45,7 +44,7 @@ def _parsed(body: bytes) -> Any:
         return _decode(body)
     except UnicodeDecodeError as error:
         raise MalformedError("The body has bytes that are not UTF-8.", FIX) from error
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except msgspec.MsgspecError as error:
         raise MalformedError(f"The body is not JSON: {_reason(body, str(error))}.", FIX) from error
 
 
@@ -58,33 +57,26 @@ def _reason(body: bytes, said: str) -> str:
     return said.removeprefix("JSON is malformed: ")
 
 
-def _check_depth(body: bytes, depth: int) -> None:
-    """Take the innermost pairs out, round by round: what is left after `depth` rounds was deeper (or never closed)."""
-    brackets = STRING.sub(b"", body).translate(ONE_KIND, NO_BRACKET)
-    if b"[" * (depth + 1) not in brackets:
-        for _ in range(depth):
-            brackets = brackets.replace(b"[]", b"")
-        if b"[" not in brackets or b"]" not in brackets:
-            return
-    raise MalformedError(
+def _deeper(value: Any, depth: int) -> bool:
+    """Whether there is a list or an object below `depth` others."""
+    level = [value]
+    for _ in range(depth):
+        if not level:
+            return False
+        inside = [item.values() if type(item) is dict else item for item in level]
+        level = [child for items in inside for child in items if type(child) is dict or type(child) is list]
+    return bool(level)
+
+
+def _too_deep(depth: int) -> MalformedError:
+    return MalformedError(
         f"The body is nested deeper than {depth} levels.", "Flatten it, or raise server.max_depth.", code="too_deep"
     )
 
 
-def _keys(value: Any) -> int:
-    count, todo = 0, [value]
-    while todo:
-        item = todo.pop()
-        if type(item) is dict:
-            count += len(item)
-            item = item.values()
-        todo += [child for child in item if type(child) is dict or type(child) is list]
-    return count
-
-
-def _plainly(body: bytes, keys: int) -> bool:
-    """Whether quote-colon pairs account for the keys; sound only where no colon of the body has a space before it."""
-    return body.count(b'":') == keys and not any(space in body for space in SPACED)
+def _escaped(body: bytes) -> int:
+    """Colons that are written as escapes."""
+    return len(COLON.findall(body)) if b"\\u003" in body else 0
 
 
 def _twice(body: bytes) -> str:
