@@ -21,8 +21,10 @@ from trimtab.server.door import door
 from trimtab.server.live import Live
 from trimtab.settings import Settings
 
-GARBAGE = (20_000, 20, 50)
-"""When the collector looks for cycles: a request makes hundreds of objects and hardly any cycle."""
+GARBAGE = (20_000, 5, 5)
+"""When the collector looks for cycles: a request makes hundreds of objects and hardly any cycle, a fault or a client
+that leaves makes some. All but what is frozen is looked through every ten thousand requests or so: more rarely, and
+the cycles of two hundred thousand were 20 MB."""
 FAREWELL = 5.0
 """Seconds for requests that were cut at the end of the drain to say so and to be recorded."""
 
