@@ -1,6 +1,6 @@
 """Idempotency keys as a state machine: in whatever order requests, ends, crashes and restarts come, one call is made.
 
-Two workers share a disk, a real database in memory; the clock is the machine's; what answers is scripted. A request of a
+Two workers share a disk, a real database in memory; the clock is the machine's; what answers is scripted. One of a
 key that is being answered waits, whichever worker it came to; one whose body was answered gets that very reply; another
 body is refused; whoever has got the last byte of an answer finds it again after a crash; and a worker that dies holds
 up a key for a lease, no longer.

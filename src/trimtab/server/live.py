@@ -15,6 +15,7 @@ import msgspec
 from trimtab.errors import TrimtabError
 from trimtab.server import acts
 from trimtab.server.app import Gateway, of_system
+from trimtab.server.health import DRAINING
 from trimtab.server.limits import Receive, Send
 from trimtab.settings import Settings
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from trimtab.store.engine import Store
 
 FIXED = (
-    "host", "port", "workers", "log", "drain", "header_timeout", "body_timeout", "idle_timeout", "stall_timeout",
+    "host", "port", "workers", "log", "drain", "notice", "header_timeout", "body_timeout", "idle_timeout", "stall_timeout",
 )  # fmt: skip
 """What a running server cannot change of `[server]`; its home neither."""
 
@@ -54,6 +55,7 @@ class Live:
         self._now: Generation | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
+        self.draining = False
 
     async def open(self) -> None:
         """Build the first system. Raises `ConfigError`, `StorageError`."""
@@ -62,6 +64,8 @@ class Live:
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         now = self._now
         assert now  # noqa: S101 - it was opened
+        if self.draining:
+            scope[DRAINING] = True
         now.running += 1
         try:
             await now.gateway(scope, receive, send)
@@ -74,7 +78,7 @@ class Live:
         """Serve by new settings from now on; what is wrong with them, "" where nothing is."""
         async with self._turn:
             try:
-                fresh = self._kept(await asyncio.to_thread(load))
+                fresh = kept(self.settings, await asyncio.to_thread(load), self._say)
                 new = await self._built(fresh, acts.reloaded)
             except Exception as error:  # noqa: BLE001 - an installed kind may raise anything while it is built
                 why = str(error) if isinstance(error, TrimtabError) else f"{type(error).__name__}: {error}"
@@ -111,13 +115,13 @@ class Live:
             failing.pop_all()
         return Generation(gateway, system.store, closing)
 
-    def _kept(self, fresh: Settings) -> Settings:
-        """The new settings with what a running server cannot change as it was; says so."""
-        old, new = self.settings, fresh
-        fixed = {name: getattr(old.server, name) for name in FIXED}
-        changed = [f"server.{name}" for name, value in fixed.items() if getattr(new.server, name) != value]
-        if new.home != old.home:
-            changed.append("home")
-        if changed:
-            self._say(f"Stays as it is until the next start: {', '.join(changed)}.")
-        return msgspec.structs.replace(new, home=old.home, server=msgspec.structs.replace(new.server, **fixed))
+
+def kept(old: Settings, fresh: Settings, say: Callable[[str], None]) -> Settings:
+    """The new settings with what a running server cannot change as it was; says so."""
+    fixed = {name: getattr(old.server, name) for name in FIXED}
+    changed = [f"server.{name}" for name, value in fixed.items() if getattr(fresh.server, name) != value]
+    if fresh.home != old.home:
+        changed.append("home")
+    if changed:
+        say(f"Stays as it is until the next start: {', '.join(changed)}.")
+    return msgspec.structs.replace(fresh, home=old.home, server=msgspec.structs.replace(fresh.server, **fixed))
