@@ -80,7 +80,8 @@ class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     At its end it says for `notice` that it is not ready, and serves all the same; then it takes nothing more, and what
     runs may finish for `drain`.
     `auth`: `auto` asks for a key once there is one (a virtual key, or TRIMTAB_API_KEY), `key` always. `inflight`
-    requests are served at a time, `waiting` more wait for room (both of all workers together); beyond that they are sent away, low priorities first.
+    requests are served at a time, `waiting` more wait for room, both of all workers together; beyond that they are sent
+    away, low priorities first.
     `files` and `message_batches` name the models whose servers files and batches are passed to, unseen by guards and
     unmasked; `max_file` bytes of one.
     """

@@ -9,7 +9,6 @@ from trimtab import __version__
 from trimtab.errors import StorageError
 from trimtab.server.place import json, place
 
-
 DRAINING = "trimtab.draining"
 """In the scope of a request that came after the server was told to end."""
 

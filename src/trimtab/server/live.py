@@ -13,17 +13,20 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from trimtab.errors import TrimtabError
-from trimtab.server import acts
+from trimtab.server import acts, metrics
 from trimtab.server.app import Gateway, of_system
 from trimtab.server.health import DRAINING
 from trimtab.server.limits import Receive, Send
+from trimtab.server.totals import Totals
 from trimtab.settings import Settings
 
 if TYPE_CHECKING:
     from trimtab.store.engine import Store
+    from trimtab.wiring import System
 
 FIXED = (
-    "host", "port", "workers", "log", "drain", "notice", "header_timeout", "body_timeout", "idle_timeout", "stall_timeout",
+    "host", "port", "workers", "log", "drain", "notice",
+    "header_timeout", "body_timeout", "idle_timeout", "stall_timeout",
 )  # fmt: skip
 """What a running server cannot change of `[server]`; its home neither."""
 
@@ -34,24 +37,35 @@ LAST = 5.0
 class Generation:
     """One system with its gateway, and how many requests are in it."""
 
-    def __init__(self, gateway: Gateway, store: "Store", closing: AsyncExitStack) -> None:
-        self.gateway, self.store, self._closing, self.running = gateway, store, closing, 0
+    def __init__(self, gateway: Gateway, system: "System", closing: AsyncExitStack, totals: Totals) -> None:
+        self.gateway, self.store, self._closing, self.running = gateway, system.store, closing, 0
+        self._totals, self._counted = totals, metrics.of_desk(system.desk)
         self.empty = asyncio.Event()
         self.retired = False
+
+    def enter(self) -> None:
+        """What it counts is shown from now on."""
+        if self._counted:
+            self._counted.shown = self._totals
+            self._totals.enter(self._counted.registry)
 
     async def close(self) -> None:
         """Close the system once its last request has ended."""
         self.retired = True
         if self.running:
             await self.empty.wait()
-        await self._closing.aclose()
+        try:
+            await self._closing.aclose()
+        finally:
+            if self._counted:
+                self._totals.leave(self._counted.registry)
 
 
 class Live:
     """An ASGI app around the gateway of the newest system; a context manager that closes them all."""
 
-    def __init__(self, settings: Settings, say: Callable[[str], None]) -> None:
-        self.settings, self._say = settings, say
+    def __init__(self, settings: Settings, say: Callable[[str], None], totals: Totals | None = None) -> None:
+        self.settings, self._say, self._totals = settings, say, totals or Totals()
         self._now: Generation | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
@@ -60,6 +74,7 @@ class Live:
     async def open(self) -> None:
         """Build the first system. Raises `ConfigError`, `StorageError`."""
         self._now = await self._built(self.settings, acts.started)
+        self._now.enter()
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         now = self._now
@@ -85,6 +100,7 @@ class Live:
                 self._say(f"Not reloaded, what ran before goes on: {why}")
                 return why
             old, self._now, self.settings = self._now, new, fresh
+            new.enter()
             if old:
                 task = asyncio.create_task(old.close())
                 self._closing.add(task)
@@ -113,7 +129,7 @@ class Live:
                 self._say(line)
             await entered(system.store, settings)
             failing.pop_all()
-        return Generation(gateway, system.store, closing)
+        return Generation(gateway, system, closing, self._totals)
 
 
 def kept(old: Settings, fresh: Settings, say: Callable[[str], None]) -> Settings:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 import uvicorn
 
@@ -20,6 +20,7 @@ from trimtab.errors import ConfigError
 from trimtab.server import heap, http, logs
 from trimtab.server.door import door
 from trimtab.server.live import Live
+from trimtab.server.totals import Totals
 from trimtab.settings import Settings
 
 if TYPE_CHECKING:
@@ -136,8 +137,10 @@ async def _serve(
         say(f"Listening on {url(listening)}")
         started(server)
 
-    live = Live(settings, say)
+    totals = Totals(worker.counts if worker else None)
+    live = Live(settings, say, totals)
     await live.open()
+    publishing = asyncio.create_task(totals.publishing())
     try:
         gc.collect()
         gc.set_threshold(*GARBAGE)
@@ -151,6 +154,8 @@ async def _serve(
             await _server(live, settings, up).serve(sockets=[listening])
     finally:
         await live.close()
+        publishing.cancel()
+        totals.publish()
 
 
 def _on_hangup(live: Live, again: Callable[[], Settings], worker: "Supervised | None") -> None:
