@@ -9,6 +9,7 @@ again. The reply lies in the system's database, in the clear, until its time is 
 
 import asyncio
 import hashlib
+import os
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -57,7 +58,7 @@ class Replays:
 
     def __init__(self, store: "Store", cap: int) -> None:
         self._store, self._cap = store, cap
-        self._owner = secrets.token_hex(8)
+        self._owner = f"{os.getpid()}.{secrets.token_hex(8)}"
         self._running: dict[bytes, asyncio.Future[None]] = {}
         self._renewing: asyncio.Task[None] | None = None
         self._swept = float("-inf")

@@ -2,7 +2,7 @@
 
 The new system is built beside the old one; once it stands, new requests go to it, and the old one is closed after its
 last request. Where it cannot be built the old one goes on. Budgets are leased from the database by both meanwhile, so
-none is overspent; limits on requests at a time are counted by each, so for that while they may be passed.
+none is overspent; requests at a time are counted in slots that both share, and so is what /metrics shows.
 """
 
 import asyncio
@@ -17,10 +17,12 @@ from trimtab.server import acts, metrics
 from trimtab.server.app import Gateway, of_system
 from trimtab.server.health import DRAINING
 from trimtab.server.limits import Receive, Send
+from trimtab.server.slots import Slots
 from trimtab.server.totals import Totals
 from trimtab.settings import Settings
 
 if TYPE_CHECKING:
+    from trimtab.server.supervised import Supervised
     from trimtab.store.engine import Store
     from trimtab.wiring import System
 
@@ -64,8 +66,10 @@ class Generation:
 class Live:
     """An ASGI app around the gateway of the newest system; a context manager that closes them all."""
 
-    def __init__(self, settings: Settings, say: Callable[[str], None], totals: Totals | None = None) -> None:
-        self.settings, self._say, self._totals = settings, say, totals or Totals()
+    def __init__(self, settings: Settings, say: Callable[[str], None], worker: "Supervised | None" = None) -> None:
+        self.settings, self._say = settings, say
+        self.totals = Totals(worker.folder / f"{worker.number}.counts" if worker else None)
+        self._slots = Slots(worker.folder if worker else None)
         self._now: Generation | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
@@ -125,11 +129,12 @@ class Live:
             await failing.enter_async_context(closing)
             system = await closing.enter_async_context(open_system(settings, self._say))
             gateway = of_system(system)
+            gateway.admission.share(self._slots)
             for line in system.found:
                 self._say(line)
             await entered(system.store, settings)
             failing.pop_all()
-        return Generation(gateway, system, closing, self._totals)
+        return Generation(gateway, system, closing, self.totals)
 
 
 def kept(old: Settings, fresh: Settings, say: Callable[[str], None]) -> Settings:

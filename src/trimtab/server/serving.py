@@ -20,7 +20,6 @@ from trimtab.errors import ConfigError
 from trimtab.server import heap, http, logs
 from trimtab.server.door import door
 from trimtab.server.live import Live
-from trimtab.server.totals import Totals
 from trimtab.settings import Settings
 
 if TYPE_CHECKING:
@@ -137,10 +136,9 @@ async def _serve(
         say(f"Listening on {url(listening)}")
         started(server)
 
-    totals = Totals(worker.counts if worker else None)
-    live = Live(settings, say, totals)
+    live = Live(settings, say, worker)
     await live.open()
-    publishing = asyncio.create_task(totals.publishing())
+    publishing = asyncio.create_task(live.totals.publishing())
     try:
         gc.collect()
         gc.set_threshold(*GARBAGE)
@@ -155,7 +153,7 @@ async def _serve(
     finally:
         await live.close()
         publishing.cancel()
-        totals.publish()
+        live.totals.publish()
 
 
 def _on_hangup(live: Live, again: Callable[[], Settings], worker: "Supervised | None") -> None:

@@ -33,29 +33,24 @@ class Supervised:
     """One worker. It drains when the supervisor has ended, however that was."""
 
     def __init__(self, number: int, line: int, folder: Path, load: Load) -> None:
-        self.number, self._folder, self._load = number, folder, load
+        self.number, self.folder, self._load = number, folder, load
         self._line = socket.socket(fileno=line)
         self._read = folder / f"read.{os.getpid()}"
         threading.Thread(target=self._watch, name="supervisor", daemon=True).start()
 
-    @property
-    def counts(self) -> Path:
-        """The file of what this worker and those before it in its place have counted."""
-        return self._folder / f"{self.number}.counts"
-
     def settings(self) -> Settings:
         """What the others serve by. Raises `ConfigError`."""
-        return kept(self._load(self._folder / FIRST), self._load(self._folder / LAST), lambda _: None)
+        return kept(self._load(self.folder / FIRST), self._load(self.folder / LAST), lambda _: None)
 
     def again(self) -> Settings:
         """What the file says now. Raises `ConfigError`."""
-        if file := self._load(self._folder / FIRST).file:
+        if file := self._load(self.folder / FIRST).file:
             shutil.copyfile(file, self._read)
         return self._load(self._read)
 
     def served(self) -> None:
         """What was read again is what is served by."""
-        self._read.replace(self._folder / LAST)
+        self._read.replace(self.folder / LAST)
 
     def listens(self) -> None:
         self._line.send(b"1")
