@@ -140,8 +140,11 @@ class Supervisor:
                 worker.start()
         elif worker.process.poll() is not None:
             self._fell(worker)
-        elif not worker.ready and not worker.listens(0) and now - worker.since > START:
-            worker.process.kill()
+        elif not worker.ready:
+            if worker.listens(0):
+                self._say(f"Worker {worker.number} serves again.")
+            elif now - worker.since > START:
+                worker.process.kill()
 
     def _fell(self, worker: Worker) -> None:
         """Say that a worker died, and when it is started anew: never that the others have to end for it."""
