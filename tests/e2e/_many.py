@@ -78,10 +78,16 @@ class Place:
 
     def counted(self, name: str) -> float:
         """What a scrape of some worker says of a metric, over all labels."""
-        status, page = self.send("GET", "/metrics")
+        status, page = until(self._scraped)
         assert status == 200, page
         lines = [line for line in page.splitlines() if line.split("{")[0].split(" ")[0] == name]
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
+
+    def _scraped(self) -> tuple[int, str] | None:
+        try:
+            return self.send("GET", "/metrics")
+        except OSError:  # it waited for a worker that was killed
+            return None
 
     def log(self) -> str:
         return (self.folder / "log").read_text()
