@@ -368,3 +368,17 @@ def test_the_control_replies_that_are_forgotten_are_caught() -> None:
     finally:
         once.teardown()
     raise AssertionError("it did not notice")
+
+
+def test_the_control_workers_that_do_not_share_their_claims_are_caught() -> None:
+    once = Once()
+    once.starts()
+    once.comes(b"a", b"1", b"", 0)
+    try:
+        with mock.patch.object(claims, "take", lambda *_: True):
+            once.comes(b"a", b"1", b"", 1)
+    except AssertionError:
+        return
+    finally:
+        once.teardown()
+    raise AssertionError("it did not notice")

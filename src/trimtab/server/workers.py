@@ -166,7 +166,9 @@ class Supervisor:
             if worker.process.poll() is None:
                 worker.process.kill()
                 code = 1
-        return code or int(any(worker.process.wait() for worker in running))
+        return code or int(
+            any(worker.process.wait() for worker in running if worker.ready)
+        )  # one that starts just ends
 
     def _signalled(self, number: int, _: FrameType | None) -> None:
         if number in RELOADS:
