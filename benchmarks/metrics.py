@@ -25,6 +25,7 @@ from ledger import trace
 from trimtab import testing
 from trimtab.record import _otlp, log, metrics, otel
 from trimtab.server import metrics as edge
+from trimtab.server.totals import Totals
 from trimtab.types import Request, Trace
 
 ROUNDS = 5
@@ -170,6 +171,12 @@ async def measure(rows: int) -> dict[str, Any]:
         began = time.thread_time()
         page, _ = kept.expose(accept)
         report[f"scrape_{name}_ms"] = round((time.thread_time() - began) * 1e3, 1)
+    with tempfile.TemporaryDirectory() as home:
+        totals = Totals(Path(home) / "0.counts")
+        totals.enter(kept.registry)
+        began = time.thread_time()
+        totals.publish()
+        report["publish_ms"] = round((time.thread_time() - began) * 1e3, 1)
     report |= {"scrape_models": 10, "scrape_samples": page.count(b"\n"), "scrape_bytes": len(page)}
     return report
 

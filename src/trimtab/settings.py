@@ -77,8 +77,11 @@ class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     `workers` processes share the port (Linux, BSD).
     `header_timeout` for a request's head since its first byte, `body_timeout` for its body, `idle_timeout` for a kept
     connection without a request, `stall_timeout` for a client that does not read its response.
+    At its end it says for `notice` that it is not ready, and serves all the same; then it takes nothing more, and what
+    runs may finish for `drain`.
     `auth`: `auto` asks for a key once there is one (a virtual key, or TRIMTAB_API_KEY), `key` always. `inflight`
-    requests are served at a time, `waiting` more wait for room; beyond that they are sent away, low priorities first.
+    requests are served at a time, `waiting` more wait for room, both of all workers together; beyond that they are sent
+    away, low priorities first.
     `hosts`: names it answers to beside its own, `*.example.org` for all below; with a key and no list, any name.
     `origins`: whose web pages may call it (`https://app.example.org`, `*` for all) beside its own.
     `files` and `message_batches` name the models whose servers files and batches are passed to, unseen by guards and
@@ -95,6 +98,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     idle_timeout: Annotated[float, msgspec.Meta(gt=0)] = 75.0
     stall_timeout: Annotated[float, msgspec.Meta(gt=0)] = 60.0
     drain: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 10.0
+    notice: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 0.0
     log: Literal["text", "json"] = "text"
     auth: Literal["auto", "key"] = "auto"
     inflight: Annotated[int, msgspec.Meta(ge=1)] = 2048
@@ -192,8 +196,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
-def load(recipe: str | Path = "starter", environ: Mapping[str, str] | None = None) -> Settings:
+def load(
+    recipe: str | Path = "starter", environ: Mapping[str, str] | None = None, copy: Path | None = None
+) -> Settings:
     """The settings of a recipe: a shipped one by name, or the path of a folder or of a TOML file.
+
+    `copy` is read in the file's place: what the file was at another time.
 
     The state (ledger, tickets, logs) lies in `TRIMTAB_HOME`, else `~/.trimtab`, in a folder by the recipe's name.
     Raises `ConfigError` that says which key is wrong and what it may be.
@@ -201,7 +209,7 @@ def load(recipe: str | Path = "starter", environ: Mapping[str, str] | None = Non
     environ = os.environ if environ is None else environ
     path = find(recipe)
     try:
-        table = tomllib.loads(path.read_text("utf-8"))
+        table = tomllib.loads((copy or path).read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML: {error}.", "Mend the file at that place.") from error
     name = str(table.get("name", path.parent.name))

@@ -7,6 +7,9 @@ import typer
 from trimtab.cli import _home, _out, _recipe
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from trimtab.server.supervised import Load
     from trimtab.settings import Settings
 
 HELP = """Serve a recipe as an OpenAI-compatible gateway.
@@ -33,14 +36,18 @@ def serve(
     json: bool = typer.Option(False, "--json", help="One JSON object on stdout once it listens."),
     worker: int = typer.Option(-1, "--worker", hidden=True),
     ready: int = typer.Option(-1, "--ready", hidden=True),
+    private: str = typer.Option("", "--private", hidden=True),
 ) -> None:
     from trimtab import settings
 
     named = _recipe.chosen(word, recipe)
 
-    def again() -> "Settings":
-        return placed(settings.load(named), host, port, workers)
+    def again(copy: "Path | None" = None) -> "Settings":
+        return placed(settings.load(named, copy=copy), host, port, workers)
 
+    if worker >= 0:
+        _work(again, worker, ready, private)
+        return
     loaded = again()
 
     def said(line: str) -> None:
@@ -52,9 +59,7 @@ def serve(
         for shown in (line, *(client(url) if url else ())):
             _out.say(shown)
 
-    if worker >= 0:
-        _work(loaded, again, worker, ready)
-    elif loaded.server.workers > 1:
+    if loaded.server.workers > 1:
         _supervise(loaded, [named, *(("--host", host) if host else ()), "--workers", str(loaded.server.workers)], said)
     else:
         from trimtab.server.serving import run
@@ -78,20 +83,22 @@ def reload(
         _out.say(f"Reloaded: {', '.join(f'process {pid}' for pid in pids)}.")
 
 
-def _work(loaded: "Settings", again, number: int, ready: int) -> None:
+def _work(load: "Load", number: int, ready: int, private: str) -> None:
     """One worker of several: the first one speaks for all."""
-    from trimtab.server.serving import run
-    from trimtab.server.workers import Supervised
+    from pathlib import Path
 
-    supervised = Supervised(ready)
+    from trimtab.server.serving import run
+    from trimtab.server.supervised import Supervised
+
+    worker = Supervised(number, ready, Path(private), load)
 
     def said(line: str) -> None:
         if line.startswith(LISTENING):
-            supervised.listens()
+            worker.listens()
         elif number == 0 or line.startswith("Not reloaded"):
             _out.say(line)
 
-    run(loaded, said, again, shared=True)
+    run(worker.settings(), said, worker.again, worker)
 
 
 def _supervise(loaded: "Settings", arguments: list[str], said) -> None:

@@ -46,6 +46,8 @@ class Metrics:
         self.cells, self._store = Cells(), store
         self.registry = CollectorRegistry(auto_describe=False)
         self.registry.register(self)  # pyright: ignore[reportArgumentType] - a collector is what has `collect`
+        self.shown: Any = self.registry
+        """What a page has: a server of several systems puts the sum of all of them here."""
         if options.process:
             ProcessCollector(registry=self.registry)
 
@@ -58,7 +60,7 @@ class Metrics:
         from prometheus_client.exposition import choose_encoder
 
         encode, kind = choose_encoder(accept)
-        return encode(self.registry), kind
+        return encode(self.shown), kind
 
     def collect(self) -> "Iterator[Metric]":
         """The metric families; called by the registry."""

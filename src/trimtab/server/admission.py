@@ -17,6 +17,7 @@ from trimtab.server.callers import OPEN, Caller
 from trimtab.server.limits import Message, Send
 from trimtab.server.quota import Bound, Counter, Denied, Hold, Quota
 from trimtab.server.reckoning import check_price, expected, reckoned, unknown, used
+from trimtab.server.slots import Slots
 from trimtab.server.turn import behind
 from trimtab.trail import Emit
 from trimtab.types import Outcome, Request, Trace, Usage
@@ -116,6 +117,10 @@ class Admission:
         self._leasing: asyncio.Task[None] | None = None
         self.vet: Callable[[Caller, Request], Awaitable[None]] | None = None
         """Raises for a request that names what is not its caller's."""
+
+    def share(self, slots: Slots) -> None:
+        """Count requests at a time with all who have the same slots."""
+        self._quota.slots = slots
 
     async def admit(
         self, desk: Desk, visit: Visit, request: Request, bounds: Sequence[Bound], usage: Usage

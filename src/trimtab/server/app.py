@@ -104,7 +104,7 @@ class Gateway:
         self._peers = self._rest.state.peers = passage.peers(here)
         if self._peers:
             self.admission.vet = partial(passthrough.check_named, self._peers, here)
-        self.shed = Shed(caps.inflight, caps.waiting)
+        self.shed = Shed(-(-caps.inflight // caps.workers), -(-caps.waiting // caps.workers))
         paths = (*(path for path, *_ in HOT), *(path for path, *_ in ROUTES))
         self._app = _shared(metrics.watched(self._enter, desk, paths, (self.shed,)), caps.origins)
 

@@ -1,4 +1,6 @@
-"""GET /healthz (the process lives, and as which system) and /readyz (the store writes, and some model may answer)."""
+"""GET /healthz (the process lives, and as which system) and /readyz (the store writes, some model may answer, and
+it is not about to end).
+"""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -6,6 +8,9 @@ from starlette.responses import Response
 from trimtab import __version__
 from trimtab.errors import StorageError
 from trimtab.server.place import json, place
+
+DRAINING = "trimtab.draining"
+"""In the scope of a request that came after the server was told to end."""
 
 
 async def live(request: Request) -> Response:
@@ -20,6 +25,8 @@ async def ready(request: Request) -> Response:
     """200, or 503 with what is not ready."""
     here = place(request)
     problems = [] if here.desk.models else ["No model is configured: see `trimtab doctor`."]
+    if request.scope.get(DRAINING):
+        problems.append("It ends: send it nothing new.")
     try:
         await here.check()
     except StorageError as error:

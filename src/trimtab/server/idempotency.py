@@ -1,5 +1,7 @@
 """Idempotency-Key: the same key with the same body is answered once, and the same reply is given again for a day.
 
+Who answers holds a claim meanwhile, on disk, so that all processes of a store ask upstream once; others wait for it.
+
 It stands around the routes that answer, and keeps the bytes of the reply, so that what is given again is what was
 given, a stream too. A reply that may not be final (an error, a stream that was cut) is not kept: the next one asks
 again. The reply lies in the system's database, in the clear, until its time is over.
@@ -7,13 +9,16 @@ again. The reply lies in the system's database, in the clear, until its time is 
 
 import asyncio
 import hashlib
+import os
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
-from trimtab.errors import MalformedError, RequestError
+from trimtab.errors import MalformedError, RequestError, StorageError
 from trimtab.server import limits
 from trimtab.server.limits import Message, Receive, Send
 
@@ -27,6 +32,12 @@ LONGEST = 255
 CAP = 8_000_000
 """Bytes of a reply that is kept."""
 SWEEP = 3600.0
+LEASE, RENEW = 15.0, 3.0
+"""Seconds for which a claim holds, and after which it is renewed: when its process dies, it blocks the key so long. One
+that stands still for longer loses it: then two answer, and the later reply is kept.
+"""
+LOOK, SELDOM = 0.05, 0.5
+"""Seconds between two looks at a claim of another process, at first and at most."""
 ENDS = (b"data: [DONE]", b"event: message_stop", b"event: response.completed", b"event: response.incomplete")
 """The last event of a stream that came to its end, in each of the three dialects."""
 
@@ -43,11 +54,13 @@ class Kept(msgspec.Struct, frozen=True):
 
 
 class Replays:
-    """The replies of one gateway: those under way in memory, the others in the store."""
+    """The replies of one gateway: those that it gives now in memory, and claimed in the store; the others there."""
 
     def __init__(self, store: "Store", cap: int) -> None:
         self._store, self._cap = store, cap
+        self._owner = f"{os.getpid()}.{secrets.token_hex(8)}"
         self._running: dict[bytes, asyncio.Future[None]] = {}
+        self._renewing: asyncio.Task[None] | None = None
         self._swept = float("-inf")
 
     async def __call__(
@@ -64,17 +77,23 @@ class Replays:
         while running := self._running.get(key):
             await limits.attended(receive, _ended(running))
         done = self._running[key] = asyncio.get_running_loop().create_future()
+        kept: Kept | None = None
         try:
-            if kept := await self._find(key):
+            if kept := await limits.attended(receive, self._claimed(key)):
                 await _again(kept, asked, send)
             else:
                 await handler(headers, _Said(body, receive), Copy(self, key, asked, principal, send))
         finally:
-            del self._running[key]
-            done.set_result(None)
+            try:
+                if not kept:  # claimed, or left while it was
+                    await self._left(key)
+            finally:
+                del self._running[key]
+                done.set_result(None)
 
     async def keep(self, key: bytes, principal: str, kept: Kept) -> None:
         """On disk once this returns. Raises `StorageError`."""
+        from trimtab.server import claims
         from trimtab.store import sqlite
         from trimtab.store.tables import idempotency
 
@@ -86,20 +105,53 @@ class Replays:
         await self._store.write(sqlite.upsert(idempotency), row, durable=True)
         if time.monotonic() >= self._swept:
             self._swept = time.monotonic() + SWEEP
-            old = idempotency.delete().where(idempotency.c.expires < now)
-            await self._store.transact(lambda connection: connection.execute(old) and None)
+            await self._store.transact(lambda connection: claims.sweep(connection, now))
 
-    async def _find(self, key: bytes) -> Kept | None:
-        from sqlalchemy import select
+    async def renew(self) -> None:
+        """Hold what is claimed for longer. Raises `StorageError`."""
+        from trimtab.server import claims
 
-        from trimtab.store.tables import idempotency
+        until = time.time() + LEASE
+        await self._store.transact(lambda connection: claims.renew(connection, self._owner, until))
 
-        table = idempotency.c
-        rows = await self._store.read(select(idempotency).where(table.key == key, table.expires > time.time()))
-        if not rows:
-            return None
-        headers = msgspec.json.decode(rows[0].headers, type=tuple[tuple[str, str], ...])
-        return Kept(rows[0].body, rows[0].status, headers, rows[0].response)
+    async def _claimed(self, key: bytes) -> Kept | None:
+        """What is kept; None once the claim is ours. Waits while another process has it. Raises `StorageError`."""
+        from trimtab.server import claims
+
+        pause = LOOK
+        while True:
+            now = time.time()
+            found = await self._store.transact(
+                lambda connection, now=now: claims.take(connection, key, self._owner, now, now + LEASE)
+            )
+            if found is True:
+                self._keep_on()
+                return None
+            if found:
+                headers = msgspec.json.decode(found.headers, type=tuple[tuple[str, str], ...])
+                return Kept(found.body, found.status, headers, found.response)
+            while not await claims.free(self._store, key, time.time()):
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, SELDOM)
+
+    async def _left(self, key: bytes) -> None:
+        """Let go of a claim, behind the reply that is kept; one that cannot be let go of runs out."""
+        from trimtab.server import claims
+
+        with suppress(StorageError):
+            await self._store.write(claims.RELEASED, {"held": key, "by": self._owner}, durable=False)
+
+    def _keep_on(self) -> None:
+        if not self._renewing or self._renewing.done():
+            self._renewing = asyncio.create_task(self._renew_all())
+
+    async def _renew_all(self) -> None:
+        """Renew while anything runs."""
+        await asyncio.sleep(RENEW)
+        while self._running:
+            with suppress(StorageError):  # said by the store; the next attempt may be in time
+                await self.renew()
+            await asyncio.sleep(RENEW)
 
 
 class Copy:

@@ -1,4 +1,4 @@
-"""Quotas: what a caller, a team or a model may still take in a window. Pure: it reads no clock and no disk.
+"""Quotas: what a caller, a team or a model may still take in a window. It reads no clock and no disk.
 
 The count that decides lies on disk and is taken from in leases: a process takes a slice there, durably, and then spends
 it in memory. So no request needs a disk write of its own, several processes may share a limit, and after a crash at
@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from typing import Literal, TypeAlias
 
 import msgspec
+
+from trimtab.server.slots import Slots
 
 Per: TypeAlias = Literal["minute", "hour", "day", "month"]
 What: TypeAlias = Literal["requests", "tokens", "nano", "concurrency"]
@@ -109,7 +111,7 @@ class Quota:
 
     def __init__(self) -> None:
         self._counters: dict[tuple[str, str, str], Counter] = {}
-        self._running: dict[str, int] = {}
+        self.slots = Slots()
 
     def reserve(self, bounds: Sequence[Bound], amounts: Mapping[str, int], now: float) -> Hold | Short | Denied:
         """Take `amounts` of all bounds or of none; `now` in epoch seconds."""
@@ -117,8 +119,6 @@ class Quota:
         short: list[tuple[Counter, int]] = []
         for bound in bounds:
             if bound.what == "concurrency":
-                if self._running.get(bound.subject, 0) >= bound.limit:
-                    return Denied(bound, 1, 0, 0)
                 continue
             counter, need = self.counter(bound, now), amounts[bound.what]
             taken.append((counter, need))
@@ -129,13 +129,22 @@ class Quota:
                 short.append((counter, need))
         return Short(tuple(short)) if short else self._commit(bounds, taken)
 
-    def _commit(self, bounds: Sequence[Bound], taken: Sequence[tuple[Counter, int]]) -> Hold:
+    def _commit(self, bounds: Sequence[Bound], taken: Sequence[tuple[Counter, int]]) -> Hold | Denied:
+        running: list[str] = []
+        for bound in bounds:
+            if bound.what != "concurrency":
+                continue
+            if not self.slots.take(bound.subject, bound.limit):
+                self._leave(running)
+                return Denied(bound, 1, 0, 0)
+            running.append(bound.subject)
         for counter, need in taken:
             counter.held += need
-        running = tuple(bound.subject for bound in bounds if bound.what == "concurrency")
+        return Hold(tuple(taken), tuple(running))
+
+    def _leave(self, running: Iterable[str]) -> None:
         for subject in running:
-            self._running[subject] = self._running.get(subject, 0) + 1
-        return Hold(tuple(taken), running)
+            self.slots.free(subject)
 
     def settle(self, hold: Hold, used: Callable[[Bound], int | None]) -> tuple[Counter, ...]:
         """Put what was really used in the place of what was reserved; None is unknown, and stays as it was reserved.
@@ -149,10 +158,7 @@ class Quota:
             counter.spent += reserved if actual is None else actual
             if counter.room < 0:
                 over.append(counter)
-        for subject in hold.running:
-            self._running[subject] -= 1
-            if not self._running[subject]:
-                del self._running[subject]
+        self._leave(hold.running)
         return tuple(over)
 
     def counter(self, bound: Bound, now: float) -> Counter:

@@ -7,11 +7,12 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING
 
 import uvicorn
 
@@ -20,6 +21,9 @@ from trimtab.server import heap, http, logs
 from trimtab.server.door import door
 from trimtab.server.live import Live
 from trimtab.settings import Settings
+
+if TYPE_CHECKING:
+    from trimtab.server.supervised import Supervised
 
 GARBAGE = (20_000, 5, 5)
 """When the collector looks for cycles: a request makes hundreds of objects and hardly any cycle, a fault or a client
@@ -33,21 +37,20 @@ def run(
     settings: Settings,
     say: Callable[[str], None] = lambda _: None,
     again: Callable[[], Settings] | None = None,
-    *,
-    shared: bool = False,
+    worker: "Supervised | None" = None,
 ) -> None:
     """Bind, serve until a signal, and drain: what runs may finish for `server.drain` seconds.
 
     `say` takes lines of progress, the last one with the URL once it listens. `again` gives the settings anew on SIGHUP.
-    `shared`: other processes bind the same port. Raises `ConfigError`, `StorageError`.
+    As a `worker` it shares the port with others. Raises `ConfigError`, `StorageError`.
     """
     heap.steady()
     with (
         logs.opened(settings.server.log),
-        bound(settings, shared=shared) as listening,
+        bound(settings, shared=worker is not None) as listening,
         asyncio.Runner(loop_factory=_loop) as runner,
     ):
-        runner.run(_serve(settings, listening, say, again=again, shared=shared))
+        runner.run(_serve(settings, listening, say, again=again, worker=worker))
 
 
 @contextmanager
@@ -129,14 +132,15 @@ async def _serve(
     say: Callable[[str], None],
     started: Callable[["Announced"], None] = lambda _: None,
     again: Callable[[], Settings] | None = None,
-    shared: bool = False,
+    worker: "Supervised | None" = None,
 ) -> None:
     def up(server: Announced) -> None:
         say(f"Listening on {url(listening)}")
         started(server)
 
-    live = Live(settings, say)
+    live = Live(settings, say, worker)
     await live.open()
+    publishing = asyncio.create_task(live.totals.publishing())
     try:
         gc.collect()
         gc.set_threshold(*GARBAGE)
@@ -144,20 +148,25 @@ async def _serve(
         gc.collect()  # all is looked through once there is a quarter more than at the last look: now that is soon
         with ExitStack() as telling:
             if again:
-                _on_hangup(live, again)
-                if not shared:  # else the supervisor's id is there; and not sooner: SIGHUP ends a process by default
+                _on_hangup(live, again, worker)
+                if not worker:  # else the supervisor's id is there; and not sooner: SIGHUP ends a process by default
                     telling.enter_context(marked(settings.home / "serving"))
             await _server(live, settings, up).serve(sockets=[listening])
     finally:
         await live.close()
+        publishing.cancel()
+        live.totals.publish()
 
 
-def _on_hangup(live: Live, again: Callable[[], Settings]) -> None:
+def _on_hangup(live: Live, again: Callable[[], Settings], worker: "Supervised | None") -> None:
     """Reload on SIGHUP; how it went is in the state folder, where `trimtab reload` looks."""
     reloading: set[asyncio.Task[None]] = set()
 
     async def reload() -> None:
-        _noted(live.settings, await live.reload(again))
+        fault = await live.reload(again)
+        if worker and not fault:
+            worker.served()
+        _noted(live.settings, fault)
 
     def hangup() -> None:
         task = asyncio.create_task(reload())
@@ -177,7 +186,7 @@ def _noted(settings: Settings, fault: str) -> None:
         part.replace(file)
 
 
-def _server(gateway: Any, settings: Settings, started: Callable[["Announced"], None]) -> "Announced":
+def _server(gateway: Live, settings: Settings, started: Callable[["Announced"], None]) -> "Announced":
     """No access log and no `Server` header; forwarded addresses are not believed; bodies and headers are not logged."""
     config = uvicorn.Config(
         gateway, http=http.protocol(_deadlines(settings)), ws="none",
@@ -185,7 +194,7 @@ def _server(gateway: Any, settings: Settings, started: Callable[["Announced"], N
         server_header=False, proxy_headers=False, backlog=2048,
         timeout_graceful_shutdown=max(1, round(settings.server.drain)),
     )  # fmt: skip
-    return Announced(config, started)
+    return Announced(config, started, gateway, settings.server.notice)
 
 
 def _deadlines(settings: Settings) -> http.Deadlines:
@@ -200,14 +209,26 @@ class Announced(uvicorn.Server):
     process would end before the ledger's last rows are on disk.
     """
 
-    def __init__(self, config: uvicorn.Config, started: Callable[["Announced"], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, started: Callable[["Announced"], None], live: Live, notice: float
+    ) -> None:
         super().__init__(config)
-        self._say_started = started
+        self._say_started, self._live, self._notice = started, live, notice
+        self._closes = float("inf")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The second signal ends the drain, whichever it is: uvicorn heeds none but SIGINT."""
-        self.force_exit = self.should_exit
-        super().handle_exit(sig, frame)
+        """From the first signal on it is not ready; the second ends the drain, whichever it is: uvicorn heeds none but
+        SIGINT.
+        """
+        self.force_exit = self._live.draining
+        if self._notice and not self._live.draining:
+            self._closes = time.monotonic() + self._notice
+        else:
+            super().handle_exit(sig, frame)
+        self._live.draining = True
+
+    async def on_tick(self, counter: int) -> bool:
+        return await super().on_tick(counter) or time.monotonic() >= self._closes
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -19,7 +19,7 @@ from sqlalchemy import (
     event,
 )
 
-HEAD = "0006"
+HEAD = "0007"
 
 metadata = MetaData(
     naming_convention={
@@ -156,6 +156,15 @@ idempotency = Table(
     Column("response", LargeBinary, nullable=False),
 )
 """Responses to requests with an Idempotency-Key; `key` and `body` are SHA-256 of what was asked, by whom."""
+
+claims = Table(
+    "claims",
+    metadata,
+    Column("key", LargeBinary, primary_key=True),
+    Column("owner", String, nullable=False),
+    Column("until", Double, nullable=False),
+)
+"""Requests with an Idempotency-Key that are being answered: `key` as above, by whom, and until when that holds."""
 
 owned = Table(
     "owned",
