@@ -18,7 +18,7 @@ FORWARDED = (ast.Name, ast.Attribute, ast.Subscript, ast.Call)
 """Expressions that hand on a code which was written elsewhere."""
 
 TWICE = {"nothing_stored", "key_expired", "key_revoked"}
-"""Codes of two classes: 404 and 400 by what was asked for; 401 to who shows the key, and no status to who rotates it."""
+"""Codes of two classes: 404 and 400 by what was asked for; 401 to who shows the key, none to who rotates it."""
 
 
 def trees(source: Path = SOURCE) -> Iterator[tuple[str, ast.Module]]:
