@@ -208,6 +208,6 @@ SPECIAL_PARSED = tuple((ip_network(network), what) for network, what in SPECIAL)
 
 
 def origin(url: str) -> str:
-    """Scheme, host and port of a URL, which may be told: its path, its query and what stands before `@` may be a key."""
+    """Scheme, host and port of a URL, which may be told: its path, its query and what is before `@` may be a key."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"

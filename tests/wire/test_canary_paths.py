@@ -85,6 +85,19 @@ class Hostile:
         return 200, json.dumps(found).encode()
 
 
+class Refusing(Collector):
+    """A collector that keeps what it is sent, and then refuses it, quoting its path and its key."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def refused(message: Any) -> None:
+            quoted = f"{scope['path']} {scope['headers']}".encode()
+            if message["type"] == "http.response.start":
+                message = {**message, "status": 401, "headers": [(b"content-length", b"%d" % len(quoted))]}
+            await send({**message, "body": quoted})
+
+        await super().__call__(scope, receive, refused)
+
+
 class Told(msgspec.Struct):
     """What each place kept."""
 
@@ -103,7 +116,7 @@ class Told(msgspec.Struct):
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
     home = tmp_path_factory.mktemp("paths")
-    upstream, collector, stream, plain, said = Hostile(), Collector(), io.StringIO(), io.StringIO(), []
+    upstream, collector, stream, plain, said = Hostile(), Refusing(), io.StringIO(), io.StringIO(), []
     control = logging.StreamHandler(plain)
     replies: list[tuple[str, int, bytes]] = []
     with served(upstream, settings(home)) as peer, served(collector, settings(home)) as sink:
@@ -149,7 +162,6 @@ def _recipe(peer: str, sink: str) -> dict[str, Any]:
         "record": [
             {"kind": "ledger"}, {"kind": "metrics"}, {"kind": "log", "slow": 0.000001},
             {"kind": "otel", "endpoint": f"{sink}/{IN_COLLECTOR}/v1/traces", "key_env": "COLLECT"},
-            {"kind": "otel", "name": "gone", "endpoint": f"http://127.0.0.1:9/{IN_COLLECTOR}/v1/traces"},
         ],
     }  # fmt: skip
 
