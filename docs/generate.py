@@ -26,6 +26,16 @@ def error_page() -> str:
     for cls, row in errors.TABLE.items():
         about = f"| `{cls.__name__}` | {row.status} | `{row.type}` | `{row.code}` |"
         lines.append(f"{about} {'yes' if row.retry else 'no'} | {row.exit} |")
+    lines += [
+        "", "## Codes", "",
+        "Every code of this program. One without a class is the reason of a verdict, a wait or a command: it stands in",
+        "traces, in `tried`, in `refused` and in a 428's `reason`, and is the `code` of a `no_answer_error` after it.",
+        "A model's server may give a code of its own for a request that it refuses, as may a recipe's rules.", "",
+        "| code | class | status | meaning |", "|---|---|---|---|",
+    ]  # fmt: skip
+    for name, code in errors.CODES.items():
+        status = code.status or (errors.TABLE[code.of].status if code.of else "")
+        lines.append(f"| `{name}` | {f'`{code.of.__name__}`' if code.of else ''} | {status} | {code.what} |")
     return "\n".join(lines) + "\n"
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, TypeAlias
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -204,3 +205,9 @@ def _first(table: tuple[tuple[Network, str], ...], ends: Iterable[Address]) -> s
 
 NEVER_PARSED = tuple((ip_network(network), what) for network, what in NEVER)
 SPECIAL_PARSED = tuple((ip_network(network), what) for network, what in SPECIAL)
+
+
+def origin(url: str) -> str:
+    """Scheme, host and port of a URL, which may be told: its path, its query and what is before `@` may be a key."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"

@@ -122,3 +122,134 @@ UNKNOWN = Row(500, "internal_error", "internal_error", False, 1)
 def row(error: BaseException) -> Row:
     """The table's row for the nearest class of `error`; an unforeseen error is 500 `internal_error`."""
     return next((TABLE[cls] for cls in type(error).__mro__ if cls in TABLE), UNKNOWN)
+
+
+class Code(NamedTuple):
+    """What a code means; `of` is the class that it narrows, None for the reason of a verdict, a wait or a command.
+
+    `status` is its HTTP status where that says more than its class's.
+    """
+
+    of: type[TrimtabError] | None
+    what: str
+    status: int | None = None
+
+
+CODES: dict[str, Code] = {
+    # The request
+    "invalid_request": Code(RequestError, "a field is wrong; `param` names it"),
+    "malformed_request": Code(MalformedError, "not the JSON or the shape that was promised"),
+    "too_deep": Code(MalformedError, "the JSON is nested too deep"),
+    "method_not_allowed": Code(MalformedError, "the path does not take that method; `Allow` names those it takes", 405),
+    "body_timeout": Code(MalformedError, "a file stopped coming", 408),
+    "request_timeout": Code(MalformedError, "the request took too long to arrive", 408),
+    "request_too_large": Code(TooLargeError, "a text or a list is over its cap"),
+    "body_too_large": Code(TooLargeError, "the body is over its cap"),
+    "head_too_large": Code(TooLargeError, "the request's head is over its cap", 431),
+    "bad_schema": Code(RequestError, "a schema of the request's own is none, or cannot be checked here"),
+    "unsupported_item": Code(RequestError, "an input item of the Responses format that nothing here can carry"),
+    "unsupported_part": Code(RequestError, "a part of a message that nothing here can carry"),
+    "unsupported_parameter": Code(RequestError, "a parameter that is not served"),
+    "unsupported_tool": Code(RequestError, "a tool that is not served, or that this model's protocol has no word for"),
+    "nothing_stored": Code(RequestError, "responses are not stored, so that none can be named (404 on a stored one)"),
+    "model_unfit": Code(RequestError, "the pinned model may not take this request"),
+    "idempotency_mismatch": Code(RequestError, "the Idempotency-Key stands for another body", 409),
+    "ambiguous_id": Code(RequestError, "several things have an id that begins so"),
+    "not_found": Code(NotFoundError, "no such thing or route"),
+    "model_not_found": Code(NotFoundError, "no such model"),
+    "trace_not_found": Code(NotFoundError, "no such trace, or another key's"),
+    "not_passed_on": Code(NotFoundError, "files and batches are off until the recipe names a model"),
+    "no_metrics": Code(NotFoundError, "the recipe does not record metrics"),
+    # Who asks, and what they may take
+    "invalid_api_key": Code(AuthError, "no key, or one that is not good"),
+    "key_expired": Code(AuthError, "the key's time is over"),
+    "key_revoked": Code(AuthError, "the key was revoked"),
+    "operator_only": Code(AuthError, "for whoever works on the gateway's machine", 403),
+    "role_needed": Code(AuthError, "the key's role may not do this", 403),
+    "not_in_scope": Code(AuthError, "the key's routes do not include this one", 403),
+    "model_not_allowed": Code(AuthError, "the key's models do not include this one", 403),
+    "wrong_origin": Code(AuthError, "a web page of another origin asks", 403),
+    "wrong_host": Code(AuthError, "the Host header names another machine", 421),
+    "over_budget": Code(LimitError, "the request's own cost limit"),
+    "insufficient_quota": Code(LimitError, "a budget in USD of a key, a team or a model is spent"),
+    "rate_limit_exceeded": Code(
+        LimitError, "a limit of requests or tokens is reached; `Retry-After` says for how long"
+    ),
+    "price_unknown": Code(LimitError, "a budget in USD, and a model without a price"),
+    # Approvals
+    "approval_required": Code(None, "a person must release the answer (428); `reason` says why"),
+    "already_decided": Code(RequestError, "the ticket was decided before", 409),
+    "digest_mismatch": Code(RequestError, "other bytes than those that wait", 409),
+    "ticket_expired": Code(RequestError, "nobody decided in time, which means no", 410),
+    "answer_needed": Code(RequestError, "no model answered this one: to approve it takes an answer"),
+    # Models' servers
+    "upstream_error": Code(UpstreamError, "a model's server failed"),
+    "upstream_auth": Code(UpstreamError, "a model's server refuses the gateway's key"),
+    "upstream_rate_limited": Code(UpstreamError, "a model's server limits the gateway"),
+    "upstream_invalid": Code(UpstreamError, "what a model's server said is no completion"),
+    "upstream_cut": Code(UpstreamError, "a model's server cut the connection"),
+    "empty_completion": Code(UpstreamError, "a model's server said nothing"),
+    "upstream_down": Code(UpstreamDownError, "a model's server cannot be reached"),
+    "circuit_open": Code(UpstreamDownError, "a model's server failed so often that it is left alone for a while"),
+    "egress_denied": Code(UpstreamDownError, "the address of a model's server may not be dialled"),
+    "upstream_timeout": Code(UpstreamTimeoutError, "a model's server did not answer in time"),
+    # The gateway
+    "deadline_exceeded": Code(DeadlineError, "the request's own latency limit passed"),
+    "no_answer": Code(NoAnswerError, "no rung could answer; the code is the last verdict's where there is one"),
+    "overloaded": Code(OverloadError, "no room for another request, here or in a model's queue"),
+    "shutting_down": Code(UpstreamDownError, "the gateway ends"),
+    "configuration_error": Code(ConfigError, "a setting, a recipe or a shipped file is wrong"),
+    "storage_unavailable": Code(StorageError, "the database cannot be read or written"),
+    "row_not_taken": Code(StorageError, "the database refuses a row"),
+    "newer_database": Code(StorageError, "a newer version wrote the database"),
+    "database_closed": Code(StorageError, "the database was closed meanwhile"),
+    "internal_error": Code(None, "nobody foresaw this (500); the log says more, under the trace's id"),
+    "rung_crashed": Code(None, "a model's code failed in a way that nobody foresaw; the next rung was asked"),
+    "cancelled": Code(None, "the client went away"),
+    # Commands
+    "usage": Code(None, "a command's arguments are wrong (exit code 2)"),
+    "audit_broken": Code(None, "`trimtab audit verify` found a row that was changed, taken out or put in"),
+    # Words of the Responses format: the `code` of a response that failed
+    "server_error": Code(None, "a response failed"),
+    "invalid_prompt": Code(None, "a response failed for a fault of its request"),
+    # Why a rung passed
+    "preview": Code(None, "`trimtab route` stops where a model would be asked"),
+    "no_rung": Code(None, "no model may take this request"),
+    "not_plain": Code(None, "`code`: more than one plain question was asked"),
+    "not_parsed": Code(None, "`code`: the question has not one exact reading"),
+    "not_cacheable": Code(None, "`cache`: such a request is not answered from it"),
+    "not_cached": Code(None, "`cache`: not there"),
+    "not_a_question": Code(None, "`skill`, `reader`: not one question that it can look up"),
+    "out_of_scope": Code(None, "`skill`: none of its subjects"),
+    "unsure": Code(None, "`skill`: the nearest subject is not near enough"),
+    "too_long": Code(None, "`reader`: the question is too long"),
+    "not_in_documents": Code(None, "`reader`: the documents do not clearly say"),
+    "not_recorded": Code(None, "`recorded`: no such question was recorded"),
+    "context_too_small": Code(None, "`local`: the request does not fit the model's context"),
+    "engine_refused": Code(None, "`local`: the engine does not take the request"),
+    "masking_failed": Code(None, "`masked`: personal data could not be replaced, so nothing was sent"),
+    "one_choice_only": Code(None, "the model's protocol gives one answer to a request"),
+    "no_logprobs": Code(None, "the model's protocol does not tell probabilities"),
+    "no_audio": Code(None, "the model's protocol does not carry sound"),
+    "untranslatable": Code(None, "the model's protocol has no word for something in the request"),
+    "hedge_lost": Code(None, "another call on the same model answered first; this one is paid"),
+    # What guards and verifiers found
+    "injection": Code(None, "`patterns`: an attempt to overrule the instructions"),
+    "personal_data": Code(None, "`pii`: personal data"),
+    "secret": Code(None, "`secrets`: a key or a password"),
+    "judge_crashed": Code(None, "a judge failed, which is a no unless its seat says otherwise"),
+    "not_judged": Code(None, "`confidence`: the model gave no score"),
+    "low_confidence": Code(None, "`confidence`: the model's score is too low"),
+    "bad_json": Code(None, "`schema`: the answer is not the JSON that was asked for"),
+    "schema_mismatch": Code(None, "`schema`: the answer is not what the schema says"),
+    "unknown_tool": Code(None, "`schema`: a call of a tool that the request does not bring"),
+    "bad_arguments": Code(None, "`schema`: a call's arguments are not what the tool's schema says"),
+    "no_tool_call": Code(None, "`schema`: a call was asked for and none was made"),
+    "ok": Code(None, "a judge has nothing against it"),
+    # Why a person is asked
+    "high_impact": Code(None, "a wrong answer could do harm, or a guard asks for a person"),
+    "doubted_answer": Code(None, "a verifier doubts the answer"),
+    "unanswered": Code(None, "no model answered"),
+}
+"""The catalogue: every code that a client, an operator or the ledger can see. A model's server may give one of its own
+for a request that it refuses, as may kinds of other packages, and a recipe's rules."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from trimtab.egress import Denied
+from trimtab.egress import Denied, origin
 from trimtab.errors import RequestError, TrimtabError, UpstreamDownError, UpstreamError, UpstreamTimeoutError
 
 LONGEST = 500
@@ -32,7 +32,7 @@ def down(name: str, url: str, error: BaseException) -> UpstreamDownError:
         return _of(UpstreamDownError(what, denied.fix, code="egress_denied"), name)
     return _of(
         UpstreamDownError(
-            f"The model {name} cannot be reached at {url} ({type(error).__name__}: {error}).",
+            f"The model {name} cannot be reached at {origin(url)} ({type(error).__name__}: {error}).",
             "Start its server, or correct its url.",
         ),
         name,
@@ -42,7 +42,7 @@ def down(name: str, url: str, error: BaseException) -> UpstreamDownError:
 def timed_out(name: str, url: str) -> UpstreamTimeoutError:
     """It did not answer in time."""
     fix = "Raise its first_byte, between or total, or use a faster model."
-    return _of(UpstreamTimeoutError(f"The model {name} at {url} did not answer in time.", fix), name)
+    return _of(UpstreamTimeoutError(f"The model {name} at {origin(url)} did not answer in time.", fix), name)
 
 
 def broken(name: str, why: str, code: str = "upstream_invalid") -> UpstreamError:

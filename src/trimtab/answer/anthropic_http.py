@@ -71,12 +71,13 @@ class Server(openai_http.Server):
     """The rung. Its connections are opened by the calls that need one. Raises `ConfigError` for a wrong header."""
 
     def __init__(self, options: Options, name: str, key: str | None, egress: Egress, path: str = "messages") -> None:
-        self._given, self._key, self._egress = options, key, egress
+        self._given, self._secret, self._egress = options, key, egress
         bearer = options.auth == "bearer"
         shown = {"x-api-key": key} if key and not bearer else {}
         super().__init__(
             options, name, key if bearer else None, egress, path, **{"anthropic-version": VERSION, **shown}
         )
+        self._key = (key or "").encode()  # what its server's errors must not show, however it was sent
 
     async def answer(self, request: Request, evidence: Evidence, sink: Sink) -> Answer | Verdict:
         """Passes what the protocol has no word for; raises as `openai_http` does."""
@@ -87,7 +88,7 @@ class Server(openai_http.Server):
 
     async def count(self, request: Request) -> int:
         """Tokens of the prompt as the server counts them. Raises as `openai_http` does, and `Untranslatable`."""
-        counting = Counting(self._given, self._name, self._key, self._egress, "messages/count_tokens")
+        counting = Counting(self._given, self._name, self._secret, self._egress, "messages/count_tokens")
         try:
             return int((await openai_http.Server.answer(counting, request, Evidence(), Deaf())).text)  # type: ignore[union-attr]
         finally:

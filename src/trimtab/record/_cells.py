@@ -7,7 +7,7 @@ no family grows beyond `LIMIT` label sets.
 from bisect import bisect_left
 from typing import TypeAlias
 
-from trimtab.errors import TABLE, UNKNOWN
+from trimtab.errors import CODES
 from trimtab.types import Action, Step, Trace
 
 Labels: TypeAlias = tuple[str, ...]
@@ -21,12 +21,6 @@ LIMIT = 500
 """Label sets of one family; what comes after counts as `other`."""
 OTHER = "other"
 ACTIONS, FINE = frozenset(Action), ("ok", "")
-CODES = frozenset(row.code for row in (*TABLE.values(), UNKNOWN)) | {
-    "cancelled", "context_too_small", "doubted", "engine_refused", "judge_crashed", "low_confidence", "masking_failed",
-    "model_not_found", "model_unfit", "no_rung", "bad_schema", "shutting_down", "upstream_auth", "upstream_invalid",
-    "upstream_rate_limited",
-}  # fmt: skip
-"""Codes of faults that are told apart: a server's own code may be any text."""
 
 
 class Cells:
@@ -115,7 +109,7 @@ class Cells:
 
 
 def fault(trace: Trace) -> str:
-    """A trace's code; that of an error is `other` where a model's server made it up."""
+    """A trace's code; that of an error is `other` where a model's server made it up: such a code may be any text."""
     return trace.code if trace.outcome != "error" or trace.code in CODES else OTHER
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from trimtab.record._cells import CODES, OTHER, fault
+from trimtab.errors import CODES
+from trimtab.record._cells import OTHER, fault
 from trimtab.types import Answer, Json, Step, Trace
 
 CONVENTIONS = "https://opentelemetry.io/schemas/gen-ai/1.42.0"
@@ -169,7 +170,8 @@ def _of_step(step: Step, began: int, code: str) -> Json:
     return found
 
 
-FAULTS = CODES - {"cancelled", "doubted", "low_confidence", "model_unfit", "no_rung", "context_too_small", "bad_schema"}
+CRASHES = {"internal_error", "rung_crashed", "judge_crashed", "masking_failed", "engine_refused"}
+FAULTS = CRASHES | {code for code, row in CODES.items() if row.of} - {"model_unfit", "bad_schema"}
 """Codes of steps that broke; a rung that passes or an answer that is doubted has not."""
 
 

@@ -20,7 +20,7 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from trimtab import __version__
-from trimtab.egress import Denied, Egress, on_this_machine
+from trimtab.egress import Denied, Egress, on_this_machine, origin
 from trimtab.errors import ConfigError
 from trimtab.ports import Recorder, Tools
 from trimtab.record import _otlp
@@ -129,7 +129,7 @@ class Otel:
         self.lost += len(self._fresh) + len(self._ready)
         self._fresh, self._ready = deque(), deque()
         if self.lost:
-            self._say(f"{self.lost} traces were not exported to {self._options.endpoint}.")
+            self._say(f"{self.lost} traces were not exported to {origin(self._options.endpoint)}.")
 
     def collect(self) -> "Iterator[Metric]":
         """What became of the traces, for Prometheus."""
@@ -208,9 +208,9 @@ class Otel:
         """Say that exports fail, once until one succeeds again."""
         fine = 200 <= said.status < 300
         if not fine and not self._tries:
-            self._say(f"Traces are not exported: {self._options.endpoint} {said.why}.")
+            self._say(f"Traces are not exported: {origin(self._options.endpoint)} {said.why}.")
         elif fine and said.rejected:
-            self._say(f"{self._options.endpoint} rejected {said.rejected} spans.")
+            self._say(f"{origin(self._options.endpoint)} rejected {said.rejected} spans.")
 
 
 class _Collector:

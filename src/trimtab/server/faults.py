@@ -6,18 +6,11 @@ from math import ceil
 
 import msgspec
 
-from trimtab.errors import AuthError, MalformedError, Row, StorageError, TrimtabError, row
+from trimtab.errors import CODES, AuthError, MalformedError, Row, StorageError, TrimtabError, row
 from trimtab.server.limits import Send
 from trimtab.types import Json
 
 LOG = logging.getLogger("trimtab.server")
-STATUS = {
-    "wrong_host": 421, "wrong_origin": 403, "operator_only": 403, "already_decided": 409, "digest_mismatch": 409,
-    "ticket_expired": 410, "method_not_allowed": 405, "role_needed": 403, "not_in_scope": 403, "model_not_allowed": 403,
-    "idempotency_mismatch": 409, "body_timeout": 408,
-}  # fmt: skip
-"""Codes that say more than their class: these have a status of their own."""
-
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -50,7 +43,7 @@ def error_object(error: BaseException, trace: str = "") -> Json:
 def response(error: BaseException, trace: str = "", path: str = "/v1") -> tuple[int, Headers, bytes]:
     """Status, headers and body of an error."""
     kind, found = place(error), error_object(error, trace)
-    status = STATUS.get(found["code"], kind.status)
+    status = _status(error, kind)
     own = not path.startswith("/v1")
     body = _problem(status, found) if own else {"error": found}
     return status, _headers(error, kind, trace, own), msgspec.json.encode(body)
@@ -82,9 +75,17 @@ def _headers(error: BaseException, kind: Row, trace: str, own: bool) -> Headers:
         headers.append((b"retry-after", b"%d" % max(0, ceil(error.retry_after))))
     if isinstance(error, MethodError):
         headers.append((b"allow", error.allow.encode()))
-    if isinstance(error, AuthError) and kind.status == STATUS.get(error.code, kind.status):
+    if isinstance(error, AuthError) and kind.status == _status(error, kind):
         headers.append((b"www-authenticate", b"Bearer"))
     return headers
+
+
+def _status(error: BaseException, kind: Row) -> int:
+    """The status of an error: its code's own where that says more than its class's."""
+    known = CODES.get(error.code) if isinstance(error, TrimtabError) else None
+    if known and known.of and isinstance(error, known.of):  # a model's server may use one of our codes
+        return known.status or kind.status
+    return kind.status
 
 
 def _problem(status: int, found: Json) -> Json:

@@ -13,6 +13,8 @@ from urllib.parse import unquote
 import httptools
 import msgspec
 
+from trimtab.errors import MalformedError, TooLargeError
+from trimtab.server import faults
 from trimtab.server.turn import STATUS, Turn
 
 LONGEST_HEAD, MOST_FIELDS = 1 << 16, 128
@@ -26,9 +28,9 @@ TICK = 0.5
 """Seconds between two looks at the deadlines."""
 UPGRADING = frozenset({b"connection", b"upgrade", b"http2-settings"})
 FAULTS = {
-    400: ("The request is not HTTP/1.1.", "malformed_request"),
-    408: ("The request took too long to arrive.", "request_timeout"),
-    431: (f"The head is over {LONGEST_HEAD:,} bytes or {MOST_FIELDS} fields.", "head_too_large"),
+    400: MalformedError("The request is not HTTP/1.1."),
+    408: MalformedError("The request took too long to arrive.", code="request_timeout"),
+    431: TooLargeError(f"The head is over {LONGEST_HEAD:,} bytes or {MOST_FIELDS} fields.", code="head_too_large"),
 }
 """What is said before there is a request that the app could answer."""
 
@@ -293,12 +295,10 @@ class Connection(asyncio.Protocol):
         if self._current and (self._current is not turn or self._current.begun):
             self._current.keep = False
             return
-        why, code = FAULTS[status]
-        body = msgspec.json.encode(
-            {"error": {"message": why, "type": "invalid_request_error", "param": None, "code": code}}
-        )
-        head = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
-        self.transport.write(STATUS[status] + head + body)
+        status, fields, body = faults.response(FAULTS[status])
+        fields += [(b"connection", b"close"), (b"content-length", b"%d" % len(body))]
+        head = b"".join(b"%b: %b\r\n" % field for field in fields)
+        self.transport.write(STATUS[status] + head + b"\r\n" + body)
         self.transport.close()
 
 

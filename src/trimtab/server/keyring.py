@@ -76,7 +76,11 @@ class Keyring:
         if not stored.opens(given, now):
             raise _unknown()
         if (state := stored.key.state(now)) != "active":
-            raise AuthError(f"This key is {state}.", "Ask an admin for another one.", code=f"key_{state}")
+            raise AuthError(
+                f"This key is {state}.",
+                "Ask an admin for another one.",
+                code="key_expired" if state == "expired" else "key_revoked",
+            )
         return caller
 
     def _digest(self, id: str, secret: str) -> bytes:

@@ -157,7 +157,11 @@ async def rotate(store: "Store", home: Path, id: str, overlap: float, by: str = 
     def rotated(connection: "Connection") -> Key:
         found = _one(connection, id)
         if (state := found.key.state(now)) != "active":
-            raise RequestError(f"The key {found.key.id} is {state}.", "Create another one.", code=f"key_{state}")
+            raise RequestError(
+                f"The key {found.key.id} is {state}.",
+                "Create another one.",
+                code="key_expired" if state == "expired" else "key_revoked",
+            )
         made = digest(pepper(home), found.key.id, secret)
         _set(connection, found.key.id, digest=made, old_digest=found.digest, old_until=now + overlap)
         return _told(connection, store, by, "key.rotated", found.key.id)

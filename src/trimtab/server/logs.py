@@ -16,8 +16,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import IO, Any, Literal
 
-from trimtab.errors import TrimtabError
-from trimtab.record._cells import CODES
+from trimtab.errors import CODES, TrimtabError
 from trimtab.record._scrub import SECRET
 from trimtab.types import Json
 

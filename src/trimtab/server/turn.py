@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from trimtab.server.limits import Message
+from trimtab.server.logs import TRACE
 
 if TYPE_CHECKING:
     from trimtab.server.http import Connection
@@ -49,10 +50,10 @@ class Turn:
             await app(self.scope, self, self.send)
             if not (self._over or self._gone):
                 LOG.error("%s was not answered", self.scope["path"])
-                self._failed()
-        except Exception:
+                self._failed(RuntimeError("not answered"))
+        except Exception as error:
             LOG.exception("%s failed", self.scope["path"])
-            self._failed()
+            self._failed(error)
         finally:
             self._connection.state.tasks.discard(self.task)
             if not (self._over or self._connection.transport.is_closing()):
@@ -166,12 +167,18 @@ class Turn:
         lines.append(b"\r\n")
         return b"".join(lines)
 
-    def _failed(self) -> None:
-        """A plain 500, if nothing has left yet; the connection ends."""
+    def _failed(self, error: Exception) -> None:
+        """The error in the path's dialect, also behind a head that has not left yet; the connection ends."""
         if self.begun or self._gone:
             return
-        self.keep, self.begun, self._over = False, True, True
-        self._connection.transport.write(STATUS[500] + b"content-length: 0\r\nconnection: close\r\n\r\n")
+        from trimtab.server import faults, messages  # they need this module
+
+        path, trace = self.scope["path"], TRACE.get()
+        theirs = path.startswith(messages.PATH)
+        status, fields, body = messages.response(error, trace) if theirs else faults.response(error, trace, path)
+        self.keep, self.begun, self._over, self._chunked = False, True, True, False
+        head = self._begin(status, [*fields, (b"content-length", b"%d" % len(body))])
+        self._connection.transport.write(head if self.scope["method"] == "HEAD" else head + body)
         self._connection.over(self)
 
 
