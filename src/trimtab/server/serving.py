@@ -140,7 +140,7 @@ async def _serve(
 
     live = Live(settings, say, worker)
     await live.open()
-    publishing = asyncio.create_task(live.totals.publishing())
+    beside = [asyncio.create_task(task) for task in (live.totals.publishing(), heap.tidying())]
     try:
         gc.collect()
         gc.set_threshold(*GARBAGE)
@@ -154,7 +154,8 @@ async def _serve(
             await _server(live, settings, up).serve(sockets=[listening])
     finally:
         await live.close()
-        publishing.cancel()
+        for task in beside:
+            task.cancel()
         live.totals.publish()
 
 
