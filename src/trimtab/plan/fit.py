@@ -123,7 +123,7 @@ def main() -> None:
     asked = parser.parse_args()
     from trimtab.plan import measured
 
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = json.loads(asked.out.read_bytes()) if asked.out.exists() else {}
     for name, (formula, prior, samples, source) in measured.quantities(asked.data).items():
         given = fit(formula, prior, samples)
         low, high = interval(held_out(formula, prior, samples, lambda sample: sample.device))
@@ -132,8 +132,8 @@ def main() -> None:
             "interval": [round(low, 3), round(high, 3)], "rows": len(samples), "source": source,
             "devices": len({sample.device for sample in samples}), "models": len({sample.model for sample in samples}),
         }  # fmt: skip
+        asked.out.write_text(json.dumps(found, indent=1) + "\n")  # power rests on the step's
         sys.stderr.write(f"{name}: {len(samples)} rows, interval x{low:.2f} to x{high:.2f}\n")
-    asked.out.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from trimtab.errors import ConfigError
-from trimtab.plan import devices, memory, models, naming, serving, speed
+from trimtab.plan import devices, energy, memory, models, naming, serving, speed
 from trimtab.plan.architecture import Architecture
 from trimtab.plan.devices import Device
 from trimtab.plan.fit import Formula, Sample
@@ -21,6 +21,8 @@ from trimtab.plan.models import Listed
 Quantity = tuple[Formula, Mapping[str, tuple[float, float]], list[Sample[Any]], str]
 FITS = 1.05
 """Rows whose weights are more than this share of the memory swap: they measure the disk."""
+PROMPTS = {"gpqa": 250, "lm-arena-chat": 150, "sourcegraph-fim": 1000}
+"""Tokens of prompts that the energy rows do not state: a guess."""
 WIDE = 16
 """Servers over so many devices split experts, and keep whole sequences on each."""
 
@@ -30,9 +32,21 @@ def quantities(data: Path) -> dict[str, Quantity]:
     return {
         "decode": (speed.decode, speed.DECODE, local(data, "decode"), "speed_local.csv, test=decode"),
         "step": (serving.step, serving.STEP, served(data, "tpot_ms"), "serving_inferencex.csv, tpot"),
+        "watts": (
+            lambda given, load: energy.watts(given, load, pace()), energy.WATTS, powered(data),
+            "serving_energy_mlenergy.csv, avg_power_w_total",
+        ),
         "first": (serving.first, serving.FIRST, served(data, "ttft_ms"), "serving_inferencex.csv, ttft"),
         "prefill": (speed.prefill, speed.PREFILL, local(data, "prefill"), "speed_local.csv, test=prefill"),
     }
+
+
+@cache
+def pace() -> Mapping[str, float]:
+    """The shipped coefficients of a server's step, on which power rests."""
+    from trimtab.plan import rates
+
+    return rates.calibration("step").coefficients
 
 
 def rows(path: Path) -> Iterator[dict[str, str]]:
@@ -68,12 +82,38 @@ def served(data: Path, column: str, every: int = 1) -> list[Sample[serving.Load]
     known, owned = facts(data)
     found: list[Sample[serving.Load]] = []
     for row in list(rows(data / "serving_inferencex.csv"))[::every]:
-        device, listed = _device(row["system"], owned), naming.match(row["model"], known)
-        shape = listed.shape if listed else naming.sketch(row["model"])
+        device, shape = _device(row["system"], owned), _shape(row["model"], known)
         if device and shape and float(row[column] or 0) > 0:
             found.append(Sample(_served(row, device, shape), float(row[column]) / 1000, device.id, shape.name))
     seen = Counter((sample.device, sample.model) for sample in found)
     return [msgspec.structs.replace(s, weight=10 / seen[s.device, s.model] ** 0.5) for s in found]
+
+
+def powered(data: Path) -> list[Sample[serving.Load]]:
+    """Rows of serving_energy_mlenergy.csv: watts of one device (vLLM)."""
+    known, owned = facts(data)
+    found = [
+        Sample(_powered(row, device, shape), float(row["avg_power_w_total"]) / int(row["num_gpus"]), device.id, shape.name)
+        for row in rows(data / "serving_energy_mlenergy.csv")
+        if (device := _device(f"{row['gpu'].lower()}-sxm", owned)) and float(row["avg_power_w_total"] or 0) > 0
+        and (shape := _shape(row["model"], known))
+    ]  # fmt: skip
+    seen = Counter((sample.device, sample.model) for sample in found)
+    return [msgspec.structs.replace(s, weight=4 / seen[s.device, s.model] ** 0.5) for s in found]
+
+
+def _powered(row: dict[str, str], device: Device, shape: Architecture) -> serving.Load:
+    precision, gpus = serving.canonical(row["weight_precision"]), int(row["num_gpus"])
+    batch = float(row["avg_batch"] or row["max_num_seqs"])
+    return serving.load(
+        shape, _split(shape, precision), device, gpus=gpus, batch=batch, prompt=PROMPTS.get(row["task"], 300),
+        answer=int(float(row["avg_output_len"])), precision=precision, whole_cache=int(row["dp"] or 1) > 1,
+    )  # fmt: skip
+
+
+def _shape(name: str, known: dict[str, Listed]) -> Architecture | None:
+    listed = naming.match(name, known)
+    return listed.shape if listed else naming.sketch(name)
 
 
 def _served(row: dict[str, str], device: Device, shape: Architecture) -> serving.Load:

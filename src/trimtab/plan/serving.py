@@ -152,15 +152,17 @@ def _rate(load: Load) -> float:
 
 
 STEP: dict[str, tuple[float, float]] = {
-    "share": (math.log(0.6), 0.5), "cached": (math.log(0.5), 0.5), "operations": (math.log(0.4), 0.5),
-    "talk": (math.log(4e-6), 0.5), "wire": (math.log(1 / 200), 0.5), "layer": (math.log(25e-6), 0.5),
-    "layer_experts": (math.log(2.0), 0.5), "host": (math.log(5e-4), 0.5), "sequence": (math.log(1e-5), 0.5),
-    "apart": (0.0, 3.0), "servers": (math.log(0.8), 0.5), "apart_trtllm": (0.0, 1.0), "interference": (0.0, 1.0), "prefill": (math.log(0.4), 0.5), "prefill_tilt": (0.0, 3.0),
-    "prefill_experts": (-0.3, 1.0),
-} | {f"engine:{name}": (0.0, 3.0) for name in ENGINES} | {f"prefill:{name}": (0.0, 3.0) for name in ENGINES} | {
+    "share": (0.0, 0.5), "cached": (0.3, 0.5), "operations": (-0.4, 0.5), "talk": (-11.4, 0.5), "wire": (-4.7, 0.5),
+    "layer": (-10.1, 0.5), "layer_experts": (0.6, 0.5), "host": (-7.6, 0.5), "sequence": (-11.1, 0.5),
+    "apart": (-0.2, 3.0), "servers": (-0.2, 0.5), "apart_trtllm": (0.1, 1.0), "interference": (0.0, 1.0),
+    "prefill": (-0.9, 0.5), "prefill_tilt": (0.0, 3.0), "prefill_experts": (-1.2, 0.5),
+} | {f"{word}:{name}": (0.0, 3.0) for word in ("engine", "prefill") for name in ENGINES} | {
     f"share:{name}": (0.0, 3.0) for name in ("fp8", "nvfp4", "bf16", "w4a16")
 }  # fmt: skip
-FIRST = STEP | {
-    "waiting": (0.0, 0.5), "burst": (math.log(0.05), 0.5), "own": (0.0, 1.0), "first": (math.log(0.03), 0.5),
-    "steps": (0.0, 1.0), "handing_fixed": (0.5, 0.5),
-} | {f"first:{name}": (0.0, 1.5) for name in ENGINES}  # fmt: skip
+"""Start and stiffness. Natural logarithms: of shares of a peak, of seconds."""
+FIRST = {name: (start, stiff * 8) for name, (start, stiff) in STEP.items()} | {
+    "waiting": (0.0, 0.5), "burst": (math.log(0.05), 0.5), "own": (0.0, 1.0), "first": (math.log(0.06), 0.5),
+    "steps": (0.0, 1.0), "handing_fixed": (0.5, 0.5), "prefill": (-0.9, 1.0), "prefill_tilt": (0.0, 3.0),
+    "prefill_experts": (-1.2, 1.0),
+} | {f"{word}:{name}": (0.0, 1.5) for word in ("first", "prefill") for name in ENGINES}  # fmt: skip
+"""A step costs what `STEP` says, nearly; what is new is how prompts wait."""
