@@ -3,8 +3,11 @@
 Source: ggml-org/llama.cpp 0c1e570, `src/llama-kv-cache.cpp`, `llama-kv-cache-iswa.cpp`, `llama-memory-recurrent.cpp`.
 """
 
+from typing import Any
+
 import msgspec
 
+from trimtab.errors import ConfigError
 from trimtab.plan.architecture import MIB, Architecture, Layer
 
 PAD = 256
@@ -29,6 +32,24 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     flash: bool = True
     unified: bool = False
     """`--kv-unified`: one buffer for all sequences in place of one for each."""
+
+
+def checked(**given: Any) -> Session:
+    """A session from a person's values.
+
+    Raises:
+        ConfigError: a number that is not positive, a type that is not known, quantized values without flash attention.
+    """
+    session = Session(**given)
+    for name in ("context", "sequences", "micro"):
+        if not 0 < getattr(session, name) <= 2**31:
+            raise ConfigError(f"{name} = {getattr(session, name)} cannot be.", "Give a number above 0.", param=name)
+    for kind in (session.keys, session.values):
+        if kind not in BYTES:
+            raise ConfigError(f"No cache type {kind!r}.", f"Known: {', '.join(BYTES)}.")
+    if not session.flash and BYTES[session.values] < 2:
+        raise ConfigError("llama.cpp quantizes values with flash attention only.", "Leave --no-flash out.")
+    return session
 
 
 def cells(session: Session) -> int:

@@ -150,9 +150,8 @@ def _waits(
     token = sorted((ended - first) / answer for _, first, ended, answer in kept)
     whole = sorted(ended - came for came, _, ended, _ in kept)
     batch, span = filled / max(worked, 1e-9), max(now, 1e-9)
-    lag = now / (len(done) / rate)
-    busy = min(1.0, batch / slots) if batch > 0.9 * slots else (worked + reading) / span * min(1.0, batch / slots)
-    if lag > 1.25:
+    busy = min(1.0, (filled / slots + reading) / span)
+    if span * rate > 1.25 * len(done):  # the queue was still there long after the last arrival
         busy = 1.0
     bottleneck = "slots" if batch > 0.8 * slots else "prefill" if reading > worked else "decode"
     return Waits(

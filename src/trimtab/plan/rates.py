@@ -68,6 +68,21 @@ def watts(load: serving.Load, *, known: bool = True) -> Figure:
     return around(value, low, high, "W", "calibrated" if known else "extrapolated")
 
 
+def fast_decode(run: speed.Run) -> float:
+    """Seconds a token, the central value alone."""
+    return speed.decode(_given("decode"), run)
+
+
+def fast_prefill(run: speed.Run) -> float:
+    """Seconds a token of a prompt, the central value alone."""
+    return speed.prefill(_given("prefill"), run)
+
+
+def first_seconds(load: serving.Load) -> float:
+    """Seconds to the first token, the central value alone."""
+    return serving.first(_given("first"), load)
+
+
 def step_seconds(load: serving.Load) -> float:
     """The central value alone, for loops."""
     return serving.step(_given("step"), load)
