@@ -91,8 +91,9 @@ def _front(every: list[Option], needs: Needs) -> list[Option]:
 
 
 def simulated(one: Option, needs: Needs, rate: float) -> load.Waits | None:
-    """Waiting of one server of an option under its share of `rate`; None for a provider."""
-    if one.runtime == "api":
+    """Waiting of one server of an option under its share of `rate`; None for a provider, and for a device that has its
+    own user: nobody else is in the queue."""
+    if one.runtime == "api" or devices.find(one.device).kind in options.PERSONAL:
         return None
     each = rate / max(1, one.servers - 1 if one.servers > 1 else 1)
     if one.runtime == "llama.cpp":
@@ -168,8 +169,9 @@ def flips(best: Option, needs: Needs, house: House, left: list[Option]) -> list[
         found.append(Flip("volume", tokens, "tokens/month", says))
         small = cascade.Rung(max(own(needs.requests) - (large_share(best, needs)), 0.0), (0.0,), 0.5)
         edge = cascade.break_even(small, cascade.Rung(api(needs.requests), (0.0,), 0.5))
-        found.append(Flip("escalation", edge, "share",
-                          f"the small model loses against {needs.large} alone above {edge:.0%} escalation"))  # fmt: skip
+        if edge < 1:
+            found.append(Flip("escalation", edge, "share",
+                              f"the small model loses against {needs.large} alone above {edge:.0%} escalation"))  # fmt: skip
     found += _next(best, needs, left)
     return found
 

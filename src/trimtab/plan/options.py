@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Iterator
+from difflib import get_close_matches
 from functools import cache
 
 import msgspec
 
+from trimtab.errors import ConfigError
 from trimtab.plan import cost, devices, models, naming, prices, rates, serving, speed, weights
 from trimtab.plan import cache as kv
 from trimtab.plan import load as waiting
@@ -72,6 +74,8 @@ def all_of(needs: Needs, house: House) -> list[Option]:
     """Every option, those that break a constraint with the reason."""
     found: list[Option] = []
     hardware = _devices(needs)
+    if not prices.find(needs.large) and not needs.private:
+        raise no_price(needs.large)
     for name, row in _models(needs).items():
         reasons = _of_model(needs, row)
         local, served = weights.precisions(row.shape.family)
@@ -90,6 +94,12 @@ def _models(needs: Needs) -> dict[str, Listed]:
         return rows
     row = naming.match(needs.model, rows) or models.find(needs.model)
     return {row.shape.name: row}
+
+
+def no_price(name: str) -> ConfigError:
+    near = get_close_matches(name, [row.model for row in prices.catalog()], 3, 0.4)
+    fix = f"Nearest: {', '.join(near)}; or name it provider/model." if near else "Name it provider/model."
+    return ConfigError(f"No price of {name!r} in the catalog.", fix, param="large")
 
 
 def _devices(needs: Needs) -> list[Device]:

@@ -39,6 +39,8 @@ def text(plan: Plan, stack: Mapping[str, Figure], explain: Mapping[str, str] | N
     if plan.best.quality is not None:
         routed = " (estimated after routing)" if plan.best.large else ""
         lines.append(f"  {'quality':12} {plan.best.quality:.1f} % on {plan.needs.benchmark}{routed}")
+    else:
+        lines.append(f"  {'quality':12} unknown: no score of {plan.best.model} on {plan.needs.benchmark} is listed")
     if stack:
         lines += ["", "Memory of each server:"]
         lines += [f"  {name:12} {shown(figure)}" for name, figure in stack.items()]
@@ -104,7 +106,7 @@ def _waits(waits: Waits | None) -> dict[str, Any] | None:
 
 def _load(waits: Waits | None) -> str:
     if waits is None:
-        return "the provider scales"
+        return "no queue: a provider scales, and a device of one's own has one user"
     if not waits.stable:
         return f"today's servers do not keep up: {waits.bottleneck} binds"
     return (

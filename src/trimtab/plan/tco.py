@@ -19,7 +19,7 @@ def compare(
     """
     listed = prices.find(against)
     if not listed:
-        raise ConfigError(f"No price of {against!r} in the catalog.", "Name provider/model as the provider writes it.")
+        raise options.no_price(against)
     asked = needs.made({
         "model": model, "device": on, "large": against, "requests": requests, "prompt": prompt, "answer": answer,
     })  # fmt: skip
@@ -33,7 +33,7 @@ def compare(
     best = min(held, key=lambda one: one.cost or 0.0)
 
     def own(volume: float) -> float:
-        return choose.cost_at(best, asked, house, volume / requests) or 0.0
+        return min(choose.cost_at(one, asked, house, volume / requests) or 0.0 for one in held)
 
     def api(volume: float) -> float:
         return cost.api(listed.price, asked.use.times(volume / requests))
