@@ -85,7 +85,7 @@ def held_out(
     by: Callable[[Sample[Any]], str], folds: int = 8,
 ) -> list[float]:  # fmt: skip
     """log(predicted / measured) of each row, by a fit that saw no row of its group (`by`), in the samples' order."""
-    fold = {group: index % folds for index, group in enumerate(sorted({by(sample) for sample in samples}, key=_mixed))}
+    fold = {group: index % folds for index, group in enumerate(sorted({by(sample) for sample in samples}, key=mixed))}
     errors = [0.0] * len(samples)
     for number in sorted(set(fold.values())):
         given = fit(formula, prior, [sample for sample in samples if fold[by(sample)] != number])
@@ -110,7 +110,8 @@ def quantile(ordered: Sequence[float], share: float) -> float:
     return ordered[low] + (ordered[high] - ordered[low]) * (at - low)
 
 
-def _mixed(group: str) -> str:
+def mixed(group: str) -> str:
+    """A fixed hash of a name, by which groups fall into folds."""
     import hashlib
 
     return hashlib.sha256(group.encode()).hexdigest()

@@ -102,6 +102,21 @@ def powered(data: Path) -> list[Sample[serving.Load]]:
     return [msgspec.structs.replace(s, weight=4 / seen[s.device, s.model] ** 0.5) for s in found]
 
 
+def joules(data: Path) -> list[float]:
+    """Relative errors of joules a token, from the shipped coefficients of power and of a step."""
+    from trimtab.plan import rates
+
+    known, owned = facts(data)
+    errors = []
+    for row in rows(data / "serving_energy_mlenergy.csv"):
+        device, shape = _device(f"{row['gpu'].lower()}-sxm", owned), _shape(row["model"], known)
+        if device and shape and float(row["j_per_token"] or 0) > 0:
+            load = _powered(row, device, shape)
+            power = energy.watts(rates.given("watts"), load, rates.given("step")) * load.gpus
+            errors.append(power * rates.step_seconds(load) / load.batch / float(row["j_per_token"]) - 1)
+    return errors
+
+
 def _powered(row: dict[str, str], device: Device, shape: Architecture) -> serving.Load:
     precision, gpus = serving.canonical(row["weight_precision"]), int(row["num_gpus"])
     batch = float(row["avg_batch"] or row["max_num_seqs"])

@@ -91,7 +91,7 @@ def all_of(needs: Needs, house: House) -> list[Option]:
 def _models(needs: Needs) -> dict[str, Listed]:
     rows = models.catalog()
     if not needs.model:
-        return rows
+        return {name: row for name, row in rows.items() if "API only" not in row.licence}
     row = naming.match(needs.model, rows) or models.find(needs.model)
     return {row.shape.name: row}
 

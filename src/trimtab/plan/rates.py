@@ -43,54 +43,54 @@ def calibration(name: str) -> Calibration:
 
 def decode(run: speed.Run, *, known: bool = True, probe: float | None = None) -> Figure:
     """Tokens a second of one sequence; `probe`: measured over predicted, of another run on this device."""
-    return _rate("decode", speed.decode(_given("decode"), run), known and _seen(run), probe)
+    return _rate("decode", speed.decode(given("decode"), run), known and _seen(run), probe)
 
 
 def prefill(run: speed.Run, *, known: bool = True, probe: float | None = None) -> Figure:
     """Tokens of a prompt a second."""
-    return _rate("prefill", speed.prefill(_given("prefill"), run), known and _seen(run), probe)
+    return _rate("prefill", speed.prefill(given("prefill"), run), known and _seen(run), probe)
 
 
 def step(load: serving.Load, *, known: bool = True) -> Figure:
     """Seconds a token of a server's sequences (TPOT)."""
-    return _seconds("step", serving.step(_given("step"), load), known)
+    return _seconds("step", serving.step(given("step"), load), known)
 
 
 def first(load: serving.Load, *, known: bool = True) -> Figure:
     """Seconds to the first token with a steady number of sequences (TTFT)."""
-    return _seconds("first", serving.first(_given("first"), load), known)
+    return _seconds("first", serving.first(given("first"), load), known)
 
 
 def watts(load: serving.Load, *, known: bool = True) -> Figure:
     """Watts of one device of a server."""
-    value = energy.watts(_given("watts"), load, _given("step"))
+    value = energy.watts(given("watts"), load, given("step"))
     low, high = calibration("watts").interval
     return around(value, low, high, "W", "calibrated" if known else "extrapolated")
 
 
 def fast_decode(run: speed.Run) -> float:
     """Seconds a token, the central value alone."""
-    return speed.decode(_given("decode"), run)
+    return speed.decode(given("decode"), run)
 
 
 def fast_prefill(run: speed.Run) -> float:
     """Seconds a token of a prompt, the central value alone."""
-    return speed.prefill(_given("prefill"), run)
+    return speed.prefill(given("prefill"), run)
 
 
 def first_seconds(load: serving.Load) -> float:
     """Seconds to the first token, the central value alone."""
-    return serving.first(_given("first"), load)
+    return serving.first(given("first"), load)
 
 
 def step_seconds(load: serving.Load) -> float:
     """The central value alone, for loops."""
-    return serving.step(_given("step"), load)
+    return serving.step(given("step"), load)
 
 
 def read_seconds(load: serving.Load) -> float:
     """Seconds that a server's devices take for one token of a prompt."""
-    return serving.reading(_given("step"), load, load.gpus) / max(1, load.prompt)
+    return serving.reading(given("step"), load, load.gpus) / max(1, load.prompt)
 
 
 def _rate(name: str, seconds: float, known: bool, probe: float | None) -> Figure:
@@ -117,7 +117,8 @@ def _seen(run: speed.Run) -> bool:
 
 
 @cache
-def _given(name: str) -> _All:
+def given(name: str) -> Mapping[str, float]:
+    """Its coefficients; offsets that were not fitted are 0."""
     return _All(calibration(name).coefficients)
 
 
