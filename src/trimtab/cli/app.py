@@ -22,6 +22,7 @@ VERBS = (
     "chat",
     "route",
     "models",
+    "plan",
     "recipes",
     "logs",
     "approvals",

@@ -1,0 +1,294 @@
+"""The planner against measured rows: error, coverage, intervals; beside simpler formulas and those of its peers.
+
+    python benchmarks/planner.py --data DIR [--as-shipped] [--out benchmarks/results/planner.json]
+
+DIR holds csv files as in docs/reference/data.md (planner/); those that are missing are skipped. Memory is computed, so
+all rows count. What is calibrated is scored twice on rows whose device, and whose model, no fit had seen (8 folds by a
+fixed hash of the name; `plan/fit.py`); with --as-shipped instead once, with the shipped coefficients: for rows that
+they were not fitted on. Peers: bandwidth over size; llmfit's 0.55 times that (its docs/how-it-works.md, active
+parameters for mixtures of experts); whichllm 0.5.21's formula; 2 x layers x KV heads x head width for every token.
+"""
+
+import argparse
+import json
+import math
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from trimtab.errors import ConfigError
+from trimtab.plan import cache, choose, compute, drafting, fit, measured, memory, naming, needs, rates, serving, speed
+from trimtab.plan.cache import Session
+from trimtab.plan.fit import Sample
+
+HERE = Path(__file__).parent
+BARS = {
+    "KV + state": ">= 95 % equal", "weights": "<= 0.3 %", "weights, IQ": "<= 1 %", "compute buffer": "<= 10 %",
+    "decode": "14 % / 40 %", "decode, one probe": "10 % / 30 %", "prefill": "20 %", "prefill, one probe": "15 %",
+    "TPOT": "18 %", "TTFT": "45 %", "power": "10 % / 40 %", "J/token": "10 % / 40 %", "speculative": "15 %",
+}  # fmt: skip
+WHICHLLM = {"F16": 0.40, "BF16": 0.40, "Q8_0": 0.45, "Q6_K": 0.50, "Q5_K_M": 0.52, "Q4_K_M": 0.55, "Q4_K_S": 0.55,
+            "Q4_0": 0.53, "MXFP4": 0.55, "NVFP4": 0.56, "IQ4_XS": 0.52, "Q3_K_M": 0.50}  # fmt: skip
+VENDOR = {"nvidia": 1.0, "amd": 0.78, "apple": 0.82, "intel": 0.65}
+Row = dict[str, Any]
+
+
+def summary(errors: Iterable[float], rows: int, inside: float | None = None) -> Row:
+    """Of relative errors (0.1 is 10 %): median, p90, share answered, share within the interval."""
+    ordered = sorted(abs(error) for error in errors)
+    if not ordered:
+        return {"rows": rows, "answered": 0.0}
+    found: Row = {
+        "rows": rows, "answered": round(len(ordered) / rows, 4), "median": round(fit.quantile(ordered, 0.5), 4),
+        "p90": round(fit.quantile(ordered, 0.9), 4),
+    }  # fmt: skip
+    return found | ({"inside": round(inside, 3)} if inside is not None else {})
+
+
+def kv(data: Path) -> dict[str, Row]:
+    known, _ = measured.facts(data)
+    rows = list(measured.rows(data / "memory_kv_llamacpp.csv"))
+    same = uniform = answered = 0
+    buffers, inside = [], 0
+    for row in rows:
+        if row["model_key"] not in known:
+            continue
+        shape, session = known[row["model_key"]].shape, _session(row)
+        ours = cache.keys_values(shape, session), cache.states(shape, session.sequences)
+        wanted = float(row["kv_mib_total"]), float(row["recurrent_mib"] or 0)
+        answered += 1
+        same += all(abs(a - b) <= 0.0101 for a, b in zip(ours, wanted, strict=True))
+        plain = sum(layer.kv_heads * (layer.head_k + layer.head_v) for layer in shape.layers[:1]) * len(shape.layers)
+        plain *= session.context * cache.BYTES[session.keys] / 2**20
+        uniform += abs(plain - wanted[0]) <= 0.0101 and wanted[1] == 0
+        if row["compute_mib_cpu"]:
+            figure = compute.buffer(shape, session)
+            buffers.append(figure.central / float(row["compute_mib_cpu"]) - 1)
+            inside += figure.low <= float(row["compute_mib_cpu"]) <= figure.high
+    if not rows:
+        return {}
+    share = {"rows": len(rows), "answered": round(answered / len(rows), 4), "equal": round(same / len(rows), 4)}
+    peer = {"rows": len(rows), "answered": 1.0, "equal": round(uniform / len(rows), 4)}
+    return {
+        "KV + state": share, "KV + state: uniform rule": peer,
+        "compute buffer": summary(buffers, len(buffers), inside / max(1, len(buffers))),
+    }  # fmt: skip
+
+
+def sizes(data: Path) -> dict[str, Row]:
+    known, _ = measured.facts(data)
+    errors: dict[str, list[float]] = {"weights": [], "weights, IQ": []}
+    counts = dict.fromkeys(errors, 0)
+    for row in measured.rows(data / "memory_gguf_sizes.csv"):
+        if "do not score" in row["kind"] or "vLLM" in row["quant"]:
+            continue
+        name = "weights, IQ" if row["quant"].upper().startswith("IQ") else "weights"
+        counts[name] += 1
+        listed = known.get(row["model_key"])
+        try:
+            held = memory.weights(listed.shape, row["quant"]).held.central if listed else None
+        except ConfigError:
+            held = None
+        if held is not None:
+            errors[name].append(held / float(row["tensor_mib"]) - 1)
+    return {name: summary(errors[name], count) for name, count in counts.items() if count}
+
+
+def local(data: Path, test: str, shipped: bool) -> dict[str, Row]:
+    formula, prior = (speed.decode, speed.DECODE) if test == "decode" else (speed.prefill, speed.PREFILL)
+    samples = measured.local(data, test)
+    rows = sum(row["test"] == test and not row["anomaly"] for row in measured.rows(data / "speed_local.csv"))
+    found = _calibrated(test, formula, prior, samples, rows, shipped)
+    if samples:
+        errors = _errors(test, formula, prior, samples, shipped, lambda sample: sample.device)
+        found[f"{test}, one probe"] = _score(_probed(samples, errors), rows, rates.PROBED)
+    if test == "decode":
+        for name, peer in PEERS.items():
+            found[f"decode: {name}"] = summary((peer(s.run) * s.measured - 1 for s in samples), rows)
+    return found
+
+
+def _calibrated(
+    name: str, formula: fit.Formula, prior: Any, samples: Sequence[Sample[Any]], rows: int, shipped: bool
+) -> dict[str, Row]:
+    """The score with devices, and with models, held out; or as shipped. Intervals from the other fold's errors."""
+    if not samples:
+        return {}
+    if shipped:
+        errors = _errors(name, formula, prior, samples, True, lambda sample: sample.device)
+        return {name: _score(errors, rows, rates.calibration(name).interval)}
+    found = {}
+    for word, by in (("device", lambda s: s.device), ("model", lambda s: s.model)):
+        errors = fit.held_out(formula, prior, samples, by)
+        # an interval that has not seen the row: from the errors of the other half of the groups
+        halves = [int(fit.mixed(by(sample))[:2], 16) % 2 for sample in samples]
+        inside = sum(
+            _within(error, fit.interval([e for e, h in zip(errors, halves, strict=True) if h != half] or errors))
+            for error, half in zip(errors, halves, strict=True)
+        )
+        found[f"{name}, {word} held out"] = summary(
+            (math.expm1(error) for error in errors), rows, inside / len(errors)
+        )
+    return found
+
+
+def _errors(
+    name: str, formula: fit.Formula, prior: Any, samples: Sequence[Sample[Any]], shipped: bool,
+    by: Callable[[Sample[Any]], str],
+) -> list[float]:  # fmt: skip
+    if not shipped:
+        return fit.held_out(formula, prior, samples, by)
+    given = rates.given(name)
+    return [math.log(formula(given, sample.run) / sample.measured) for sample in samples]
+
+
+def _score(errors: Sequence[float], rows: int, interval: tuple[float, float]) -> Row:
+    inside = sum(_within(error, interval) for error in errors) / max(1, len(errors))
+    return summary((math.expm1(error) for error in errors), rows, inside)
+
+
+def _within(error: float, interval: tuple[float, float]) -> bool:
+    return interval[0] <= math.exp(-error) <= interval[1]
+
+
+def _probed(samples: Sequence[Sample[Any]], errors: Sequence[float]) -> list[float]:
+    """Errors after one row of each device (the middle one in the file) has scaled the others; it is not counted."""
+    groups: dict[tuple[str, int], list[int]] = {}
+    for index, sample in enumerate(samples):
+        groups.setdefault((sample.device, sample.run.gpus), []).append(index)
+    return [
+        errors[index] - errors[group[len(group) // 2]]
+        for group in groups.values() for at, index in enumerate(group) if at != len(group) // 2
+    ]  # fmt: skip
+
+
+def servers(data: Path, shipped: bool) -> dict[str, Row]:
+    found: dict[str, Row] = {}
+    rows = list(measured.rows(data / "serving_inferencex.csv"))
+    for column, name, key, formula, prior in (
+        ("tpot_ms", "TPOT", "step", serving.step, serving.STEP), ("ttft_ms", "TTFT", "first", serving.first, serving.FIRST),
+    ):  # fmt: skip
+        samples = measured.served(data, column)
+        scored = _calibrated(key, formula, prior, samples, len(rows), shipped)
+        found |= {word.replace(key, name, 1): row for word, row in scored.items()}
+    return found
+
+
+def powers(data: Path, shipped: bool) -> dict[str, Row]:
+    formula, prior, samples, _ = measured.quantities(data)["watts"]
+    rows = len(list(measured.rows(data / "serving_energy_mlenergy.csv")))
+    found = {
+        word.replace("watts", "power", 1): row
+        for word, row in _calibrated("watts", formula, prior, samples, rows, shipped).items()
+    }
+    joules = measured.joules(data)
+    return found | ({"J/token, as shipped": summary(joules, rows)} if joules else {})
+
+
+def drafts(data: Path) -> dict[str, Row]:
+    errors, rows = [], 0
+    for row in measured.rows(data / "speculative.csv"):
+        given = row["mean_tokens_per_step"] or row["accept_rate"]
+        if not given or "," in row["accept_rate"] or not row["speedup"].replace(".", "", 1).isdigit():
+            continue  # a rate by position, or a speed-up that is only said to be below 1
+        rows += 1
+        figure = _drafted(row)
+        if figure:
+            errors.append(figure / float(row["speedup"]) - 1)
+    return {"speculative": summary(errors, rows)} if rows else {}
+
+
+def _drafted(row: dict[str, str]) -> float | None:
+    if row["mean_tokens_per_step"] and (found := drafting.by_method(float(row["mean_tokens_per_step"]), row["method"])):
+        return found.central
+    if not (row["accept_rate"] and row["k"]):
+        return None
+    sizes = {"T5-small": 0.077, "T5-base": 0.25, "T5-large": 0.8, "T5-XXL 11B": 11.0}
+    small = sizes.get(row["draft"]) or _billions(row["draft"])
+    large = sizes.get(row["target"]) or _billions(row["target"])
+    cost = drafting.cost_of(small, large) if small and large else 0.1
+    return drafting.speed_up(float(row["accept_rate"]), int(row["k"]), cost, float(row["batch"] or 1)).central
+
+
+def _billions(name: str) -> float:
+    shape = naming.sketch(name)
+    return shape.active / 1e9 if shape else 0.0
+
+
+def whole() -> dict[str, Row]:
+    """A full plan over the catalog: seconds on this machine, the best of three."""
+    best = min(_timed() for _ in range(3))
+    return {"a full plan, s": {"rows": 1, "answered": 1.0, "seconds": round(best, 2)}}
+
+
+def _timed() -> float:
+    began = time.process_time()
+    choose.plan(needs.made({"quality": 60, "requests": 1_000_000, "first_p95": 5}))
+    return time.process_time() - began
+
+
+def _session(row: dict[str, str]) -> Session:
+    return Session(
+        context=int(row["n_ctx"]), sequences=int(row["n_seq_max"]), micro=int(row["n_ubatch"]), keys=row["type_k"],
+        values=row["type_v"], whole_window=row["swa_full"] == "1", flash=row["flash_attn"] != "0",
+        unified=row["kv_unified"] == "1",
+    )  # fmt: skip
+
+
+def _active(run: speed.Run) -> float:
+    """GB of active weights at the file's mean bits, as peers reckon mixtures of experts."""
+    return run.held * min(1.0, run.active / max(run.params, 1e-9)) if run.experts else run.held
+
+
+def _whichllm(run: speed.Run) -> float:
+    bandwidth = run.device.bandwidth
+    floor = min(0.25, 0.05 * max(1.0, bandwidth / 256))
+    read = run.held * (min(1.0, max(run.active / max(run.params, 1e-9), floor)) if run.experts else 1.0)
+    share = WHICHLLM.get(run.precision.upper(), 0.45)
+    if run.on_cpu:
+        return max(0.3, 18.0 / max(run.active, 0.5) * share / 0.45)
+    return bandwidth / read * share * VENDOR.get(run.device.maker, 0.7)
+
+
+PEERS: dict[str, Callable[[speed.Run], float]] = {
+    "bandwidth/size": lambda run: run.device.bandwidth / run.held,
+    "llmfit": lambda run: 0.55 * run.device.bandwidth / _active(run),
+    "whichllm": _whichllm,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data" / "planner")
+    parser.add_argument("--as-shipped", action="store_true", help="score the shipped coefficients: rows are new to them")
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "planner.json")
+    asked = parser.parse_args()
+    if not asked.data.is_dir():
+        print(f"Skipped, planner.json left as it was: no {asked.data}")
+        return
+    data, shipped = asked.data, asked.as_shipped
+    found = kv(data) | sizes(data) | local(data, "decode", shipped) | local(data, "prefill", shipped)
+    found |= servers(data, shipped) | powers(data, shipped) | drafts(data) | whole()
+    print("| quantity | bar | rows | answered | median | p90 | in the 80 % interval |\n|---|---|---|---|---|---|---|")
+    for name, row in found.items():
+        print(_line(name, row))
+    machine = {"cpu": platform.machine(), "python": sys.version.split()[0]}
+    asked.out.write_text(json.dumps({"machine": machine, "as_shipped": shipped, "rows": found}, indent=1) + "\n")
+
+
+def _line(name: str, row: Row) -> str:
+    bar = next((BARS[key] for key in sorted(BARS, key=len, reverse=True) if name.startswith(key) and ":" not in name), "")
+    if "equal" in row:
+        return f"| {name} | {bar} | {row['rows']} | {row['answered']:.1%} | equal in {row['equal']:.1%} | | |"
+    if "seconds" in row:
+        return f"| {name} | < 3 | | | {row['seconds']:.2f} | | |"
+    inside = f"{row['inside']:.0%}" if "inside" in row else ""
+    return (f"| {name} | {bar} | {row['rows']} | {row['answered']:.1%} | {row.get('median', math.nan):.2%} | "
+            f"{row.get('p90', math.nan):.1%} | {inside} |")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,233 @@
+"""`trimtab plan`: from constraints to model, precision, hardware and cost; and the single estimates by themselves."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from trimtab.cli import _out
+
+if TYPE_CHECKING:
+    from trimtab.plan.architecture import Architecture
+    from trimtab.plan.figure import Figure
+    from trimtab.plan.tensors import Tensor
+
+ABOUT = """Choose model, precision, hardware and routing from constraints.
+
+At a terminal without options it asks; figures carry low, central, high and what they rest on."""
+JSON = typer.Option(False, "--json", help="One JSON object on stdout.")
+
+
+def attach(app: typer.Typer) -> None:
+    verb = typer.Typer(name="plan", help=ABOUT, invoke_without_command=True)
+    verb.callback(help=ABOUT, invoke_without_command=True)(plan)
+    verb.command("memory", help="What a model needs in memory, part by part.")(memory)
+    verb.command("fit", help="Whether and how fast a model runs on a device; with a probe, refitted to it.")(fit)
+    verb.command("tco", help="A month at a provider against hardware of your own, and where they cross.")(tco)
+    verb.command("train-budget", help="Model size and tokens to train, with its inference counted.")(train_budget)
+    verb.command("check", help="The plan's volume against the traffic that the ledger saw.")(check)
+    app.add_typer(verb)
+
+
+def plan(  # noqa: PLR0913 - each is a constraint
+    context: typer.Context,
+    file: Path | None = typer.Option(None, "--file", "-f", help="Constraints as TOML; flags lie over it."),
+    where: list[str] = typer.Option([], "--where", help="device, edge, browser, server, cloud; repeat it."),
+    device: str = typer.Option("", help="One device of the catalog."),
+    model: str = typer.Option("", help="One model of the catalog."),
+    requests: float | None = typer.Option(None, help="Requests a month."),
+    prompt: float | None = typer.Option(None, help="Tokens of a prompt."),
+    answer: float | None = typer.Option(None, help="Tokens of an answer."),
+    length: float | None = typer.Option(None, "--context", help="Tokens that must fit."),
+    peak: float | None = typer.Option(None, help="The busiest hour over the mean."),
+    first_p95: float | None = typer.Option(None, "--first-p95", help="Seconds to the first token, p95."),
+    pace: float | None = typer.Option(None, help="Tokens a second of one answer."),
+    budget: float | None = typer.Option(None, help="USD a month."),
+    quality: float | None = typer.Option(None, help="Percent on the benchmark."),
+    benchmark: str = typer.Option("", help="mmlu, mmlu_pro, gsm8k, humaneval, ifeval."),
+    private: bool = typer.Option(False, "--private", help="Nothing may go to a provider."),
+    watts: float | None = typer.Option(None, help="Watts in all."),
+    licence: str = typer.Option("", help="A word the licence must have."),
+    large: str = typer.Option("", help="The provider's model that hard requests go to."),
+    escalated: float | None = typer.Option(None, help="Share of requests that go there."),
+    harm: float | None = typer.Option(None, help="USD that one wrong answer costs."),
+    fails: str = typer.Option("", help="Which failure matters most: cost, latency, quality, privacy."),
+    explain: bool = typer.Option(False, "--explain", help="Each term and what it follows from."),
+    json: bool = JSON,
+    html: Path | None = typer.Option(None, "--html", help="Write one self-contained page."),
+    write: Path | None = typer.Option(None, "--write", help="Write a recipe.toml for trimtab serve."),
+) -> None:
+    if context.invoked_subcommand:
+        return
+    flags = {
+        "where": tuple(where), "device": device, "model": model, "requests": requests, "prompt": prompt,
+        "answer": answer, "context": length, "peak": peak, "first_p95": first_p95, "pace": pace, "budget": budget,
+        "quality": quality, "benchmark": benchmark, "private": private or None, "watts": watts, "licence": licence,
+        "large": large, "escalated": escalated, "harm": harm, "fails": fails,
+    }  # fmt: skip
+    _plan({key: value for key, value in flags.items() if value not in (None, "", ())}, file, explain, json, html, write)
+
+
+def memory(
+    model: str = typer.Argument(help="A model of the catalog, a .gguf, a config.json or a folder."),
+    precision: str = typer.Option("Q4_K_M", "--precision", "-q", help="A GGUF mixture, or bf16, fp8, awq for vLLM."),
+    context: int = typer.Option(8192, "--context", "-c", help="Cells in all."),
+    sequences: int = typer.Option(1, "--sequences", "-np", help="Sequences at a time."),
+    micro: int = typer.Option(512, "--micro-batch", help="Tokens of a micro-batch."),
+    keys: str = typer.Option("f16", "--cache-type-k", help="f32, f16, bf16, q8_0, q5_1, q5_0, q4_1, q4_0, iq4_nl."),
+    values: str = typer.Option("f16", "--cache-type-v", help="The same for values."),
+    whole_window: bool = typer.Option(False, "--swa-full", help="Windows get the whole context."),
+    unified: bool = typer.Option(False, "--kv-unified", help="One buffer for all sequences."),
+    eager: bool = typer.Option(False, "--no-flash", help="Without flash attention."),
+    on: str = typer.Option("", "--on", help="A device: does it fit?"),
+    gpus: int = typer.Option(1, "--gpus", min=1, max=64, help="For vLLM: devices the weights are split over."),
+    explain: bool = typer.Option(False, "--explain", help="Each term and what it follows from."),
+    json: bool = JSON,
+) -> None:
+    from trimtab.plan import devices, report
+    from trimtab.plan import memory as estimate
+    from trimtab.plan.cache import checked
+
+    shape, found = _model(model)
+    device = devices.find(on) if on else None
+    session = checked(
+        context=context, sequences=sequences, micro=micro, keys=keys, values=values, whole_window=whole_window,
+        flash=not eager, unified=unified,
+    )  # fmt: skip
+    if precision in estimate.ENGINE_BITS:
+        room = device.memory if device else 81_920.0
+        parts = estimate.paged(shape, precision, device=room, gpus=gpus)
+    else:
+        parts = estimate.stack(shape, precision, session, found=found, accelerated=not device or device.kind != "cpu")
+    fits = None if not device or "total" not in parts else parts["total"].central <= device.usable * gpus
+    if json:
+        _out.emit({"model": shape.name, "precision": precision, "parts": report.figures(parts), "fits": fits})
+        return
+    for name, figure in parts.items():
+        print(f"{name:12} {report.shown(figure)}")
+    if device and fits is not None:
+        print(f"{'fits' if fits else 'does not fit'}: {device.name} has {device.usable * gpus:,.0f} MiB to use")
+    if explain:
+        for name, says in report.explained(shape, parts).items():
+            print(f"  {name}: {says}")
+
+
+def fit(
+    model: str = typer.Argument(help="A model of the catalog, a .gguf, a config.json or a folder."),
+    on: str = typer.Option(..., "--on", help="A device of the catalog."),
+    precision: str = typer.Option("Q4_K_M", "--precision", "-q", help="A GGUF mixture."),
+    context: int = typer.Option(8192, "--context", "-c", min=1, help="Cells."),
+    depth: int = typer.Option(0, "--depth", min=0, help="Tokens in the context already."),
+    gpus: int = typer.Option(1, "--gpus", min=1, max=64, help="Devices."),
+    probe: Path | None = typer.Option(None, "--probe", help="llama-bench -o json, vLLM's or GuideLLM's JSON."),
+    json: bool = JSON,
+) -> None:
+    from trimtab.plan import devices, fits, report
+
+    shape, found = _model(model)
+    answer = fits.fits(shape, found, devices.find(on), precision, context, depth, gpus, probe)
+    if json:
+        _out.emit({"model": shape.name, "device": on, "fits": answer.fits, "figures": report.figures(answer.figures)})
+        return
+    print(f"{shape.name} {precision} {'fits' if answer.fits else 'does not fit'} on {gpus} x {on}")
+    for name, figure in answer.figures.items():
+        print(f"  {name:12} {report.shown(figure)}")
+
+
+def tco(
+    model: str = typer.Argument(help="A model of the catalog."),
+    on: str = typer.Option(..., "--on", help="A device of the catalog."),
+    against: str = typer.Option("gpt-5.4", "--against", help="A provider's model."),
+    requests: float = typer.Option(100_000, help="Requests a month."),
+    prompt: float = typer.Option(1000, help="Tokens of a prompt."),
+    answer: float = typer.Option(300, help="Tokens of an answer."),
+    training: float = typer.Option(0, "--training", help="USD once, for distilling it; and its pay-back."),
+    json: bool = JSON,
+) -> None:
+    from trimtab.plan import tco as estimate
+
+    found = estimate.compare(model, on, against, requests=requests, prompt=prompt, answer=answer, training=training)
+    if json:
+        _out.emit(found)
+        return
+    for line in estimate.lines(found):
+        print(line)
+
+
+def train_budget(
+    quality: float = typer.Option(..., "--quality-of", help="Parameters of the compute-optimal model to be as good as."),
+    served: float = typer.Option(..., "--served", help="Tokens it will serve in its life."),
+    json: bool = JSON,
+) -> None:
+    from trimtab.plan import budget
+
+    rows = [budget.aware(law, quality, served) for law in budget.LAWS]
+    if json:
+        import msgspec
+
+        _out.emit({"budgets": msgspec.to_builtins(rows)})
+        return
+    for row in rows:
+        print(f"{row.law:28} {row.size / 1e9:6.1f} B parameters, {row.tokens / 1e12:5.2f} T tokens, "
+              f"saves {row.saves:.1%} of {row.training + row.inference:.2e} operations")  # fmt: skip
+
+
+def check(
+    recipe: str = typer.Option("starter", "--recipe", "-r", help="The recipe whose ledger is read."),
+    file: Path = typer.Option(..., "--file", "-f", help="The plan's constraints, or its --json output."),
+    json: bool = JSON,
+) -> None:
+    import asyncio
+
+    from trimtab.cli import _plan_check
+
+    rows = asyncio.run(_plan_check.compared(recipe, file))
+    if json:
+        _out.emit({"rows": rows})
+        return
+    for row in rows:
+        print(f"{row['what']:22} planned {row['planned']}, saw {row['saw']}{'' if row['ok'] else '  <- differs'}")
+    if not all(row["ok"] for row in rows):
+        raise typer.Exit(1)
+
+
+def _plan(given: dict[str, Any], file: Path | None, explain: bool, json: bool, html: Path | None,
+          write: Path | None) -> None:  # fmt: skip
+    from trimtab.plan import choose, deploy, needs, report
+
+    if not given and not file and not json and _asks():
+        from trimtab.cli import _plan_ask
+
+        given = _plan_ask.asked()
+    found = choose.plan(needs.read(file, given) if file else needs.made(given))
+    stack, shape = choose.stack(found)
+    if html:
+        from trimtab.plan import page
+
+        html.write_text(page.page(found, stack), encoding="utf-8")
+        _out.say(f"Wrote {html}.")
+    if write:
+        write.write_text(deploy.recipe(found), encoding="utf-8")
+        _out.say(f"Wrote {write}: trimtab serve {write}")
+    if json:
+        _out.emit(report.values(found, stack))
+        return
+    terms = report.explained(shape, stack) if explain and shape else None
+    for line in report.text(found, stack, terms):
+        print(line)
+
+
+def _asks() -> bool:
+    import sys
+
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _model(name: str) -> "tuple[Architecture, tuple[Tensor, ...]]":
+    from trimtab.plan import checkpoint, models, naming
+
+    path = Path(name)
+    if path.suffix in (".gguf", ".json", ".safetensors") or path.is_dir():
+        return checkpoint.read(path)
+    row = naming.match(name, models.catalog()) or models.find(name)
+    return row.shape, ()

@@ -1,0 +1,86 @@
+"""A model from its own files: a GGUF header, a safetensors header, a config.json. Nothing is guessed from a name."""
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+from trimtab.errors import ConfigError
+from trimtab.plan import _gguf, _hub
+from trimtab.plan.architecture import Architecture
+from trimtab.plan.tensors import Tensor
+
+HEADER = 100 * 2**20
+"""Bytes; safetensors' own limit on a header."""
+KINDS = {"F64": "F64", "F32": "F32", "F16": "F16", "BF16": "BF16", "I64": "I64", "I32": "I32", "I8": "I8", "U8": "I8",
+         "F8_E4M3": "FP8", "F8_E5M2": "FP8", "I16": "I16", "U32": "I32", "U16": "I16", "BOOL": "I8"}  # fmt: skip
+
+
+def read(path: Path) -> tuple[Architecture, tuple[Tensor, ...]]:
+    """The shape and, where the file has them, the tensors with their types.
+
+    `path` is a .gguf, a .safetensors with a config.json beside it, a config.json, or a folder that holds those.
+
+    Raises:
+        ConfigError: not such a file, cut short, or of an architecture that is not known.
+    """
+    if not path.exists():
+        raise ConfigError(f"No file {str(path)!r}.", "Give a .gguf, a config.json, or a folder with them.")
+    if path.is_dir():
+        return _folder(path)
+    if path.suffix == ".gguf":
+        header = _gguf.header(path)
+        return _gguf.shape(header, path.stem), header.tensors
+    if path.suffix == ".safetensors":
+        return _hub.shape(_config(path.parent / "config.json"), path.parent.name), safetensors(path)
+    if path.suffix == ".json":
+        return _hub.shape(_config(path), path.parent.name), ()
+    raise ConfigError(f"{path.name!r} is no model file that is known.", "Give a .gguf, .safetensors or config.json.")
+
+
+def safetensors(path: Path) -> tuple[Tensor, ...]:
+    """The tensors of a .safetensors file, from its header alone.
+
+    Raises:
+        ConfigError: the header is cut short or not JSON.
+    """
+    with path.open("rb") as file:
+        start = file.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else -1
+        if not 0 < length <= HEADER:
+            raise ConfigError(f"{path.name} is no safetensors file: it has no header.", "Download it again.")
+        text = file.read(length)
+    if len(text) < length:
+        raise ConfigError(
+            f"{path.name} is cut short: its header has {len(text)} of {length} bytes.", "Download it again."
+        )
+    try:
+        rows: dict[str, Any] = json.loads(text)
+        return tuple(_row(name, row) for name, row in rows.items() if name != "__metadata__")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{path.name}: its header is broken ({error}).", "Download it again.") from error
+
+
+def _row(name: str, row: dict[str, Any]) -> Tensor:
+    dims = tuple(int(n) for n in reversed(row["shape"])) or (1,)
+    looked_up = 0.0 if "embed_tokens" in name else 1.0
+    return Tensor(name, dims, looked_up, KINDS[row["dtype"]])
+
+
+def _folder(path: Path) -> tuple[Architecture, tuple[Tensor, ...]]:
+    if ggufs := sorted(path.glob("*.gguf")):
+        return read(ggufs[0])
+    shape = _hub.shape(_config(path / "config.json"), path.name)
+    return shape, tuple(tensor for file in sorted(path.glob("*.safetensors")) for tensor in safetensors(file))
+
+
+def _config(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise ConfigError(f"No {str(path)!r}.", "A config.json must lie beside the weights.") from error
+    except ValueError as error:
+        raise ConfigError(f"{str(path)!r} is no JSON: {error}.", "Download it again.") from error
+    if not isinstance(found, dict):
+        raise ConfigError(f"{str(path)!r} is no model's config.", "It must be a JSON object.")
+    return found

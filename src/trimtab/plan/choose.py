@@ -1,0 +1,299 @@
+"""From options to a plan: what survives, the Pareto front, one recommended, what flips it; or which two constraints
+contradict each other."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from itertools import combinations
+
+import msgspec
+
+from trimtab.errors import ConfigError
+from trimtab.plan import cascade, cost, devices, load, memory, models, naming, options, prices, rates, serving, weights
+from trimtab.plan.architecture import Architecture
+from trimtab.plan.cache import Session
+from trimtab.plan.cost import House
+from trimtab.plan.figure import Figure, around
+from trimtab.plan.needs import Needs
+from trimtab.plan.options import Option
+
+FRONT = 12
+GROWTH = (1, 2, 10)
+
+
+class Flip(msgspec.Struct, frozen=True):
+    """A threshold: what changes, at which value of what, said as a sentence."""
+
+    what: str
+    at: float | None
+    unit: str
+    says: str
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer. `rejected` is constraint -> how many options broke it, and the one that came nearest."""
+
+    needs: Needs
+    house: House
+    best: Option
+    front: tuple[Option, ...]
+    rejected: dict[str, tuple[int, str]]
+    figures: dict[str, Figure]
+    growth: dict[str, tuple[float | None, load.Waits | None, int]]
+    flips: tuple[Flip, ...]
+    considered: int
+    seconds: float
+
+
+def plan(needs: Needs, house: House | None = None) -> Plan:
+    """The plan.
+
+    Raises:
+        ConfigError: nothing meets the constraints; which one, or which two together, is said.
+    """
+    began, house = time.perf_counter(), house or House()
+    every = options.all_of(needs, house)
+    front = _front(every, needs)
+    if not front:
+        raise _contradiction(every, needs)
+    best, left = front[0], [one for one in every if not one.fails]
+    return Plan(
+        needs=needs, house=house, best=best, front=tuple(front[:FRONT]), rejected=_rejected(every),
+        figures=figures(best, needs), growth={f"{n}x": _grown(best, needs, house, n) for n in GROWTH},
+        flips=tuple(flips(best, needs, house, left)), considered=len(every), seconds=time.perf_counter() - began,
+    )  # fmt: skip
+
+
+def pareto(found: list[Option], needs: Needs) -> list[Option]:
+    """Those that no other beats in cost, p95 and quality at once; the best by what matters most first."""
+    ordered = sorted(found, key=_order(needs))
+    front: list[Option] = []
+    for one in ordered:
+        if not any(_beats(other, one) for other in front):
+            front.append(one)
+    return front
+
+
+def _front(every: list[Option], needs: Needs) -> list[Option]:
+    """The front, its p95 simulated; whoever breaks the limit in the simulation falls out and the next come up."""
+    done: set[int] = set()
+    while front := pareto([one for one in every if not one.fails], needs)[:FRONT]:
+        fresh = [one for one in front if id(one) not in done]
+        if not fresh:
+            return front
+        for one in fresh:
+            done.add(id(one))
+            if waits := simulated(one, needs, needs.rate):
+                one.first_p95 = waits.first_p95 + (one.first_p95 - one.first * options.P95 if one.large else 0.0)
+            if needs.first_p95 and one.first_p95 > needs.first_p95:
+                one.fails["first_p95"] = f"p95 TTFT {one.first_p95:.1f} s > {needs.first_p95:g} s (simulated)"
+    return []
+
+
+def simulated(one: Option, needs: Needs, rate: float) -> load.Waits | None:
+    """Waiting of one server of an option under its share of `rate`; None for a provider, and for a device that has its
+    own user: nobody else is in the queue."""
+    if one.runtime == "api" or devices.find(one.device).kind in options.PERSONAL:
+        return None
+    each = rate / max(1, one.servers - 1 if one.servers > 1 else 1)
+    if one.runtime == "llama.cpp":
+        read = max(0.0, one.first - 1 / one.pace) / max(needs.prompt, 1)
+        return load.simulate(each, needs.prompt, needs.answer, step=lambda _: 1 / one.pace, read=read, slots=1)
+    facts = _load(one, needs)
+    alone = msgspec.structs.replace(facts, apart=True)
+    return load.simulate(
+        each, needs.prompt, needs.answer, slots=_slots(one, needs),
+        step=lambda batch: rates.step_seconds(msgspec.structs.replace(alone, batch=float(max(1, batch)))),
+        read=rates.read_seconds(facts),
+    )  # fmt: skip
+
+
+def figures(one: Option, needs: Needs) -> dict[str, Figure]:
+    """The option's figures with their intervals."""
+    if one.runtime == "api":
+        return {
+            "pace": Figure(20, 60, 150, "tok/s", "unknown", "providers publish none"),
+            "first": Figure(0.3, 0.8, 3.0, "s", "unknown", "providers publish none"),
+            "cost": around(one.cost or 0, 0.95, 1.05, "USD/month", "calibrated", "list price"),
+        }
+    found: dict[str, Figure] = {}
+    low, high = rates.calibration("decode" if one.runtime == "llama.cpp" else "step").interval
+    wide = 1.0 if one.known else rates.WIDER
+    tag = "calibrated" if one.known else "extrapolated"
+    found["pace"] = around(one.pace, high**-wide, low**-wide, "tok/s", tag)
+    low, high = rates.calibration("prefill" if one.runtime == "llama.cpp" else "first").interval
+    found["first"] = around(one.first, low**wide, high**wide, "s", tag)
+    if one.watts:
+        power = around(one.watts, 0.75, 1.35, "W", tag if one.runtime == "vllm" else "extrapolated")
+        found["watts"] = power
+        written = one.pace * one.batch * max(1, one.servers)
+        found["joules"] = around(one.watts / max(written, 1e-9), 0.6, 1.6, "J/token", power.tag)
+    device = devices.find(one.device)
+    if one.cost is not None:
+        priced = cost.own(device, one.gpus, one.servers, (one.watts or 0) / max(1, one.servers * one.gpus), House())
+        spread = (priced.low / priced.central, priced.high / priced.central) if priced else (1.0, 1.0)
+        found["cost"] = around(one.cost, *spread, "USD/month", "extrapolated")
+    return found
+
+
+def stack(found: Plan) -> tuple[dict[str, Figure], Architecture | None]:
+    """The memory of one of the recommended servers, part by part, and the shape; nothing for a provider."""
+    one, needs = found.best, found.needs
+    row = naming.match(one.model, models.catalog())
+    if one.runtime == "api" or not row:
+        return {}, None
+    if one.runtime == "vllm":
+        device = devices.find(one.device)
+        return memory.paged(row.shape, one.precision, device=device.memory, gpus=one.gpus), row.shape
+    return memory.stack(row.shape, one.precision, Session(context=needs.length)), row.shape
+
+
+def flips(best: Option, needs: Needs, house: House, left: list[Option]) -> list[Flip]:
+    """What changes the decision: the volume at which a provider wins or loses, escalation, and the next constraint."""
+    found: list[Flip] = []
+    listed = prices.find(needs.large)
+    if best.runtime != "api" and listed and best.cost is not None and not needs.private:
+        def own(requests: float) -> float:
+            return cost_at(best, needs, house, requests / needs.requests) or 0.0
+
+        def api(requests: float) -> float:
+            return cost.api(listed.price, msgspec.structs.replace(needs.use, requests=requests))
+
+        at = cost.threshold(own, api, needs.requests / 1e4, needs.requests * 1e4)
+        tokens = at * (needs.prompt + needs.answer) if at else None
+        if tokens:
+            says = f"{needs.large} wins below {_short(tokens)} tokens a month; this plan wins above"
+        else:
+            always = "this plan" if own(needs.requests) <= api(needs.requests) else needs.large
+            says = f"{always} is cheaper at every volume that was tried"
+        found.append(Flip("volume", tokens, "tokens/month", says))
+        small = cascade.Rung(max(own(needs.requests) - (large_share(best, needs)), 0.0), (0.0,), 0.5)
+        edge = cascade.break_even(small, cascade.Rung(api(needs.requests), (0.0,), 0.5))
+        if edge < 1:
+            found.append(Flip("escalation", edge, "share",
+                              f"the small model loses against {needs.large} alone above {edge:.0%} escalation"))  # fmt: skip
+    found += _next(best, needs, left)
+    return found
+
+
+def _next(best: Option, needs: Needs, left: list[Option]) -> list[Flip]:
+    """The limit below which the recommendation itself falls out, and what then follows."""
+    rest = [one for one in left if one is not best and one.first_p95 < best.first_p95]
+    if not rest:
+        return []
+    then = min(rest, key=_order(needs))
+    return [Flip("first_p95", best.first_p95, "s",
+                 f"below a limit of {best.first_p95:.2f} s to the first token (p95) {then.name} is next")]  # fmt: skip
+
+
+def _grown(
+    best: Option, needs: Needs, house: House, factor: int
+) -> tuple[float | None, load.Waits | None, int]:
+    """USD a month, waiting on today's servers, and servers that are needed, at `factor` times the volume."""
+    return (
+        cost_at(best, needs, house, factor), simulated(best, needs, needs.rate * factor),
+        _servers_at(best, needs, house, factor),
+    )  # fmt: skip
+
+
+def _servers_at(best: Option, needs: Needs, house: House, factor: float) -> int:
+    if best.runtime == "api":
+        return 0
+    if best.cost == 0:
+        return best.servers
+    return cost.servers(needs.use.times(factor), best.carries, house, needs.peak)
+
+
+def cost_at(best: Option, needs: Needs, house: House, factor: float) -> float | None:
+    if best.runtime == "api":
+        return (best.cost or 0.0) * factor
+    if best.cost is None:
+        return None
+    device, count = devices.find(best.device), _servers_at(best, needs, house, factor)
+    power = (best.watts or 0) / max(1, best.gpus * best.servers)
+    priced = cost.own(device, best.gpus, count, power, house) if device.kind not in options.PERSONAL else None
+    return (priced.central if priced else 0.0) + large_share(best, needs) * factor
+
+
+def large_share(best: Option, needs: Needs) -> float:
+    listed = prices.find(needs.large) if best.large else None
+    return needs.escalated * cost.api(listed.price, needs.use) if listed else 0.0
+
+
+def _load(one: Option, needs: Needs) -> serving.Load:
+    row = naming.match(one.model, models.catalog()) or models.find(one.model)
+    size = weights.table()[row.shape.name, one.precision]
+    parts = serving.Split(size.routed, size.other, size.used)
+    return serving.load(
+        row.shape, parts, devices.find(one.device), gpus=one.gpus, batch=one.batch, prompt=int(needs.prompt),
+        answer=int(needs.answer), precision=one.precision,
+    )  # fmt: skip
+
+
+def _slots(one: Option, needs: Needs) -> int:
+    size = weights.table()[one.model, one.precision]
+    token = options.cached(one.model, 1024) / 1024
+    room = (one.usable - options.SPARE_MIB) * one.gpus - size.held
+    return max(1, int(min(options.MAX_BATCH, room / (token * needs.length + 0.01))))
+
+
+def _rejected(every: list[Option]) -> dict[str, tuple[int, str]]:
+    found: dict[str, tuple[int, str]] = {}
+    for name, count in Counter(key for one in every for key in one.fails).most_common():
+        nearest = min((one for one in every if name in one.fails), key=lambda one: (len(one.fails), one.cost or 0.0))
+        found[name] = (count, f"{nearest.name}: {nearest.fails[name]}")
+    return found
+
+
+def _contradiction(every: list[Option], needs: Needs) -> ConfigError:
+    """Which constraint alone, or which two together, no option meets."""
+    if not every:
+        return ConfigError("Nothing was found to choose from.", "Name another place with --where.")
+    names = [name for name, _ in Counter(key for one in every for key in one.fails).most_common()]
+    for count in (1, 2):
+        for some in combinations(names, count):
+            if all(set(some) & set(one.fails) for one in every):
+                return _told(every, some)
+    return ConfigError(
+        f"No option meets all of {', '.join(names)} at once.", "Loosen one of them: trimtab plan --json shows each."
+    )
+
+
+def _told(every: list[Option], some: tuple[str, ...]) -> ConfigError:
+    near = [min((one for one in every if name in one.fails and set(one.fails) <= set(some)), default=None,
+                key=lambda one: one.cost or 0.0) for name in some]  # fmt: skip
+    shown = [f"{one.name}: {one.fails[name]}" for one, name in zip(near, some, strict=True) if one]
+    what = f"{some[0]} and {some[1]} contradict each other" if len(some) == 2 else f"Nothing meets {some[0]}"
+    nearest = f" Nearest: {'; '.join(shown)}." if shown else ""
+    return ConfigError(f"{what}.{nearest}", f"Loosen {' or '.join(some)}.", param=some[0])
+
+
+def _beats(one: Option, other: Option) -> bool:
+    def worth(option: Option) -> tuple[float, float, float]:
+        dear = option.cost if option.cost is not None else float("inf")
+        return (dear, option.first_p95, -(option.quality if option.quality is not None else 0.0))
+
+    first, second = worth(one), worth(other)
+    return all(a <= b for a, b in zip(first, second, strict=True)) and first != second
+
+
+def _order(needs: Needs) -> Callable[[Option], tuple[float, ...]]:
+    def key(one: Option) -> tuple[float, ...]:
+        dear = one.cost if one.cost is not None else float("inf")
+        right = -(one.quality if one.quality is not None else 0.0)
+        if needs.fails == "latency":
+            return (one.first_p95, dear, right)
+        if needs.fails == "quality":
+            return (right, dear, one.first_p95)
+        if needs.fails == "privacy":
+            return (float(bool(one.large) or one.runtime == "api"), dear, right, one.first_p95)
+        return (dear, right, one.first_p95)
+
+    return key
+
+
+def _short(value: float) -> str:
+    for size, word in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.3g} {word}"
+    return f"{value:.0f}"

@@ -1,0 +1,68 @@
+"""Power and energy: watts of a device under load, joules a token, and what a battery and heat allow."""
+
+import math
+
+from trimtab.plan import serving
+from trimtab.plan.devices import Device
+from trimtab.plan.figure import Figure, around
+from trimtab.plan.serving import Load
+from trimtab.plan.speed import Coefficients
+
+WATTS: dict[str, tuple[float, float]] = {
+    "floor": (math.log(0.3), 0.5), "memory": (math.log(0.35), 0.5), "operations": (math.log(0.6), 0.5),
+    "apart": (0.0, 3.0), "bend": (0.0, 1.0),
+}  # fmt: skip
+"""Start and stiffness: shares of the device's rated power when idle in a batch, bound by memory, bound by operations."""
+LOCAL = (0.35, 0.62, 0.9)
+"""Share of rated power that one sequence draws on a local device (energy_edge.csv, whole machines)."""
+SUSTAINED = {"phone": (0.4, 0.55, 0.85), "sbc": (0.7, 0.9, 1.0), "edge": (0.8, 0.95, 1.0)}
+"""What is left of the speed after minutes, where heat is let out badly (arXiv 2603.23640: iPhone 16 Pro halves)."""
+
+
+def watts(given: Coefficients, load: Load, pace: Coefficients) -> float:
+    """Watts of one device of a server; `pace` are the coefficients of `serving.step`."""
+    seconds = serving.step(pace, load)
+    touched = 1 - (1 - load.split.used) ** max(1.0, load.batch)
+    weights = (load.split.routed * touched + load.split.other) / load.gpus
+    cached = load.batch * (load.prompt + load.answer / 2) * load.token / load.spread
+    memory = min(1.0, (weights + cached) / (load.device.bandwidth * seconds))
+    work = 2 * load.active * load.batch * (1 + load.prompt / load.answer) / load.gpus
+    operations = min(1.0, work / (load.device.tflops * 1e3 * seconds))
+    bend = math.exp(given["bend"])
+    share = math.exp(given["floor"]) + math.exp(given["memory"]) * memory
+    share += math.exp(given["operations"]) * operations**bend
+    return (load.device.watts or 300.0) * min(1.0, share)
+
+
+def joules_token(power: Figure, rate: Figure) -> Figure:
+    """J a token from watts and tokens a second of the same server."""
+    low, high = power.low / rate.high, power.high / max(rate.low, 1e-9)
+    weaker = "extrapolated" if "extrapolated" in (power.tag, rate.tag) else power.tag
+    return Figure(low, power.central / rate.central, high, "J/token", weaker)
+
+
+def local(device: Device) -> Figure:
+    """Watts of a device that writes one sequence; `unknown` where nobody says its rated power."""
+    if not device.watts:
+        return Figure(2.0, 40.0, 400.0, "W", "unknown", "no rated power in the catalog")
+    low, central, high = (share * device.watts for share in LOCAL)
+    return Figure(low, central, high, "W", "extrapolated", "share of the rated power")
+
+
+def battery_hours(device: Device, power: Figure) -> Figure | None:
+    """Hours of writing without a pause; None for what has no battery."""
+    return power.inverse(device.battery, "h") if device.battery else None
+
+
+def sustained(device: Device, rate: Figure) -> Figure:
+    """The speed after minutes of work, where heat slows the device; the same where it does not."""
+    found = SUSTAINED.get(device.kind)
+    if not found:
+        return rate
+    low, central, high = found
+    return Figure(rate.low * low, rate.central * central, rate.high * high, rate.unit, "extrapolated", "hot")
+
+
+def monthly_kwh(power: Figure, hours: float = 730.0) -> Figure:
+    """kWh a month of a device that runs all the time."""
+    return around(power.central * hours / 1000, power.low / power.central, power.high / power.central, "kWh", power.tag)

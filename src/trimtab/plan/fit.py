@@ -1,0 +1,141 @@
+"""Coefficients from measured rows: robust least squares on logarithms, each held near a prior; never at run time.
+
+    python -m trimtab.plan.fit --data DIR [--out src/trimtab/plan/catalog/coefficients.json]
+
+Writes, for each quantity, the coefficients, the interval that held four in five rows whose device was left out of the
+fit, and what they were fitted on. Recipe: `runs/planner.sh`.
+"""
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+Row = TypeVar("Row")
+Formula = Callable[[Mapping[str, float], Any], float]
+BEND = 0.15
+"""Errors beyond this (in logarithms) count by their size, not by their square."""
+STEPS, TRIES = 40, 10
+
+
+class Sample(msgspec.Struct, Generic[Row], frozen=True):
+    """One measured row: what the formula takes, the seconds (or watts) measured, and what it must be held out by."""
+
+    run: Row
+    measured: float
+    device: str
+    model: str
+    weight: float = 1.0
+
+
+def fit(formula: Formula, prior: Mapping[str, tuple[float, float]], samples: Sequence[Sample[Any]]) -> dict[str, float]:
+    """The coefficients that bring `formula` nearest to what was measured, by damped Gauss-Newton steps."""
+    import numpy as np
+
+    names = list(prior)
+    start = np.array([prior[name][0] for name in names])
+    stiff = np.array([prior[name][1] for name in names])
+    wanted = np.array([math.log(sample.measured) for sample in samples])
+    weight = np.array([sample.weight for sample in samples])
+
+    def predicted(at: Any) -> Any:
+        given = dict(zip(names, at.tolist(), strict=True))
+        return np.array([math.log(max(1e-12, formula(given, sample.run))) for sample in samples])
+
+    def cost(at: Any, off: Any) -> float:
+        size = np.abs(off)
+        bent = np.where(size < BEND, size * size / 2, BEND * (size - BEND / 2))
+        return float(weight @ bent + stiff @ (at - start) ** 2 / 2)
+
+    at, damp = start.copy(), 1e-3
+    found = predicted(at)
+    best = cost(at, found - wanted)
+    for _ in range(STEPS):
+        slopes = np.empty((len(samples), len(names)))
+        for index in range(len(names)):
+            moved = at.copy()
+            moved[index] += 1e-4
+            slopes[:, index] = (predicted(moved) - found) / 1e-4
+        off = found - wanted
+        pull = weight * np.minimum(1.0, BEND / np.maximum(np.abs(off), 1e-9))
+        normal = slopes.T @ (pull[:, None] * slopes) + np.diag(stiff)
+        slope = slopes.T @ (pull * off) + stiff * (at - start)
+        for _ in range(TRIES):
+            tried = at - np.linalg.solve(normal + damp * np.diag(np.diag(normal) + 1e-9), slope)
+            then = predicted(tried)
+            value = cost(tried, then - wanted)
+            if value < best:
+                break
+            damp *= 4
+        else:
+            break
+        gain, best, at, found, damp = best - value, value, tried, then, max(damp / 6, 1e-9)
+        if gain < 1e-6 * max(1.0, best):
+            break
+    return dict(zip(names, (round(float(value), 4) for value in at), strict=True))
+
+
+def held_out(
+    formula: Formula, prior: Mapping[str, tuple[float, float]], samples: Sequence[Sample[Any]],
+    by: Callable[[Sample[Any]], str], folds: int = 8,
+) -> list[float]:  # fmt: skip
+    """log(predicted / measured) of each row, by a fit that saw no row of its group (`by`), in the samples' order."""
+    fold = {group: index % folds for index, group in enumerate(sorted({by(sample) for sample in samples}, key=mixed))}
+    errors = [0.0] * len(samples)
+    for number in sorted(set(fold.values())):
+        given = fit(formula, prior, [sample for sample in samples if fold[by(sample)] != number])
+        for index, sample in enumerate(samples):
+            if fold[by(sample)] == number:
+                errors[index] = math.log(formula(given, sample.run) / sample.measured)
+    return errors
+
+
+def interval(errors: Iterable[float], share: float = 0.8) -> tuple[float, float]:
+    """Factors on the prediction between which `share` of what was measured lay."""
+    ordered = sorted(-error for error in errors)
+    edge = (1 - share) / 2
+    return math.exp(quantile(ordered, edge)), math.exp(quantile(ordered, 1 - edge))
+
+
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """By linear interpolation; `ordered` ascending and not empty."""
+    at = share * (len(ordered) - 1)
+    low = math.floor(at)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (ordered[high] - ordered[low]) * (at - low)
+
+
+def mixed(group: str) -> str:
+    """A fixed hash of a name, by which groups fall into folds."""
+    import hashlib
+
+    return hashlib.sha256(group.encode()).hexdigest()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "catalog" / "coefficients.json")
+    asked = parser.parse_args()
+    from trimtab.plan import measured
+
+    found: dict[str, Any] = json.loads(asked.out.read_bytes()) if asked.out.exists() else {}
+    for name, (formula, prior, samples, source) in measured.quantities(asked.data).items():
+        given = fit(formula, prior, samples)
+        low, high = interval(held_out(formula, prior, samples, lambda sample: sample.device))
+        found[name] = {
+            "coefficients": {key: value for key, value in given.items() if value or ":" not in key},
+            "interval": [round(low, 3), round(high, 3)], "rows": len(samples), "source": source,
+            "devices": len({sample.device for sample in samples}), "models": len({sample.model for sample in samples}),
+        }  # fmt: skip
+        asked.out.write_text(json.dumps(found, indent=1) + "\n")  # power rests on the step's
+        sys.stderr.write(f"{name}: {len(samples)} rows, interval x{low:.2f} to x{high:.2f}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,218 @@
+"""Measured rows of the development data's schemas, as samples for `fit` and for `benchmarks/planner.py`."""
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from trimtab.errors import ConfigError
+from trimtab.plan import devices, energy, memory, models, naming, serving, speed
+from trimtab.plan.architecture import Architecture
+from trimtab.plan.devices import Device
+from trimtab.plan.fit import Formula, Sample
+from trimtab.plan.memory import Weights
+from trimtab.plan.models import Listed
+
+Quantity = tuple[Formula, Mapping[str, tuple[float, float]], list[Sample[Any]], str]
+FITS = 1.05
+"""Rows whose weights are more than this share of the memory swap: they measure the disk."""
+PROMPTS = {"gpqa": 250, "lm-arena-chat": 150, "sourcegraph-fim": 1000}
+"""Tokens of prompts that the energy rows do not state: a guess."""
+WIDE = 16
+"""Servers over so many devices split experts, and keep whole sequences on each."""
+
+
+def quantities(data: Path) -> dict[str, Quantity]:
+    """Everything that is calibrated: formula, prior, samples, what they are from."""
+    return {
+        "decode": (speed.decode, speed.DECODE, local(data, "decode"), "speed_local.csv, test=decode"),
+        "step": (serving.step, serving.STEP, served(data, "tpot_ms"), "serving_inferencex.csv, tpot"),
+        "watts": (
+            lambda given, load: energy.watts(given, load, pace()), energy.WATTS, powered(data),
+            "serving_energy_mlenergy.csv, avg_power_w_total",
+        ),
+        "first": (serving.first, serving.FIRST, served(data, "ttft_ms"), "serving_inferencex.csv, ttft"),
+        "prefill": (speed.prefill, speed.PREFILL, local(data, "prefill"), "speed_local.csv, test=prefill"),
+    }
+
+
+@cache
+def pace() -> Mapping[str, float]:
+    """The shipped coefficients of a server's step, on which power rests."""
+    from trimtab.plan import rates
+
+    return rates.calibration("step").coefficients
+
+
+def rows(path: Path) -> Iterator[dict[str, str]]:
+    """The rows of a csv file; none where there is no such file."""
+    if path.exists():
+        with path.open(encoding="utf-8", newline="") as file:
+            yield from csv.DictReader(file)
+
+
+@cache
+def facts(data: Path) -> tuple[dict[str, Listed], dict[str, Device]]:
+    """The shipped catalogs, and over them the folder's own models.csv and hardware.csv."""
+    known, owned = dict(models.catalog()), dict(devices.catalog())
+    if (data / "models.csv").exists():
+        known |= models.catalog(data / "models.csv")
+    if (data / "hardware.csv").exists():
+        owned |= {key: _filled(row, owned.get(key)) for key, row in devices.catalog(data / "hardware.csv").items()}
+    return known, owned
+
+
+def local(data: Path, test: str) -> list[Sample[speed.Run]]:
+    """Rows of speed_local.csv that can be answered, weighed so that no device counts by its number of rows alone."""
+    known, owned = facts(data)
+    found = [
+        sample for row in rows(data / "speed_local.csv") if row["test"] == test and not row["anomaly"]
+        and (sample := _local(row, known, owned))
+    ]  # fmt: skip
+    return _weighed(found)
+
+
+def served(data: Path, column: str, every: int = 1) -> list[Sample[serving.Load]]:
+    """Rows of serving_inferencex.csv: every server under steady load; seconds."""
+    known, owned = facts(data)
+    found: list[Sample[serving.Load]] = []
+    for row in list(rows(data / "serving_inferencex.csv"))[::every]:
+        device, shape = _device(row["system"], owned), _shape(row["model"], known)
+        if device and shape and float(row[column] or 0) > 0:
+            found.append(Sample(_served(row, device, shape), float(row[column]) / 1000, device.id, shape.name))
+    seen = Counter((sample.device, sample.model) for sample in found)
+    return [msgspec.structs.replace(s, weight=10 / seen[s.device, s.model] ** 0.5) for s in found]
+
+
+def powered(data: Path) -> list[Sample[serving.Load]]:
+    """Rows of serving_energy_mlenergy.csv: watts of one device (vLLM)."""
+    known, owned = facts(data)
+    found = [
+        Sample(_powered(row, device, shape), float(row["avg_power_w_total"]) / int(row["num_gpus"]), device.id, shape.name)
+        for row in rows(data / "serving_energy_mlenergy.csv")
+        if (device := _device(f"{row['gpu'].lower()}-sxm", owned)) and float(row["avg_power_w_total"] or 0) > 0
+        and (shape := _shape(row["model"], known))
+    ]  # fmt: skip
+    seen = Counter((sample.device, sample.model) for sample in found)
+    return [msgspec.structs.replace(s, weight=4 / seen[s.device, s.model] ** 0.5) for s in found]
+
+
+def joules(data: Path) -> list[float]:
+    """Relative errors of joules a token, from the shipped coefficients of power and of a step."""
+    from trimtab.plan import rates
+
+    known, owned = facts(data)
+    errors = []
+    for row in rows(data / "serving_energy_mlenergy.csv"):
+        device, shape = _device(f"{row['gpu'].lower()}-sxm", owned), _shape(row["model"], known)
+        if device and shape and float(row["j_per_token"] or 0) > 0:
+            load = _powered(row, device, shape)
+            power = energy.watts(rates.given("watts"), load, rates.given("step")) * load.gpus
+            errors.append(power * rates.step_seconds(load) / load.batch / float(row["j_per_token"]) - 1)
+    return errors
+
+
+def _powered(row: dict[str, str], device: Device, shape: Architecture) -> serving.Load:
+    precision, gpus = serving.canonical(row["weight_precision"]), int(row["num_gpus"])
+    batch = float(row["avg_batch"] or row["max_num_seqs"])
+    return serving.load(
+        shape, _split(shape, precision), device, gpus=gpus, batch=batch, prompt=PROMPTS.get(row["task"], 300),
+        answer=int(float(row["avg_output_len"])), precision=precision, whole_cache=int(row["dp"] or 1) > 1,
+    )  # fmt: skip
+
+
+def _shape(name: str, known: dict[str, Listed]) -> Architecture | None:
+    listed = naming.match(name, known)
+    return listed.shape if listed else naming.sketch(name)
+
+
+def _served(row: dict[str, str], device: Device, shape: Architecture) -> serving.Load:
+    precision, total = row["precision"] or "bf16", float(row["concurrency"] or row["batch"] or 0)
+    parts = _split(shape, serving.canonical(precision))
+    lengths = {"prompt": int(row["isl"]), "answer": int(row["osl"]), "precision": precision, "engine": row["engine"]}
+    decoders = re.findall(r"(\d*)x tp(\d+) b(\d*)", row["decode"])
+    if row["mode"] == "disagg" and decoders:
+        readers = re.findall(r"(\d*)x tp(\d+)", row["prefill"]) or [("1", decoders[0][1])]
+        servers, gpus, each = (int(n or 0) for n in decoders[0])
+        total = total or float(servers * each)
+        return serving.load(shape, parts, device, gpus=gpus, batch=max(1.0, total / max(1, servers)), apart=True,
+                            readers=int(readers[0][0] or 1), counted=servers > 0, reader_gpus=int(readers[0][1]), total=total,
+                            whole_cache=gpus >= WIDE, **lengths)  # type: ignore[arg-type]
+    gpus, apart = _gpus(row)
+    return serving.load(shape, parts, device, gpus=gpus, batch=total, whole_cache=apart, **lengths)  # type: ignore[arg-type]
+
+
+def _gpus(row: dict[str, str]) -> tuple[int, bool]:
+    """Devices of a server, and whether attention is data-parallel over them. Where experts are split both ways equally,
+    the file multiplies the same devices twice."""
+    tp, dp = int(row["tp"] or 1), int(row["dp_attn"] or 1)
+    moe_tp, moe_ep = int(row["moe_tp"] or 1), int(row["moe_ep"] or 1)
+    if moe_tp == moe_ep > 1 and moe_tp * moe_ep == tp * dp:
+        return moe_tp, dp > 1
+    return (tp if tp > 1 else dp), dp > 1
+
+
+def _device(name: str, owned: dict[str, Device]) -> Device | None:
+    wanted = name.replace("_", "-").lower()
+    near = (wanted, f"{wanted}-sxm", wanted.removesuffix("-sxm"))
+    return next((owned[key] for key in near if key in owned), None)
+
+
+@cache
+def _split(shape: Architecture, precision: str) -> serving.Split:
+    return serving.split(shape, precision)
+
+
+def _local(row: dict[str, str], known: dict[str, Listed], owned: dict[str, Device]) -> Sample[speed.Run] | None:
+    device, listed = owned.get(row["hw_id"]), known.get(row["model_key"])
+    weights = _weights(listed, row["quant"]) if listed else None
+    if not device or not listed or not weights:
+        return None
+    gpus = int(row["n_gpu"] or 1)
+    if weights.held.central > device.usable * FITS * gpus:
+        return None
+    ollama = row["engine"] == "ollama"
+    run = speed.run(
+        listed.shape, weights, device, row["quant"], depth=int(row["depth"] or 0), tokens=int(row["n_tokens"] or 128),
+        gpus=gpus, flash=row["flash_attn"] in ("1", "True") or ollama, ollama=ollama,
+        on_cpu=row["backend"].lower() == "cpu", micro=2048 if "llama.cpp benches" in row["source"] else speed.MICRO,
+    )  # fmt: skip
+    return Sample(run, 1 / float(row["tok_s"]), device.id, row["model_key"])
+
+
+def _weights(listed: Listed, precision: str) -> Weights | None:
+    try:
+        return _known_weights(listed.shape.name, precision, lambda: memory.weights(listed.shape, precision))
+    except ConfigError:
+        return None
+
+
+_KEPT: dict[tuple[str, str], Weights] = {}
+
+
+def _known_weights(name: str, precision: str, make: Callable[[], Weights]) -> Weights:
+    if (name, precision) not in _KEPT:
+        _KEPT[name, precision] = make()
+    return _KEPT[name, precision]
+
+
+def _weighed(samples: list[Sample[Any]]) -> list[Sample[Any]]:
+    devices_seen = Counter(sample.device for sample in samples)
+    alike = Counter((sample.device, sample.model, sample.run.gpus) for sample in samples)
+    return [
+        msgspec.structs.replace(sample, weight=4 / (
+            devices_seen[sample.device] * alike[sample.device, sample.model, sample.run.gpus]) ** 0.5)
+        for sample in samples
+    ]  # fmt: skip
+
+
+def _filled(row: Device, known: Device | None) -> Device:
+    """What a file leaves open is taken from the shipped row of the same id."""
+    if known and row.tflops == row.bandwidth / 30:
+        return msgspec.structs.replace(row, tflops=known.tflops, tops=known.tops)
+    return row

@@ -1,0 +1,137 @@
+"""A plan as text and as plain values for JSON."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from trimtab.plan import deploy
+from trimtab.plan.architecture import Architecture
+from trimtab.plan.choose import Plan
+from trimtab.plan.figure import Figure
+from trimtab.plan.load import Waits
+from trimtab.plan.options import Option
+
+UNITS = {"pace": "decode", "first": "first token", "watts": "power", "joules": "energy", "cost": "cost"}
+
+
+def values(plan: Plan, stack: Mapping[str, Figure]) -> dict[str, Any]:
+    """The plan as JSON's values; names of fields are part of the schema that `--json` promises."""
+    return {
+        "needs": plain(plan.needs), "house": plain(plan.house), "considered": plan.considered,
+        "recommended": option(plan.best) | {"figures": figures(plan.figures), "memory_stack": figures(stack)},
+        "front": [option(one) for one in plan.front],
+        "rejected": {name: {"options": count, "nearest": why} for name, (count, why) in plan.rejected.items()},
+        "growth": {
+            name: {"usd_month": money, "servers": servers, "on_todays_servers": _waits(waits)}
+            for name, (money, waits, servers) in plan.growth.items()
+        },
+        "flips": [plain(flip) for flip in plan.flips],
+        "run": deploy.runs(plan), "ollama": deploy.ollama(plan), "check": deploy.checks(plan),
+    }  # fmt: skip
+
+
+def text(plan: Plan, stack: Mapping[str, Figure], explain: Mapping[str, str] | None = None) -> list[str]:
+    """Lines for a terminal: the answer first."""
+    lines = [f"Recommended: {plan.best.name}", ""]
+    lines += [f"  {UNITS.get(name, name):12} {shown(figure)}" for name, figure in plan.figures.items()]
+    if plan.best.quality is not None:
+        routed = " (estimated after routing)" if plan.best.large else ""
+        lines.append(f"  {'quality':12} {plan.best.quality:.1f} % on {plan.needs.benchmark}{routed}")
+    else:
+        lines.append(f"  {'quality':12} unknown: no score of {plan.best.model} on {plan.needs.benchmark} is listed")
+    if stack:
+        lines += ["", "Memory of each server:"]
+        lines += [f"  {name:12} {shown(figure)}" for name, figure in stack.items()]
+    lines += ["", "Load:"]
+    for name, (money, waits, servers) in plan.growth.items():
+        lines.append(f"  {name:4} {_money(money):>14} a month, {servers} servers; {_load(waits)}")
+    lines += ["", "What would change the decision:"] + [f"  {flip.says}" for flip in plan.flips]
+    lines += ["", f"Pareto front ({plan.considered:,} options considered):"]
+    lines += [
+        f"  {_money(one.cost):>14}  p95 {one.first_p95:6.2f} s  {_right(one):>7}  {one.name}" for one in plan.front
+    ]
+    lines += ["", "Rejected:"] + [f"  {name}: {count:,}; nearest {why}" for name, (count, why) in plan.rejected.items()]
+    lines += ["", "Run:", f"  {deploy.runs(plan)}"]
+    if also := deploy.ollama(plan):
+        lines.append(f"  {also}")
+    lines += ["Check:", f"  {deploy.checks(plan)}"]
+    if explain:
+        lines += ["", "Terms:"] + [f"  {name}: {says}" for name, says in explain.items()]
+    return lines
+
+
+def option(one: Option) -> dict[str, Any]:
+    """An option's plain values."""
+    return {
+        "name": one.name, "model": one.model, "precision": one.precision, "runtime": one.runtime, "device": one.device,
+        "gpus": one.gpus, "servers": one.servers, "routing": one.routing, "large": one.large, "quality": one.quality,
+        "memory_mib": round(one.memory, 1), "usable_mib": round(one.usable, 1), "tokens_s": round(one.pace, 2),
+        "first_s": round(one.first, 4), "first_p95_s": round(one.first_p95, 4), "usd_month": one.cost,
+        "watts": one.watts, "evidence": "calibrated" if one.known else "extrapolated",
+    }  # fmt: skip
+
+
+def figures(found: Mapping[str, Figure]) -> dict[str, Any]:
+    """Figures by name; an infinite edge is None."""
+    return {name: {key: _finite(value) for key, value in plain(one).items()} for name, one in found.items()}
+
+
+def explained(shape: Architecture, stack: Mapping[str, Figure]) -> dict[str, str]:
+    """Each term of the memory stack, and from what it follows."""
+    kinds = {layer.mixer for layer in shape.layers}
+    about = {"layers": f"{len(shape.layers)} ({', '.join(sorted(kinds))}), width {shape.hidden}, vocabulary {shape.vocab}"}
+    windows = sorted({layer.window for layer in shape.layers if layer.window})
+    if windows:
+        local = sum(bool(layer.window) for layer in shape.layers)
+        about["windows"] = f"{local} layers see {windows[0]} tokens; their cache is a ring"
+    shared = sum(not layer.caches and layer.mixer in ("attention", "mla") for layer in shape.layers)
+    if shared:
+        about["shared"] = f"{shared} layers read another one's cache"
+    return about | {name: f"{figure.why or 'sum'} [{figure.tag}]" for name, figure in stack.items()}
+
+
+def shown(figure: Figure) -> str:
+    """A figure on one line, with its interval and tag."""
+    if figure.tag == "exact":
+        return f"{_number(figure.central)} {figure.unit} [exact]"
+    span = f"{_number(figure.low)} to {_number(figure.high)}"
+    return f"{_number(figure.central)} {figure.unit} ({span}) [{figure.tag}]"
+
+
+def _waits(waits: Waits | None) -> dict[str, Any] | None:
+    return None if waits is None else plain(waits) | {"stable": waits.stable}
+
+
+def _load(waits: Waits | None) -> str:
+    if waits is None:
+        return "no queue: a provider scales, and a device of one's own has one user"
+    if not waits.stable:
+        return f"today's servers do not keep up: {waits.bottleneck} binds"
+    return (
+        f"today's servers: p95 TTFT {waits.first_p95:.2f} s, TPOT {waits.token_p95 * 1000:.0f} ms, "
+        f"end to end {waits.whole_p95:.1f} s; {waits.busy:.0%} busy, {waits.bottleneck} binds first"
+    )
+
+
+def plain(value: msgspec.Struct) -> dict[str, Any]:
+    return msgspec.to_builtins(value)
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _money(value: float | None) -> str:
+    return "USD unknown" if value is None else f"USD {value:,.0f}"
+
+
+def _right(one: Option) -> str:
+    return "?" if one.quality is None else f"{one.quality:.1f} %"
+
+
+def _number(value: float) -> str:
+    if not math.isfinite(value):
+        return "unbounded"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"

@@ -1,0 +1,168 @@
+"""How fast a server with continuous batching answers (vLLM, SGLang, TensorRT-LLM): time a token and to the first one.
+
+A step reads the weights once (of a mixture of experts: those that the batch touches) and the cache of every sequence,
+multiplies for every sequence, exchanges between devices, and gives a share of its time to prompts that came in.
+"""
+
+import math
+
+import msgspec
+
+from trimtab.plan.architecture import Architecture
+from trimtab.plan.devices import Device
+from trimtab.plan.memory import ENGINE_BITS, per_token
+from trimtab.plan.cache import Session
+from trimtab.plan.speed import Coefficients
+from trimtab.plan.tensors import tensors
+
+ALIASES = {"fp4": "nvfp4", "int4": "w4a16", "": "bf16", "bfloat16": "bf16", "float16": "fp16", "int8": "w8a8"}
+ENGINES = ("vllm", "sglang", "trtllm")
+
+
+class Split(msgspec.Struct, frozen=True):
+    """GB of a checkpoint: routed experts, all other layers that a token reads; and the share of experts it uses."""
+
+    routed: float
+    other: float
+    used: float
+
+
+class Load(msgspec.Struct, frozen=True, kw_only=True):
+    """One server under a steady number of sequences. Lengths in tokens; `active` in 1e9 parameters."""
+
+    device: Device
+    gpus: int
+    batch: float
+    prompt: int
+    answer: int
+    split: Split
+    active: float
+    layers: int
+    hidden: int
+    token: float
+    """GB of cache that one token of context takes."""
+    spread: int = 1
+    """Over how many devices the cache of one sequence is split."""
+    precision: str = "bf16"
+    engine: str = "vllm"
+    apart: bool = False
+    """Prompts are read by other devices (disaggregated): no step waits for them."""
+    readers: int = 1
+    """Servers that read prompts, where they are apart, with `reader_gpus` each."""
+    reader_gpus: int = 0
+    total: float = 0.0
+    """Sequences over all servers; for the queue in front of the readers."""
+    counted: bool = True
+    """False where nobody says how many servers decode: `batch` is then those of all of them."""
+
+
+def split(shape: Architecture, precision: str) -> Split:
+    """The checkpoint's bytes by what reads them."""
+    linear, whole = ENGINE_BITS[canonical(precision)]
+    routed = other = 0.0
+    used = 1.0
+    for tensor in tensors(shape):
+        if "_exps" in tensor.name:
+            routed += tensor.count * linear / 8
+            used = tensor.read
+        elif tensor.name in ("token_embd.weight", "output.weight"):
+            other += tensor.count * whole / 8 * (tensor.read > 0)
+        else:
+            other += tensor.count * linear / 8
+    return Split(routed / 1e9, other / 1e9, used)
+
+
+def canonical(precision: str) -> str:
+    """The name this package uses for an engine's precision."""
+    return ALIASES.get(precision.lower(), precision.lower())
+
+
+def load(
+    shape: Architecture, parts: Split, device: Device, *, gpus: int, batch: float, prompt: int, answer: int,
+    precision: str, engine: str = "vllm", apart: bool = False, readers: int = 1, reader_gpus: int = 0,
+    total: float = 0.0, whole_cache: bool = False, counted: bool = True,
+) -> Load:  # fmt: skip
+    """The load of a model; `whole_cache`: each device keeps whole sequences (attention is data-parallel)."""
+    latent = any(layer.mixer == "mla" for layer in shape.layers)
+    kv = max(layer.kv_heads for layer in shape.layers)
+    return Load(
+        device=device, gpus=gpus, batch=batch, prompt=prompt, answer=max(1, answer), split=parts,
+        active=(shape.active or shape.params) / 1e9, layers=len(shape.layers), hidden=shape.hidden,
+        token=per_token(shape, Session(context=1)) * 2**20 / 1e9,
+        spread=gpus if whole_cache else 1 if latent else max(1, min(gpus, kv)), precision=canonical(precision),
+        engine=engine, apart=apart, readers=readers, reader_gpus=reader_gpus or gpus, total=total or batch, counted=counted,
+    )  # fmt: skip
+
+
+def step(given: Coefficients, load: Load) -> float:
+    """Seconds a token of each sequence, prompts of others included: what clients see as TPOT."""
+    decoding = _decoding(given, load)
+    if load.apart:
+        return decoding
+    return decoding + math.exp(given["interference"]) * load.batch / load.answer * reading(given, load, load.gpus)
+
+
+def first(given: Coefficients, load: Load) -> float:
+    """Seconds to the first token with a steady number of sequences: read the prompt, wait for others', one step."""
+    own = reading(given, load, load.reader_gpus)
+    each = load.batch if not load.apart else load.total / load.readers
+    busy = min(0.97, each * own / (each * own + load.answer * _decoding(given, load)))
+    waiting = own * (busy / (1 - busy)) * math.exp(given["waiting"]) + each * own * math.exp(given["burst"])
+    handing = given["handing_fixed"] * load.apart
+    fixed = math.exp(given["first"] + handing) + _decoding(given, load) * math.exp(given["steps"])
+    return math.exp(given.get(f"first:{load.engine}", 0.0)) * (own * math.exp(given["own"]) + waiting + fixed)
+
+
+def reading(given: Coefficients, load: Load, gpus: int) -> float:
+    """Seconds to read one prompt alone."""
+    share = given["prefill"] + given.get(f"prefill:{load.engine}", 0.0)
+    share += given["prefill_tilt"] * math.log(load.hidden / 4096)
+    experts = given["prefill_experts"] * (load.split.routed > 0)
+    rate = _rate(load) * 1e3 * gpus**0.9 * math.exp(share + experts)
+    return 2 * load.active * load.prompt / rate
+
+
+def _decoding(given: Coefficients, load: Load) -> float:
+    device, gpus, batch = load.device, load.gpus, max(1.0, load.batch)
+    if not load.counted:
+        batch = max(1.0, batch ** math.exp(given["servers"]))
+    bytes_a_second = device.bandwidth * math.exp(given["share"] + given.get(f"share:{load.precision}", 0.0))
+    touched = 1 - (1 - load.split.used) ** batch
+    weights = (load.split.routed * touched + load.split.other) / gpus / bytes_a_second
+    context = load.prompt + load.answer / 2
+    cached = batch * context * load.token / load.spread / (device.bandwidth * math.exp(given["cached"]))
+    rate = _rate(load) * 1e3 * gpus * math.exp(given["operations"])
+    multiplied = 2 * load.active * batch / rate
+    talking = math.log2(gpus) * math.exp(given["talk"]) + batch * load.hidden * 2e-9 * math.exp(given["wire"]) * (gpus > 1)
+    each = math.exp(given["layer"] + given["layer_experts"] * (load.split.routed > 0)) + talking
+    engine = given.get(f"engine:{load.engine}", 0.0) + given["apart"] * load.apart
+    engine += given["apart_trtllm"] * (load.apart and load.engine == "trtllm")
+    host = math.exp(given["host"]) + batch * math.exp(given["sequence"])
+    return (weights + cached + multiplied + load.layers * each + host) * math.exp(engine)
+
+
+def _rate(load: Load) -> float:
+    """Peak of the device, 1e12 operations a second, at the precision that multiplies."""
+    device = load.device
+    if load.precision in ("fp8", "w8a8"):
+        return max(device.tops, device.tflops)
+    if load.precision in ("nvfp4", "mxfp4") and device.tflops > 1500:
+        return 2 * device.tops
+    return device.tflops
+
+
+STEP: dict[str, tuple[float, float]] = {
+    "share": (0.0, 0.5), "cached": (0.3, 0.5), "operations": (-0.4, 0.5), "talk": (-11.4, 0.5), "wire": (-4.7, 0.5),
+    "layer": (-10.1, 0.5), "layer_experts": (0.6, 0.5), "host": (-7.6, 0.5), "sequence": (-11.1, 0.5),
+    "apart": (-0.2, 3.0), "servers": (-0.2, 0.5), "apart_trtllm": (0.1, 1.0), "interference": (0.0, 1.0),
+    "prefill": (-0.9, 0.5), "prefill_tilt": (0.0, 3.0), "prefill_experts": (-1.2, 0.5),
+} | {f"{word}:{name}": (0.0, 3.0) for word in ("engine", "prefill") for name in ENGINES} | {
+    f"share:{name}": (0.0, 3.0) for name in ("fp8", "nvfp4", "bf16", "w4a16")
+}  # fmt: skip
+"""Start and stiffness. Natural logarithms: of shares of a peak, of seconds."""
+FIRST = {name: (start, stiff * 8) for name, (start, stiff) in STEP.items()} | {
+    "waiting": (0.0, 0.5), "burst": (math.log(0.05), 0.5), "own": (0.0, 1.0), "first": (math.log(0.06), 0.5),
+    "steps": (0.0, 1.0), "handing_fixed": (0.5, 0.5), "prefill": (-0.9, 1.0), "prefill_tilt": (0.0, 3.0),
+    "prefill_experts": (-1.2, 1.0),
+} | {f"{word}:{name}": (0.0, 1.5) for word in ("first", "prefill") for name in ENGINES}  # fmt: skip
+"""A step costs what `STEP` says, nearly; what is new is how prompts wait."""

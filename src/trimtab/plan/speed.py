@@ -1,0 +1,152 @@
+"""How fast one sequence is read and written by llama.cpp, Ollama and their like: seconds from bytes and operations.
+
+Decode is bound by bytes: weights that one token reads, the cache, and a fixed cost a layer. Prefill is bound by
+operations. What share of a device's numbers is reached is calibrated (`fit`), by class of device and of precision.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from trimtab.plan import cache
+from trimtab.plan.architecture import Architecture
+from trimtab.plan.devices import Device
+from trimtab.plan.memory import Weights
+
+Coefficients = Mapping[str, float]
+CLASSES = ("gpu", "dc", "hbm", "apple", "cpu", "sbc", "edge", "phone", "apu", "browser")
+PRECISIONS = (("F16", "f16"), ("BF16", "f16"), ("FP16", "f16"), ("Q8", "q8"), ("MXFP4", "mx"), ("Q4_0", "q4"))
+HBM = 1500.0
+"""GB/s; data-centre devices above have stacked memory, whose numbers llama.cpp reaches less of."""
+WARP_GROUPS = ("h100", "h200", "h20", "h800", "b200", "b300", "gb200", "gb300")
+"""Devices whose peak needs instructions that llama.cpp does not use: it gets the rate of the older ones."""
+OLDER_RATE = 0.6
+MICRO = 512
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """What one run is made of: GB that a token reads and that are held, 1e9 parameters it multiplies, layers."""
+
+    device: Device
+    read: float
+    held: float
+    active: float
+    layers: int
+    hidden: int
+    precision: str
+    params: float = 0.0
+    """1e9 parameters in all."""
+    cached: float = 0.0
+    """GB of keys, values and states that a token at this depth reads."""
+    attended: float = 0.0
+    """1e12 operations of attention for a token at this depth, prefill."""
+    tokens: int = 512
+    gpus: int = 1
+    experts: bool = False
+    flash: bool = True
+    ollama: bool = False
+    on_cpu: bool = False
+    micro: int = MICRO
+
+
+def run(
+    shape: Architecture, weights: Weights, device: Device, precision: str, *, depth: float = 0, tokens: int = 512,
+    gpus: int = 1, flash: bool = True, ollama: bool = False, on_cpu: bool = False, micro: int = MICRO,
+) -> Run:  # fmt: skip
+    """The run of a model: `depth` tokens are in the context already, `tokens` more are read or written."""
+    middle = depth + tokens / 2
+    session = cache.Session(context=1)
+    held = read = 0.0
+    for layer in shape.layers:
+        seen = min(middle, layer.window or middle)
+        if layer.mixer in ("attention", "mla"):
+            read += seen * (
+                (shape.latent.kv + shape.latent.rope) * 2 if layer.mixer == "mla"
+                else layer.kv_heads * (layer.head_k + layer.head_v) * cache.BYTES[session.keys]
+            )  # fmt: skip
+            held += 4 * layer.heads * layer.head_k * seen
+    return Run(
+        device=device, read=weights.read * 2**20 / 1e9, held=weights.held.central * 2**20 / 1e9,
+        active=(shape.active or shape.params) / 1e9, params=shape.params / 1e9, layers=len(shape.layers), hidden=shape.hidden, precision=precision,
+        cached=read / 1e9 + cache.states(shape, 1) * 2**20 / 1e9, attended=held / 1e12, tokens=tokens, gpus=gpus,
+        experts=shape.experts > 0, flash=flash, ollama=ollama, on_cpu=on_cpu, micro=micro,
+    )  # fmt: skip
+
+
+def decode(given: Coefficients, run: Run) -> float:
+    """Seconds a token of one sequence."""
+    kind, device = device_class(run), run.device
+    tilt = given["tilt"] * math.log(device.bandwidth / 500)
+    share = given["share"] + given.get(f"share:{kind}", 0.0) + tilt + _precision(given, run)
+    share += given["flash"] * run.flash
+    reading = run.read / (device.bandwidth * math.exp(share))
+    layer = given["layer"] + given.get(f"layer:{kind}", 0.0) + given["layer_flash"] * run.flash
+    cached = given["cached"] + given["cached_flash"] * run.flash + 0.5 * given.get(f"share:{kind}", 0.0)
+    seconds = reading + run.layers * math.exp(layer) + run.cached / (device.bandwidth * math.exp(cached))
+    if kind in ("cpu", "sbc", "phone"):
+        seconds += 2 * run.active / (device.tflops * 1e3 * math.exp(given["operations"]))
+    seconds *= math.exp(given["ollama"] * run.ollama + given["experts"] * run.experts)
+    return seconds + (run.gpus - 1) * math.exp(given["gpus"])
+
+
+def prefill(given: Coefficients, run: Run) -> float:
+    """Seconds a token of a prompt of `run.tokens`; several GPUs hold layers each and work as a pipeline."""
+    kind, device = device_class(run), run.device
+    rate = device.tflops * (OLDER_RATE if device.id.startswith(WARP_GROUPS) else 1.0)
+    tilt = given["tilt"] * math.log(rate / 100)
+    share = given["share"] + given.get(f"share:{kind}", 0.0) + _precision(given, run) + tilt
+    share += given["flash"] * run.flash + given["experts"] * run.experts + given["wide"] * math.log(run.hidden / 4096)
+    multiplying = 2 * run.active / (rate * 1e3 * math.exp(share))
+    steps = math.ceil(run.tokens / run.micro)
+    layer = given["layer"] + given.get(f"layer:{kind}", 0.0)
+    reading = run.held / (device.bandwidth * math.exp(given["reading"]))
+    fixed = steps * (run.layers * math.exp(layer) + reading) / run.tokens
+    attending = given["attention"] + given.get(f"attention:{kind}", 0.0) + given["attention_flash"] * run.flash
+    seconds = multiplying + fixed + run.attended / (rate * math.exp(attending + tilt))
+    pipeline = steps * run.gpus / (steps + run.gpus - 1)
+    return seconds * pipeline ** -math.exp(given["pipeline"]) * run.gpus ** given["gpus"]
+
+
+def device_class(run: Run) -> str:
+    """Which of the classes that were calibrated apart a run belongs to."""
+    device = run.device
+    if run.on_cpu and device.kind != "sbc":
+        return "cpu"
+    if device.id in ("gb10", "thor-128"):
+        return "gpu"
+    if device.kind == "dc" and device.bandwidth > HBM and "pro" not in device.id:
+        return "hbm"
+    return device.kind
+
+
+def precision_class(precision: str) -> str:
+    """The kernels a precision uses: f16, q8, mx (MXFP4), q4 (Q4_0) or k (all others)."""
+    wanted = precision.upper()
+    return next((kind for start, kind in PRECISIONS if wanted.startswith(start)), "k")
+
+
+def _precision(given: Coefficients, run: Run) -> float:
+    return given.get(f"precision:{precision_class(run.precision)}", 0.0)
+
+
+def prior(names: Iterable[tuple[str, float, float]], classes: Iterable[str]) -> dict[str, tuple[float, float]]:
+    """Start and stiffness of each coefficient; the offsets of classes and precisions start at 0, stiff."""
+    found = {name: (value, stiff) for name, value, stiff in names}
+    for word in classes:
+        found |= {f"{word}:{kind}": (0.0, 1.5) for kind in CLASSES}
+    return found | {f"precision:{kind}": (0.0, 1.5) for kind in ("f16", "q8", "mx", "q4", "k")}
+
+
+DECODE = prior(
+    (("share", math.log(0.8), 0.01), ("tilt", 0.0, 1.0), ("layer", math.log(60e-6), 0.05), ("flash", 0.0, 1.5),
+     ("cached", math.log(0.5), 0.3), ("layer_flash", 0.0, 1.5), ("cached_flash", 0.0, 1.5), ("operations", 0.0, 1.0),
+     ("ollama", 0.0, 1.5), ("experts", 0.0, 1.5), ("gpus", math.log(100e-6), 1.0)),
+    ("share", "layer"),
+)  # fmt: skip
+PREFILL = prior(
+    (("share", math.log(0.35), 0.01), ("tilt", -0.15, 0.05), ("layer", math.log(80e-6), 0.2), ("flash", 0.0, 1.5),
+     ("experts", 0.0, 1.5), ("wide", 0.0, 1.5), ("reading", math.log(0.7), 2.0), ("attention", math.log(0.15), 0.05),
+     ("attention_flash", 0.7, 0.05), ("pipeline", 0.0, 1.0), ("gpus", 0.0, 1.5)),
+    ("share", "layer", "attention"),
+)  # fmt: skip

@@ -1,0 +1,60 @@
+"""A month at a provider against hardware of one's own, at several volumes, and the volume where they cross."""
+
+from typing import Any
+
+from trimtab.errors import ConfigError
+from trimtab.plan import choose, cost, needs, options, prices
+from trimtab.plan.cost import House
+
+VOLUMES = (0.1, 1, 2, 10, 100)
+
+
+def compare(
+    model: str, on: str, against: str, *, requests: float, prompt: float, answer: float, training: float = 0
+) -> dict[str, Any]:
+    """The comparison as plain values.
+
+    Raises:
+        ConfigError: an unknown model, device or price, or one that the device cannot hold.
+    """
+    listed = prices.find(against)
+    if not listed:
+        raise options.no_price(against)
+    asked = needs.made({
+        "model": model, "device": on, "large": against, "requests": requests, "prompt": prompt, "answer": answer,
+    })  # fmt: skip
+    if training < 0:
+        raise ConfigError(f"training = {training} cannot be.", "Give USD, 0 or more.", param="training")
+    house = House()
+    able = [one for one in options.all_of(asked, house) if one.routing == "small only" and one.cost is not None]
+    held = [one for one in able if "memory" not in one.fails]
+    if not held:
+        raise ConfigError(f"{on} does not hold {model}, or has no price in the catalog.", "trimtab plan fit says why.")
+    best = min(held, key=lambda one: one.cost or 0.0)
+
+    def own(volume: float) -> float:
+        return min(choose.cost_at(one, asked, house, volume / requests) or 0.0 for one in held)
+
+    def api(volume: float) -> float:
+        return cost.api(listed.price, asked.use.times(volume / requests))
+
+    rows = [{"requests": requests * n, "own": own(requests * n), "api": api(requests * n)} for n in VOLUMES]
+    return {
+        "option": best.name, "against": against, "price_source": listed.source, "price_seen": listed.seen, "rows": rows,
+        "crosses_at_requests": cost.threshold(own, api, requests / 1e4, requests * 1e4),
+        "payback_months": cost.payback(training, api(requests), own(requests)) if training else None,
+    }  # fmt: skip
+
+
+def lines(found: dict[str, Any]) -> list[str]:
+    """The comparison as lines."""
+    shown = [f"{found['option']} against {found['against']} ({found['price_source']}, seen {found['price_seen']})"]
+    shown += [
+        f"  {row['requests']:>14,.0f} requests a month: own USD {row['own']:>12,.0f}, provider USD {row['api']:>12,.0f}"
+        for row in found["rows"]
+    ]
+    at = found["crosses_at_requests"]
+    shown.append(f"They cross at {at:,.0f} requests a month." if at else "They do not cross at any volume tried.")
+    if found["payback_months"] is not None:
+        shown.append(f"The training is paid back after {found['payback_months']:.1f} months.")
+    return shown
