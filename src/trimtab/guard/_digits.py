@@ -12,6 +12,7 @@ ALIKE: dict[int, str] = {
 }  # fmt: skip
 
 
+SHORT = 4
 ANY = re.compile("[" + "".join(map(re.escape, map(chr, ALIKE))) + "]")
 
 
@@ -21,6 +22,18 @@ def ascii_digits(text: str) -> str:
 
 
 def near(low: str, start: int, end: int, words: tuple[str, ...], before: int = 48, after: int = 16) -> bool:
-    """Whether one of `words` stands within `before` characters before `start` or `after` characters after `end`."""
+    """Whether one of `words` stands within `before` characters before `start` or `after` characters after `end`.
+
+    A word of up to `SHORT` characters counts only where it stands alone: `nif` stands in `significant` too.
+    """
     around = low[max(0, start - before) : start] + "\n" + low[end : end + after]
-    return any(word in around for word in words)
+    return any(word in around and (len(word) > SHORT or _alone(word, around)) for word in words)
+
+
+def _alone(word: str, around: str) -> bool:
+    at = around.find(word)
+    while at >= 0:
+        if not (around[at - 1 : at].isalnum() and at or around[at + len(word) : at + len(word) + 1].isalpha()):
+            return True
+        at = around.find(word, at + 1)
+    return False

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from stdnum.exceptions import ValidationError
 
-from trimtab.guard._digits import near
+from trimtab.guard._digits import SHORT, near
 
 
 class National(NamedTuple):
@@ -24,6 +24,11 @@ class National(NamedTuple):
     shape: re.Pattern[str]
     module: str
     words: tuple[str, ...] = ()
+
+    @property
+    def plain(self) -> tuple[str, ...]:
+        """The words that mean this number and nothing else: beside one a mistyped number is personal too."""
+        return tuple(word for word in self.words if len(word) > SHORT)
 
 
 def _one(kind: str, hint: str, shape: str, module: str, *words: str) -> National:
@@ -71,6 +76,9 @@ TABLE = (
         "tax id",
         "identifikationsnummer",
     ),
+    _one("GB_NINO", r"[0-9]", r"[A-Z]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-Z]", "", "national insurance", "nino"),
+    _one("CN_RIC", r"[0-9]{17}", r"[0-9]{17}[0-9Xx]", "", "身份证", "resident id", "identity card", "citizen id"),
+    _one("KR_RRN", r"[0-9]{6}-[0-9]{7}", r"[0-9]{6}-[0-9]{7}", "", "주민등록", "resident registration"),
     _one("PL_PESEL", r"[0-9]", r"[0-9]{11}", "pl.pesel", "pesel"),
     _one("BR_CPF", r"[0-9]", r"[0-9]{11}", "br.cpf", "cpf"),
     _one("IN_AADHAAR", r"[0-9]", r"[0-9]{4}[ -]?[0-9]{4}[ -]?[0-9]{4}", "in_.aadhaar", "aadhaar", "aadhar", "uidai"),
@@ -107,8 +115,55 @@ TABLE = (
     _one("AU_TFN", r"[0-9]", r"[0-9]{3} ?[0-9]{3} ?[0-9]{2,3}", "au.tfn", "tfn", "tax file"),
     _one("TR_TCKN", r"[0-9]", r"[1-9][0-9]{10}", "tr.tckimlik", "kimlik", "tckn"),
     _one("PT_NIF", r"[0-9]", r"[1-35689][0-9]{8}", "pt.nif", "nif", "contribuinte"),
-    _one("US_ITIN", r"[0-9]", r"9[0-9]{2}-?[5-9][0-9]-?[0-9]{4}", "us.itin", "itin", "taxpayer"),
+    _one("US_ITIN", r"9[0-9]{2}-[5-9]", r"9[0-9]{2}-[5-9][0-9]-[0-9]{4}", "us.itin"),
+    _one("US_ITIN", r"9[0-9]{2}", r"9[0-9]{2}[5-9][0-9]{5}", "us.itin", "itin", "taxpayer"),
+    _one("BR_CNPJ", r"[0-9]/[0-9]{4}-", r"[0-9]{2}\.?[0-9]{3}\.?[0-9]{3}/[0-9]{4}-[0-9]{2}", "br.cnpj"),
+    _one("AR_CUIT", r"[0-9]{2}-[0-9]{8}-", r"(?:2[03479]|3[034])-[0-9]{8}-[0-9]", "ar.cuit"),
+    _one("CL_RUT", r"[0-9]{3}\.[0-9]{3}-", r"[0-9]{1,2}\.[0-9]{3}\.[0-9]{3}-[0-9Kk]", "cl.rut"),
+    _one("PK_CNIC", r"[0-9]{5}-[0-9]{7}-", r"[0-9]{5}-[0-9]{7}-[0-9]", "pk.cnic"),
+    _one("LV_PK", r"[0-9]{6}-[0-9]{5}", r"[0-9]{6}-[0-9]{5}", "lv.pvn", "personas kods", "personal code"),
+    _one("GB_UTR", r"[0-9]", r"[0-9]{5} ?[0-9]{5}", "gb.utr", "utr", "unique taxpayer"),
+    _one("GB_DRIVER", r"[0-9]{6}", r"[A-Z9]{5}[0-9]{6}[A-Z9]{2}[A-Z0-9]{3}", "", "driv", "licen"),
+    _one("DE_AUSWEIS", r"[0-9]", r"[CFGHJKLMNPRTVWXYZ0-9]{9}[0-9]?D?", "", "personalausweis", "ausweisnummer"),
+    _one("DE_RVNR", r"[0-9]", r"[0-9]{2} ?[0-9]{6} ?[A-Z] ?[0-9]{3}", "", "rentenversicherung", "sozialversicherung", "rvnr"),
+    _one("FR_SPI", r"[0-9]", r"[0-3][0-9] ?[0-9]{2} ?[0-9]{3} ?[0-9]{3} ?[0-9]{3}", "fr.nif", "fiscal", "spi"),
+    _one("ES_NUSS", r"[0-9]", r"[0-9]{2}[ /]?[0-9]{8}[ /]?[0-9]{2}", "", "seguridad social", "nuss", "social security"),
+    _one("PL_NIP", r"[0-9]", r"[0-9]{3}-?[0-9]{3}-?[0-9]{2}-?[0-9]{2}", "pl.nip", "nip"),
+    _one("PL_DOWOD", r"[0-9]{5}", r"[A-Z]{3} ?[0-9]{6}", "", "dowod", "dowód", "dowodu"),
+    _one("BR_RG", r"[0-9]", r"[0-9]{1,2}\.?[0-9]{3}\.?[0-9]{3}-?[0-9Xx]", "", "rg", "identidade"),
+    _one("IN_EPIC", r"[0-9]{7}", r"[A-Z]{3}[0-9]{7}", "in_.epic", "voter", "epic"),
+    _one("IE_PPS", r"[0-9]{7}", r"[0-9]{7}[A-Wa-w][ABab]?", "ie.pps", "pps"),
+    _one("RO_CNP", r"[0-9]", r"[1-9][0-9]{12}", "ro.cnp", "cnp", "numeric personal"),
+    _one("BG_EGN", r"[0-9]", r"[0-9]{10}", "bg.egn", "egn", "егн"),
+    _one("CZ_RC", r"[0-9]", r"[0-9]{6}/?[0-9]{3,4}", "cz.rc", "rodné číslo", "rodne cislo", "rodného čísla"),
+    _one("GR_AMKA", r"[0-9]", r"[0-9]{11}", "gr.amka", "amka", "αμκα"),
+    _one("HR_OIB", r"[0-9]", r"[0-9]{11}", "hr.oib", "oib"),
+    _one("EE_IK", r"[0-9]", r"[1-6][0-9]{10}", "ee.ik", "isikukood"),
+    _one("LT_AK", r"[0-9]", r"[1-6][0-9]{10}", "lt.asmens", "asmens kod"),
+    _one("IL_ID", r"[0-9]", r"[0-9]{8}-?[0-9]", "il.idnr", "teudat zehut", "תעודת זהות", "ת.ז"),
+    _one("ZA_ID", r"[0-9]", r"[0-9]{6} ?[0-9]{4} ?[0-9]{3}", "za.idnr", "south african", "id number", "identity number"),
+    _one("MY_NRIC", r"[0-9]", r"[0-9]{6}-?[0-9]{2}-?[0-9]{4}", "my.nric", "nric", "mykad", "kad pengenalan"),
+    _one("SG_NRIC", r"[0-9]{7}", r"[STFGMstfgm][0-9]{7}[A-Za-z]", "", "nric", "fin", "singapore"),
+    _one("ID_NIK", r"[0-9]", r"[0-9]{16}", "id.nik", "nik", "ktp"),
+    _one("JP_IN", r"[0-9]", r"[0-9]{4} ?[0-9]{4} ?[0-9]{4}", "jp.in_", "マイナンバー", "個人番号", "my number"),
+    _one("TW_ID", r"[12][0-9]{8}", r"[A-Z][12][0-9]{8}", "", "身分證", "身份證", "taiwan"),
+    _one("US_MBI", r"[0-9]", r"[1-9][AC-HJKMNP-RT-Y][AC-HJKMNP-RT-Y0-9][0-9]-?[AC-HJKMNP-RT-Y][AC-HJKMNP-RT-Y0-9][0-9]-?[AC-HJKMNP-RT-Y]{2}[0-9]{2}", "", "medicare", "mbi"),
+    _one(
+        "PASSPORT", r"[0-9]{4}", r"[A-Z]{0,2}[0-9]{6,9}[A-Z]?", "",
+        "passport", "reisepass", "passeport", "pasaporte", "passaporto", "passaporte", "paszport", "hộ chiếu", "หนังสือเดินทาง",
+    ),
+    _one(
+        "DRIVER_LICENSE", r"[0-9]{3}", r"(?=[A-Z0-9-]{0,9}[0-9]{3})[A-Z]{0,2}[0-9][A-Z0-9]{0,3}(?:-?[A-Z0-9]{2,5}){1,4}", "",
+        "driver license", "driver's license", "drivers license", "driver’s license", "driving licen", "driver's licen", "driver licen", "dl number", "führerschein",
+        "permis de conduire", "carnet de conducir", "patente di guida", "prawo jazdy", "cnh", "bằng lái",
+    ),
+    _one(
+        "NATIONAL_ID", r"[0-9]{3}", r"(?=[A-Z0-9./-]{0,12}[0-9]{4})[A-Z]{0,3}[0-9](?:[ ./-]?[A-Z0-9]){6,15}", "",
+        "national id", "national identity", "identity card n", "id card n", "identity number", "identification number", "citizen id",
+        "personalausweis", "carte d'identité", "carta d'identità", "documento de identidad", "cédula", "cedula", "tax id", "tax identification",
+    ),
 )
+"""Kinds with a checksum before those without, and the general words last: of two that claim the same, the first stands."""
 
 
 PLAIN = tuple(one for one in TABLE if not one.words)
@@ -125,7 +180,7 @@ def national(text: str, low: str) -> Iterator[tuple[str, int, int]]:
         for match in one.shape.finditer(text) if one.hint.search(text) else ():
             if one.words and not near(low, *match.span(), one.words):
                 continue
-            if not one.module or _checks(one.module, match[0]):
+            if not one.module or _checks(one.module, match[0]) or near(low, *match.span(), one.plain):
                 yield one.kind, match.start(), match.end()
 
 

@@ -1,10 +1,12 @@
-"""Telephone numbers: cheap candidates first, then what the numbering plans say (phonenumbers, loaded on first use)."""
+"""Telephone numbers: cheap candidates first, then how they are written, what stands beside them, and the plans.
+
+Three things speak for a run of digits: a form in which nothing else is written, a word nearby, a numbering plan
+(phonenumbers, loaded on first use). Against it speak a word of another sort nearer by, and the look of a range.
+"""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
-
-from trimtab.guard._digits import near
 
 SHAPE = re.compile(
     r"[+(0-9](?<![\w.,@#$€£/-].)[0-9]?(?:[ .\-()/]{0,2}[0-9]){6,14}"
@@ -14,22 +16,55 @@ SHAPE = re.compile(
 DATE = re.compile(
     r"(?:(?:19|20)[0-9]{2}([-/.])(?:0?[1-9]|1[0-2])\1[0-3]?[0-9]|[0-3]?[0-9]([-/.])[0-3]?[0-9]\2(?:19|20)?[0-9]{2})(?![-/.]?[0-9])"
 )
-WORDS = (
-    "phone", "tel", "mobile", "cell", "fax", "call", "dial", "ring", "text me", "texts", "sms", "whatsapp", "contact",
-    "reach", "answering at", "messages to", "hotline", "télé", "handy", "móvil", "teléfono", "โทร", "điện thoại",
-)  # fmt: skip
+YEARS = re.compile(r"\(?(?:1[0-9]|20)[0-9]{2} ?- ?(?:1[0-9]|20)[0-9]{2}\)?")
+DOTTED = re.compile(r"[+(]{0,2}[0-9]{1,4}(?:\)?[.-]{1,2}\(?[0-9]{2,8}\)?){2,6}(?:x[0-9]{1,5})?|[^.]*\.|ext\.?[0-9]*")
+RANGE = re.compile(r"\(?(?:[0-9]{3,}/[0-9]{3,}|(?:1[0-9]|20)[0-9]{2} ?- ?(?:[0-9]{2}|(?:1[0-9]|20)[0-9]{2}|2100)|[0-9]{4,} ?- ?[0-9]{4,})\)?")
+"""Two years, two numbers of one sort, a fraction."""
+RECKONED = re.compile(r"[=*^{×÷] ?#|# ?[=*^}×÷]|[)\]][(#]")
+"""What stands beside a number (#) of a formula."""
+
+FORM = re.compile(
+    r"(?:1[-. ])?(?:\([0-9]{3}\)[-. ]{0,2}[0-9]{3}[-. ]|[0-9]{3}([-.])[0-9]{3}\1)[0-9]{4}(?: ?(?:x|ext\.?) ?[0-9]{1,5})?"
+    r"|\(0?[0-9]{1,5}\)(?:[-/ ]{1,2}[0-9]{2,8}){1,4}"
+    r"|0[1-9](?: [0-9]{2}){4}"
+    r"|0[1-9][0-9]{0,3}[-/ ](?=(?:[-/ ]?[0-9]){6,9}\Z)[0-9]{2,8}(?:[-/ ][0-9]{2,4}){0,4}"
+    r"|0-[0-9]{4}-[0-9]{4}"
+)
+"""Forms of numbers in the country's own style: North America's, an area in brackets, a 0 before groups."""
+MEANT = re.compile(
+    r"(?<![^\W_])(?:(?:tele|smart|i)?(?:phone|fone|foon|fono)s?|t[ée]l[ée]f(?:on\w{0,3}|ono|one)?|tel|t[ée]l|tel\w?\.|mobil[ei]?\w{0,2}|mob|cell(?:ulare?|phone)?|celular|"
+    r"m[óo]vil|fax|landline|hotline|call(?:s|ed|ing|er|back)?|dial(?:l?ed|l?ing)?|ring (?:me|us|him|her|them)|texts?(?= (?:me|us|him|her|them|at|to|or|the)(?![^\W_])|:)|text(?:ed|ing)|"
+    r"sms|otp|whats ?app|signal|viber|telegram|contact(?:o|er|s|ez)?|kontakt|reach(?:able)? (?:\w{2,4}|at|on)|answering at|(?:get |call )?back to (?:me|us|him|her|them)|messages? (?:to|on|at|from)|voicemail|(?:office|home|work|desk|direct|switchboard|toll[- ]free)(?= ?[:=|(]? ?\Z)|"
+    r"ph|handy(?:nummer)?|rufnummer|telefonnummer|appelez|joignable|portable|gsm|ll[áa]m\w{1,5}|ligue|liga[rm]?|chiam\w{1,4}|zadzwo\w{1,3}|bel(?=len| mij)|"
+    r"(?:my|his|her|their|our|your|new|old|home|work|office|registered|emergency|'s) (?:\w{3,9} )?(?:number|line|no)|registered (?:number|with|on|under)|my registered|"
+    r"(?:mon|ton|son|notre|votre|nouveau|le) num[ée]ro|(?:mi|tu|su|nuestro|nuevo|il mio|il suo|nuovo|meu|seu|novo|o meu) n[úu]mero|(?:m[óo]j|nowy|jego|jej) numer|"
+    r"(?:mijn|meine?|neue|zijn|haar|ihre?|mitt|min|mit|nytt) (?:nieuwe |neue )?(?:nummer|numret)|"
+    r"gọi|số (?:của|mới|điện|máy|dt|đt)|điện thoại|sđt|đt|тел(?:ефон)?\w{0,2}|номер|звонит\w{0,2}|τηλ\w{0,8}|puh(?:elin)?|telefonszám)(?![^\W_])"
+    r"|(?:^|[\n|,;(/])[ \t]{0,3}(?:[tmfphcw]|s?dt)[:.][ \t]{0,3}\Z"
+    r"|โทร|เบอร์|มือถือ|电话|電話|手机|手機|携帯|전화|휴대|फ़?ोन|मोबाइल|هاتف|جوال|תלפון|טלפון|📞|☎|📱",
+)
+NOT = re.compile(
+    r"order|invoice|ticket|account|reference|\bref\b|tracking|serial|\bcase\b|isbn|booking|parcel|policy|licen[cs]e|routing|sort code|imei|\bzip\b"
+    r"|reservation|confirmation|\bsku\b|\bitem\b|\bmodel\b|\bpart\b|version|patent|\bdoi\b|issn|\bpmid\b|case no|passport|\biban\b|\bcard\b|konto|"
+    r"commande|pedido|bestell|rechnung|factura|\bserie\b|lottery|population|\bprice|\bsum\b|total|\bpin\b|\bid\b"
+)
+"""A number right after one of these is what the word says, whatever form it has."""
+BEFORE, AFTER, NOT_BEFORE = 48, 20, 26
+"""Characters on each side in which a word counts."""
+THOUSANDS = re.compile(r"\(?[1-9][0-9]{0,2}(?: [0-9]{3})+")
+ALONE_BEFORE, ALONE_AFTER = re.compile(r"(?:\A|\n)[ \t]{0,2}\Z"), re.compile(r"[ \t]{0,2}(?:\n|\Z)")
+GROUP = re.compile(r"[0-9]+")
+SINGLE = frozenset("02345679")
 SIGNS = str.maketrans("", "", " .-()/")
-NOT = ("order", "invoice", "ticket", "account", "reference", "tracking", "serial", "case", "isbn", "booking", "parcel",
-       "policy", "licen", "routing", "sort code", "imei", "zip")  # fmt: skip
-"""A number right after one of these is what the word says, whatever plan it fits."""
-
-
 LOOKUPS = 500
 """How many different numbers of one text are looked up in the plans (some 50 us each)."""
 
 
 def phones(text: str, low: str, regions: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """(start, end) of telephone numbers: international ones, ones of `regions`, and others with a word nearby."""
+    """(start, end) of telephone numbers: international ones, ones of `regions`, ones of a plain form or with a word.
+
+    `low` is the text in lower case.
+    """
     plans = Plans()
     for match in SHAPE.finditer(text):
         if not DATE.match(match[0]) and _is_phone(match[0], low, match.start(), match.end(), regions, plans):
@@ -62,22 +97,56 @@ class Plans:
 
 
 def _is_phone(number: str, low: str, start: int, end: int, regions: Sequence[str], plans: Plans) -> bool:
-    if number.startswith(("+", "00")):
-        return plans.possible(number, None if number[0] == "+" else "ZZ")
-    if near(low, start, end, NOT, before=24, after=0) and not near(low, start, end, WORDS, before=24):
+    if _is_decimal(number):
         return False
-    if near(low, start, end, WORDS):
-        return any(plans.possible(number, region) for region in regions) or _written_like_one(number)
-    return _grouped(number) and any(plans.valid(number, region) for region in regions)
+    if number.startswith(("+", "00")) and number[1:2] != " " and plans.possible(number, None if number[0] == "+" else "ZZ"):
+        return True
+    meant = _meant(low, start, end)
+    if meant is not None:
+        return meant and _written_like_one(number)
+    if RANGE.match(number) or number.count("(") > 1 or RECKONED.search(low[max(0, start - 3) : start] + "#" + low[end : end + 3]):
+        return False
+    if FORM.fullmatch(number):
+        return True
+    alone = _may_stand_alone(number)
+    return alone and (_set_apart(number, low, start, end) or any(plans.valid(number, region) for region in regions))
 
 
-def _grouped(number: str) -> bool:
-    """Whether signs part it: a bare run of digits without a word nearby may be anything."""
-    return not number.isdigit()
+def _meant(low: str, start: int, end: int) -> bool | None:
+    """What the nearest word says of the number: that it is for a telephone, or something else, or nothing."""
+    before = low[max(0, start - BEFORE) : start]
+    word = max((match.end() for match in MEANT.finditer(before)), default=-1)
+    other = max((match.end() for match in NOT.finditer(before, max(0, len(before) - NOT_BEFORE))), default=-1)
+    if word < 0 and other < 0:
+        return True if MEANT.search(low[end : end + AFTER]) else None
+    return word >= other
+
+
+def _may_stand_alone(number: str) -> bool:
+    """Whether signs part it into groups, or a 0 leads it: any other bare run of digits may be anything."""
+    if number.isdigit():
+        return number[0] == "0" and len(number) in (10, 11)
+    first, *others = GROUP.findall(number)
+    return first not in SINGLE and all(len(group) > 1 for group in others)
+
+
+def _set_apart(number: str, low: str, start: int, end: int) -> bool:
+    """Whether it has a line of its own in a text of several, or brackets, and is no number in groups of thousands."""
+    if number.isdigit() or THOUSANDS.fullmatch(number) or not 8 <= sum(map(str.isdigit, number)) <= 14:
+        return False
+    before, after = low[max(0, start - 3) : start], low[end : end + 3]
+    bracketed = number[0] == "(" and ")" not in number and after[:1] == ")"
+    lines = ALONE_BEFORE.search(before) and ALONE_AFTER.match(after) and "\n" in before + after
+    return bracketed or bool(lines)
 
 
 def _written_like_one(number: str) -> bool:
-    return 7 <= sum(char.isdigit() for char in number) <= 15
+    return 7 <= sum(char.isdigit() for char in number) <= 20 and not YEARS.fullmatch(number)
+
+
+def _is_decimal(number: str) -> bool:
+    """Whether part of it is a decimal fraction or a version, not groups of digits with dots between."""
+    return any("." in part and DOTTED.fullmatch(part) is None for part in number.split())
 
 
 def _possible(number: str, region: str | None) -> bool:

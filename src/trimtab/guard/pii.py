@@ -31,7 +31,7 @@ CANDIDATE = re.compile(
 LOGIN = re.compile(
     r"(?<![\w+.-])[a-zA-Z][a-zA-Z0-9+.-]{1,20}://[^\s/:@]{0,100}:[^\s/@]{1,200}@[^\s\"'<>]{0,400}[^\s\"'<>.,;:!?)]"
 )
-LINK = re.compile(r"https?://[^\s\"'<>)]{3,2000}")
+LINK = re.compile(r"(?<![\w@./-])(?:https?://|ftp://|www\.)[^\s\"'<>)\]]{2,2000}[^\s\"'<>)\].,;:!?]")
 # A regex that begins with a character class is searched fast: so the look at what stands before comes second.
 IBAN = re.compile(
     r"[A-Za-z](?<![A-Za-z0-9].)[A-Za-z][0-9]{2}(?: ?[A-Za-z0-9]{4}){2,7}(?: ?[A-Za-z0-9]{1,3})?(?![A-Za-z0-9])"
@@ -41,6 +41,8 @@ ISSUER = re.compile(
     r"4|5[1-5]|2[2-7]|3[47]|6011|6[45]|3[5689]|30[0-5]|1800|2131|50|5[6-9]|6[0-9]"
 )  # Visa, Mastercard, American Express, Discover, JCB, Diners Club, Maestro, UnionPay: ISO/IEC 7812 ranges
 CARD_WORDS = ("card", "visa", "master", "amex", "maestro", "credit", "debit", "diners", "jcb", "discover", "pay", "cc")
+CARD_NAMES = ("card number", "card no", "credit card", "debit card", "visa", "mastercard", "amex", "american express")
+CARD_FORM = re.compile(r"[0-9]{4}([ -]?)[0-9]{4}\1[0-9]{4}\1[0-9]{4}|[0-9]{4}([ -]?)[0-9]{6}\2[0-9]{5}")
 IPV4 = re.compile(r"[0-9](?<![\w.].)[0-9]{0,2}\.(?:[0-9]{1,3}\.){2}[0-9]{1,3}(?![\w]|\.[0-9])")
 IPV6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]{2,34}(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3})?(?![\w:])")
 DOUBLED = str.maketrans("0123456789", "0246813579")
@@ -103,7 +105,7 @@ def find(text: str, regions: Sequence[str] = REGIONS, urls: bool = False) -> tup
     if not text.isascii():
         text = ascii_digits(text)
     runs = DIGIT.search(text) is not None and CANDIDATE.search(text) is not None
-    if not (has_at or runs or (urls and "://" in text)):
+    if not (has_at or runs or (urls and ("://" in text or "www." in text))):
         return ()
     return apart(_all(text, has_at, runs, regions, urls), len(text))
 
@@ -166,8 +168,13 @@ def _cards(text: str, low: str) -> Found:
     for match in CARD.finditer(text):
         digits = match[0].replace(" ", "").replace("-", "")
         sure = len(digits) >= 14 or near(low, *match.span(), CARD_WORDS)
-        if sure and ISSUER.match(digits) and _luhn(digits):
+        if sure and ISSUER.match(digits) and (_luhn(digits) or _mistyped(match[0], low, *match.span())):
             yield "CARD", match.start(), match.end()
+
+
+def _mistyped(number: str, low: str, start: int, end: int) -> bool:
+    """Whether it is called a card's number and written like one: a wrong digit in it makes it no less personal."""
+    return near(low, start, end, CARD_NAMES) and CARD_FORM.fullmatch(number) is not None and len(set(number)) > 2
 
 
 def _luhn(digits: str) -> bool:
