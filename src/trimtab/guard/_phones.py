@@ -60,12 +60,11 @@ LOOKUPS = 500
 """How many different numbers of one text are looked up in the plans (some 50 us each)."""
 
 
-def phones(text: str, low: str, regions: Sequence[str]) -> Iterator[tuple[int, int]]:
+def phones(text: str, low: str, regions: Sequence[str], plans: "Plans") -> Iterator[tuple[int, int]]:
     """(start, end) of telephone numbers: international ones, ones of `regions`, ones of a plain form or with a word.
 
     `low` is the text in lower case.
     """
-    plans = Plans()
     for match in SHAPE.finditer(text):
         if not DATE.match(match[0]) and _is_phone(match[0], low, match.start(), match.end(), regions, plans):
             start, end = match.span()

@@ -7,7 +7,7 @@ comes first: a checksum, a numbering plan or a word nearby must speak for a run 
 import asyncio
 import ipaddress
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -15,8 +15,8 @@ import msgspec
 from trimtab.guard._digits import ascii_digits, near
 from trimtab.guard._emails import emails
 from trimtab.guard._national import national
-from trimtab.guard._phones import phones
-from trimtab.guard._spans import apart
+from trimtab.guard._phones import Plans, phones
+from trimtab.guard._pieces import Found, spans
 from trimtab.guard._threads import are_long
 from trimtab.ports import Guard, Tools
 from trimtab.types import OK, Request, Span, Text, Verdict
@@ -53,8 +53,8 @@ ETH = re.compile(r"(?<!\w)0x[0-9a-fA-F]{40}(?!\w)")
 BTC = re.compile(r"[13b](?<!\w.)(?:(?<=[13])[1-9A-HJ-NP-Za-km-z]{25,34}|(?<=b)c1[02-9ac-hj-np-z]{11,71})(?!\w)")
 BLOCK = re.compile(r"[A-Za-z0-9+/=](?<![A-Za-z0-9+/=].)[A-Za-z0-9+/=]{199,}")
 """A run without any sign between: an image in base64, not something that one person has."""
-
-Found = Iterator[tuple[str, int, int]]
+LONGEST = 2_500
+"""Characters of the longest find, a link."""
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -75,11 +75,11 @@ class Pii:
         self._options = options
 
     async def check(self, texts: Sequence[Text], request: Request) -> Verdict:
-        spans = await asyncio.to_thread(self._spans, texts) if are_long(texts) else self._spans(texts)
-        if not spans:
+        found = await asyncio.to_thread(self._spans, texts) if are_long(texts) else self._spans(texts)
+        if not found:
             return OK
-        kinds = ", ".join(sorted({span.kind for span in spans}))
-        return Verdict(ok=False, code="personal_data", why=f"Personal data: {kinds}.", spans=spans)
+        kinds = ", ".join(sorted({span.kind for span in found}))
+        return Verdict(ok=False, code="personal_data", why=f"Personal data: {kinds}.", spans=found)
 
     def _spans(self, texts: Sequence[Text]) -> tuple[Span, ...]:
         return tuple(
@@ -101,17 +101,24 @@ def find(text: str, regions: Sequence[str] = REGIONS, urls: bool = False) -> tup
 
     Offsets are characters of `text`. Where two kinds claim the same characters, the more certain one stands.
     """
+    plans = Plans()
+    return spans(text, LONGEST, lambda piece: _found(piece, regions, urls, plans))
+
+
+def _found(text: str, regions: Sequence[str], urls: bool, plans: Plans) -> Found:
+    """All finds, the most certain kind first."""
     has_at = "@" in text or "＠" in text
     if not text.isascii():
         text = ascii_digits(text)
     runs = DIGIT.search(text) is not None and CANDIDATE.search(text) is not None
-    if not (has_at or runs or (urls and ("://" in text or "www." in text))):
-        return ()
-    return apart(_all(text, has_at, runs, regions, urls), len(text))
+    if has_at or runs or (urls and ("://" in text or "www." in text)):
+        yield from _all(text, has_at, runs, urls)
+    if runs:
+        text = _without_blocks(text)
+        yield from (("PHONE", start, end) for start, end in phones(text, _lower(text), regions, plans))
 
 
-def _all(text: str, has_at: bool, runs: bool, regions: Sequence[str], urls: bool) -> Found:
-    """All finds, the most certain kind first."""
+def _all(text: str, has_at: bool, runs: bool, urls: bool) -> Found:
     if has_at:
         if "://" in text:
             yield from _plain("URL_CREDENTIALS", LOGIN, text)
@@ -120,15 +127,19 @@ def _all(text: str, has_at: bool, runs: bool, regions: Sequence[str], urls: bool
         yield from _plain("URL", LINK, text)
     if runs:
         text = _without_blocks(text)
-        low = text.lower()
-        low = low if len(low) == len(text) else "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
+        low = _lower(text)
         yield from _ibans(text)
         yield from _wallets(text)
         yield from _cards(text, low)
         yield from _ssns(text, low)
         yield from national(text, low)
         yield from _ips(text, low)
-        yield from (("PHONE", start, end) for start, end in phones(text, low, regions))
+
+
+def _lower(text: str) -> str:
+    """`text` in lower case, as long as it was."""
+    low = text.lower()
+    return low if len(low) == len(text) else "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
 
 
 def _without_blocks(text: str) -> str:
