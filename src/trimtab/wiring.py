@@ -73,9 +73,9 @@ def _check_pii(part: GuardPart) -> None:
     """A kind or a region that nobody knows would be looked for in vain, and nobody would notice."""
     options = load.options("guard", "pii", part.options)
     if options.kinds:
-        from trimtab.guard._national import TABLE
+        from trimtab.guard._national import table
 
-        known = [*PERSONAL, *sorted({one.kind for one in TABLE})]
+        known = [*PERSONAL, *sorted({one.kind for one in table().kinds})]
         _known(f"[[guard]] {part.name}: kinds", options.kinds, known)
     if options.regions != load.kind("guard", "pii").REGIONS:
         from phonenumbers import SUPPORTED_REGIONS

@@ -33,7 +33,7 @@ def near(low: str, start: int, end: int, words: tuple[str, ...], before: int = 4
 def _alone(word: str, around: str) -> bool:
     at = around.find(word)
     while at >= 0:
-        if not (around[at - 1 : at].isalnum() and at or around[at + len(word) : at + len(word) + 1].isalpha()):
+        if not (around[max(0, at - 1) : at].isalnum() or around[at + len(word) : at + len(word) + 1].isalpha()):
             return True
         at = around.find(word, at + 1)
     return False

@@ -97,7 +97,7 @@ FOLD: dict[int, str | None] = {
     **{ord(odd): plain for odd, plain in ALIKE.items()},
     **{0xE0000 + code: chr(code).lower() for code in range(0x20, 0x7F)},
 }
-SLICE = 1024
+SLICE = 256
 """Characters that are brought into one spelling at a time."""
 
 

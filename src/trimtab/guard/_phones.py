@@ -16,38 +16,58 @@ SHAPE = re.compile(
 DATE = re.compile(
     r"(?:(?:19|20)[0-9]{2}([-/.])(?:0?[1-9]|1[0-2])\1[0-3]?[0-9]|[0-3]?[0-9]([-/.])[0-3]?[0-9]\2(?:19|20)?[0-9]{2})(?![-/.]?[0-9])"
 )
-YEARS = re.compile(r"\(?(?:1[0-9]|20)[0-9]{2} ?- ?(?:1[0-9]|20)[0-9]{2}\)?")
+YEAR = r"(?:1[0-9]|20)[0-9]{2}"
+YEARS = re.compile(rf"\(?{YEAR} ?- ?{YEAR}\)?")
 DOTTED = re.compile(r"[+(]{0,2}[0-9]{1,4}(?:\)?[.-]{1,2}\(?[0-9]{2,8}\)?){2,6}(?:x[0-9]{1,5})?|[^.]*\.|ext\.?[0-9]*")
-RANGE = re.compile(r"\(?(?:[0-9]{3,}/[0-9]{3,}|(?:1[0-9]|20)[0-9]{2} ?- ?(?:[0-9]{2}|(?:1[0-9]|20)[0-9]{2}|2100)|[0-9]{4,} ?- ?[0-9]{4,})\)?")
+"""A part with dots in it that is none the less a telephone number's."""
+RANGE = re.compile(
+    rf"\(?(?:[0-9]{{3,}}/[0-9]{{3,}}|{YEAR} ?- ?(?:[0-9]{{2}}|{YEAR}|2100)|[0-9]{{4,}} ?- ?[0-9]{{4,}})\)?"
+)
 """Two years, two numbers of one sort, a fraction."""
 RECKONED = re.compile(r"[=*^{×÷] ?#|# ?[=*^}×÷]|[)\]][(#]")
 """What stands beside a number (#) of a formula."""
 
+EXTENSION = r"(?: ?(?:x|ext\.?) ?[0-9]{1,5})?"
 FORM = re.compile(
-    r"(?:1[-. ])?(?:\([0-9]{3}\)[-. ]{0,2}[0-9]{3}[-. ]|[0-9]{3}([-.])[0-9]{3}\1)[0-9]{4}(?: ?(?:x|ext\.?) ?[0-9]{1,5})?"
+    r"(?:1[-. ])?(?:\([0-9]{3}\)[-. ]{0,2}[0-9]{3}[-. ]|[0-9]{3}([-.])[0-9]{3}\1)[0-9]{4}" + EXTENSION +
     r"|\(0?[0-9]{1,5}\)(?:[-/ ]{1,2}[0-9]{2,8}){1,4}"
     r"|0[1-9](?: [0-9]{2}){4}"
     r"|0[1-9][0-9]{0,3}[-/ ](?=(?:[-/ ]?[0-9]){6,9}\Z)[0-9]{2,8}(?:[-/ ][0-9]{2,4}){0,4}"
     r"|0-[0-9]{4}-[0-9]{4}"
-)
+)  # fmt: skip
 """Forms of numbers in the country's own style: North America's, an area in brackets, a 0 before groups."""
-MEANT = re.compile(
-    r"(?<![^\W_])(?:(?:tele|smart|i)?(?:phone|fone|foon|fono)s?|t[ée]l[ée]f(?:on\w{0,3}|ono|one)?|tel|t[ée]l|tel\w?\.|mobil[ei]?\w{0,2}|mob|cell(?:ulare?|phone)?|celular|"
-    r"m[óo]vil|fax|landline|hotline|call(?:s|ed|ing|er|back)?|dial(?:l?ed|l?ing)?|ring (?:me|us|him|her|them)|texts?(?= (?:me|us|him|her|them|at|to|or|the)(?![^\W_])|:)|text(?:ed|ing)|"
-    r"sms|otp|whats ?app|signal|viber|telegram|contact(?:o|er|s|ez)?|kontakt|reach(?:able)? (?:\w{2,4}|at|on)|answering at|(?:get |call )?back to (?:me|us|him|her|them)|messages? (?:to|on|at|from)|voicemail|(?:office|home|work|desk|direct|switchboard|toll[- ]free)(?= ?[:=|(]? ?\Z)|"
-    r"ph|handy(?:nummer)?|rufnummer|telefonnummer|appelez|joignable|portable|gsm|ll[áa]m\w{1,5}|ligue|liga[rm]?|chiam\w{1,4}|zadzwo\w{1,3}|bel(?=len| mij)|"
-    r"(?:my|his|her|their|our|your|new|old|home|work|office|registered|emergency|'s) (?:\w{3,9} )?(?:number|line|no)|registered (?:number|with|on|under)|my registered|"
-    r"(?:mon|ton|son|notre|votre|nouveau|le) num[ée]ro|(?:mi|tu|su|nuestro|nuevo|il mio|il suo|nuovo|meu|seu|novo|o meu) n[úu]mero|(?:m[óo]j|nowy|jego|jej) numer|"
-    r"(?:mijn|meine?|neue|zijn|haar|ihre?|mitt|min|mit|nytt) (?:nieuwe |neue )?(?:nummer|numret)|"
-    r"gọi|số (?:của|mới|điện|máy|dt|đt)|điện thoại|sđt|đt|тел(?:ефон)?\w{0,2}|номер|звонит\w{0,2}|τηλ\w{0,8}|puh(?:elin)?|telefonszám)(?![^\W_])"
-    r"|(?:^|[\n|,;(/])[ \t]{0,3}(?:[tmfphcw]|s?dt)[:.][ \t]{0,3}\Z"
-    r"|โทร|เบอร์|มือถือ|电话|電話|手机|手機|携帯|전화|휴대|फ़?ोन|मोबाइल|هاتف|جوال|תלפון|טלפון|📞|☎|📱",
-)
-NOT = re.compile(
-    r"order|invoice|ticket|account|reference|\bref\b|tracking|serial|\bcase\b|isbn|booking|parcel|policy|licen[cs]e|routing|sort code|imei|\bzip\b"
-    r"|reservation|confirmation|\bsku\b|\bitem\b|\bmodel\b|\bpart\b|version|patent|\bdoi\b|issn|\bpmid\b|case no|passport|\biban\b|\bcard\b|konto|"
-    r"commande|pedido|bestell|rechnung|factura|\bserie\b|lottery|population|\bprice|\bsum\b|total|\bpin\b|\bid\b"
-)
+WORDS = (
+    r"(?:tele|smart|i)?(?:phone|fone|foon|fono)s?|t[ée]l[ée]f(?:on\w{0,3}|ono|one)?|t[ée]l\w?\.?|tel|mob|mobil[ei]?\w{0,2}",
+    r"cell(?:ulare?|phone)?|celular|m[óo]vil|fax|landline|hotline|voicemail|ph|gsm|portable",
+    r"call(?:s|ed|ing|er|back)?|dial(?:l?ed|l?ing)?|ring (?:me|us|him|her|them)|text(?:ed|ing)|answering at",
+    r"texts?(?= (?:me|us|him|her|them|at|to|or|the)(?![^\W_])|:)|messages? (?:to|on|at|from)",
+    r"sms|otp|whats ?app|signal|viber|telegram|contact(?:o|er|s|ez)?|kontakt|reach(?:able)? (?:\w{2,4}|at|on)",
+    r"(?:get |call )?back to (?:me|us|him|her|them)",
+    r"(?:office|home|work|desk|direct|switchboard|toll[- ]free)(?= ?[:=|(]? ?\Z)",
+    r"(?:my|his|her|their|our|your|new|old|home|work|office|registered|emergency|'s) (?:\w{3,9} )?(?:number|line|no)",
+    r"registered (?:number|with|on|under)|my registered",
+    r"(?:mon|ton|son|notre|votre|nouveau|le) num[ée]ro|appelez|joignable",
+    r"(?:mi|tu|su|nuestro|nuevo|il mio|il suo|nuovo|meu|seu|novo) n[úu]mero|ll[áa]m\w{1,5}",
+    r"ligue|liga[rm]?|chiam\w{1,4}",
+    r"(?:m[óo]j|nowy|jego|jej) numer|zadzwo\w{1,3}|telefonszám|puh(?:elin)?",
+    r"handy(?:nummer)?|rufnummer|telefonnummer|bel(?=len| mij)",
+    r"(?:mijn|meine?|neue|zijn|haar|ihre?|mitt|min|mit|nytt) (?:nieuwe |neue )?(?:nummer|numret)",
+    r"gọi|số (?:của|mới|điện|máy|dt|đt)|điện thoại|sđt|đt",
+    r"тел(?:ефон)?\w{0,2}|номер|звонит\w{0,2}|τηλ\w{0,8}",
+)  # fmt: skip
+SIGNS_OF_ONE = (
+    r"(?:^|[\n|,;(/])[ \t]{0,3}(?:[tmfphcw]|s?dt)[:.][ \t]{0,3}\Z", "โทร", "เบอร์", "มือถือ", "电话", "電話", "手机",
+    "手機", "携帯", "전화", "휴대", "फ़?ोन", "मोबाइल", "هاتف", "جوال", "תלפון", "טלפון", "📞", "☎", "📱",
+)  # fmt: skip
+MEANT = re.compile(rf"(?<![^\W_])(?:{'|'.join(WORDS)})(?![^\W_])|{'|'.join(SIGNS_OF_ONE)}")
+OTHERS = (
+    "order", "invoice", "ticket", "account", "reference", r"\bref\b", "tracking", "serial", r"\bcase\b", "isbn",
+    "booking", "parcel", "policy", "licen[cs]e", "routing", "sort code", "imei", r"\bzip\b", "reservation",
+    "confirmation", r"\bsku\b", r"\bitem\b", r"\bmodel\b", r"\bpart\b", "version", "patent", r"\bdoi\b", "issn",
+    r"\bpmid\b", "passport", r"\biban\b", r"\bcard\b", "konto", "commande", "pedido", "bestell", "rechnung", "factura",
+    r"\bserie\b", "lottery", "population", r"\bprice", r"\bsum\b", "total", r"\bpin\b", r"\bid\b",
+)  # fmt: skip
+NOT = re.compile("|".join(OTHERS))
 """A number right after one of these is what the word says, whatever form it has."""
 BEFORE, AFTER, NOT_BEFORE = 48, 20, 26
 """Characters on each side in which a word counts."""
@@ -98,12 +118,14 @@ class Plans:
 def _is_phone(number: str, low: str, start: int, end: int, regions: Sequence[str], plans: Plans) -> bool:
     if _is_decimal(number):
         return False
-    if number.startswith(("+", "00")) and number[1:2] != " " and plans.possible(number, None if number[0] == "+" else "ZZ"):
+    abroad = number.startswith(("+", "00")) and number[1:2] != " "
+    if abroad and plans.possible(number, None if number[0] == "+" else "ZZ"):
         return True
     meant = _meant(low, start, end)
     if meant is not None:
         return meant and _written_like_one(number)
-    if RANGE.match(number) or number.count("(") > 1 or RECKONED.search(low[max(0, start - 3) : start] + "#" + low[end : end + 3]):
+    beside = f"{low[max(0, start - 3) : start]}#{low[end : end + 3]}"
+    if RANGE.match(number) or number.count("(") > 1 or RECKONED.search(beside):
         return False
     if FORM.fullmatch(number):
         return True

@@ -113,7 +113,7 @@ def find(text: str, scope: str = "user", decode: bool = True) -> Iterator[tuple[
 
 
 def _decoded(text: str, normal: str, scope: str) -> Iterator[tuple[Pattern, int, int]]:
-    """What stands encoded in `text`: what is respelt may be anywhere in it, so that its finding is all of the window."""
+    """What stands encoded in `text`; what is respelt may stand anywhere: its finding is all of the window."""
     ways = Ways(text)
     for at in range(0, len(normal), WINDOW):
         part = normal[at : at + WINDOW + OVERLAP]
@@ -185,7 +185,8 @@ def _compiled(entry: dict[str, Any]) -> Pattern:
 
 
 def _regex(source: str) -> re.Pattern[str]:
-    """The shorthands of patterns.toml written out, no word longer than 24 characters; letters of other scripts folded as the texts are."""
+    """The shorthands of patterns.toml written out, words of 24 characters at most; letters folded as the texts are."""
     source = source.replace(r"\w+", r"\w{1,24}").replace(r"\w*", r"\w{0,24}")
-    source = GAP.sub(lambda gap: rf"{gap[1]}(?:\w{{1,24}}\W{{1,8}}){{0,{gap[2]}}}", source).replace(" ", r"(?:\W{1,8})")
+    source = GAP.sub(lambda gap: rf"{gap[1]}(?:\w{{1,24}}\W{{1,8}}){{0,{gap[2]}}}", source)
+    source = source.replace(" ", r"(?:\W{1,8})")
     return re.compile(source.translate({code: fold for code, fold in FOLD.items() if code > 127}), re.MULTILINE)

@@ -17,7 +17,7 @@ from trimtab.guard._emails import emails
 from trimtab.guard._national import national
 from trimtab.guard._phones import Plans, phones
 from trimtab.guard._pieces import Found, spans
-from trimtab.guard._threads import are_long
+from trimtab.guard._threads import are_long, are_numbers
 from trimtab.ports import Guard, Tools
 from trimtab.types import OK, Request, Span, Text, Verdict
 
@@ -75,7 +75,8 @@ class Pii:
         self._options = options
 
     async def check(self, texts: Sequence[Text], request: Request) -> Verdict:
-        found = await asyncio.to_thread(self._spans, texts) if are_long(texts) else self._spans(texts)
+        apart = are_long(texts) or are_numbers(texts)
+        found = await asyncio.to_thread(self._spans, texts) if apart else self._spans(texts)
         if not found:
             return OK
         kinds = ", ".join(sorted({span.kind for span in found}))
