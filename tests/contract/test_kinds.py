@@ -26,7 +26,9 @@ def given(tmp_path):
     docs.mkdir()
     (docs / "a.md").write_text("# Hours\n\nThe desk is open from 9:00 to 17:00 on weekdays.\n")
     (tmp_path / "said.jsonl").write_text('{"question": "2 + 2", "answer": "4", "model": "m", "source": "test"}\n')
+    (tmp_path / "subjects.txt").write_text("\n".join(f"May I open account number {i}?" for i in range(30)))
     return {
+        ("guard", "topic"): {"examples": "subjects.txt"},
         ("answer", "openai_http"): {"url": "http://127.0.0.1:9/v1", "model": "m"},
         ("answer", "anthropic_http"): {"url": "http://127.0.0.1:9", "model": "m"},
         ("answer", "recorded"): {"path": "said.jsonl"},

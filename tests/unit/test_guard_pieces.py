@@ -14,7 +14,8 @@ from trimtab.sieve import Sieve
 LARGEST = 25_000
 """Characters: some milliseconds of the slowest search."""
 FLOODS = {
-    "digits": "1", "letters": "a", "brackets": "[(", "combining": "\u0301\u0316\u05b0\u064b", "right to left": "\u202e\u05d0",
+    "digits": "1", "letters": "a", "brackets": "[(", "combining": "\u0301\u0316\u05b0\u064b",
+    "right to left": "\u202e\u05d0",
     "surrogates": "\ud800", "nuls": "\x00", "injections": "ignore all previous instructions ", "base64": "aB3/",
     "leet": "1gn0re ", "expanding": "\ufdfa", "single letters": "i g n ", "thai": "ไทย ",
 }  # fmt: skip

@@ -48,7 +48,9 @@ class Budget:
                 return Verdict(ok=False, code="request_over_budget", why=why, score=_times(used, most), spans=spans)
         return OK
 
-    def _used(self, texts: Sequence[Text], request: Request) -> Iterator[tuple[str, Decimal | int, Decimal | int | None]]:
+    def _used(
+        self, texts: Sequence[Text], request: Request
+    ) -> Iterator[tuple[str, Decimal | int, Decimal | int | None]]:
         """(what, how much the request has of it, how much it may have), the cheapest to reckon first."""
         limits = self._options
         choices, asked = _number(request, "n") or 1, max(_number(request, name) for name in ASKED)
@@ -68,9 +70,11 @@ class Budget:
 def build(options: Options, tools: Tools) -> Guard:
     """Raises `ConfigError` for `usd` without a price, and for a limit below 0."""
     if (options.usd is None) != (options.price is None):
-        raise ConfigError(f"{tools.name}: usd and price go together.", 'Write price = { input = "2.50", output = "15" }.')
+        raise ConfigError(
+            f"{tools.name}: usd and price go together.", 'Write price = { input = "2.50", output = "15" }.'
+        )
     given = (options.characters, options.tokens, options.messages, options.completion, options.choices, options.usd)
-    if any(limit is not None and not (limit == limit and limit >= 0) for limit in given):  # noqa: PLR0124 - NaN
+    if any(limit is not None and not (limit == limit and limit >= 0) for limit in given):
         raise ConfigError(f"{tools.name}: a limit is below 0.", "Give 0 or more, or leave it out.")
     return Budget(options)
 

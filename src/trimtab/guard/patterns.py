@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from trimtab.guard._decoded import HINTS, decoded, respelt
-from trimtab.guard._normalise import FOLD, Ways, plain
+from trimtab.guard._normalise import Ways, plain
 from trimtab.guard._threads import are_long
 from trimtab.ports import Guard, Tools
 from trimtab.sieve import Sieve
@@ -189,4 +189,4 @@ def _regex(source: str) -> re.Pattern[str]:
     source = source.replace(r"\w+", r"\w{1,24}").replace(r"\w*", r"\w{0,24}")
     source = GAP.sub(lambda gap: rf"{gap[1]}(?:\w{{1,24}}\W{{1,8}}){{0,{gap[2]}}}", source)
     source = source.replace(" ", r"(?:\W{1,8})")
-    return re.compile(source.translate({code: fold for code, fold in FOLD.items() if code > 127}), re.MULTILINE)
+    return re.compile("".join(char if char.isascii() else plain(char) for char in source), re.MULTILINE)

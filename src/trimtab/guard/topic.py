@@ -1,8 +1,8 @@
 """Finds questions outside of the allowed subjects: too far from every example of what is to be asked.
 
-The distance is 1 - the mean cosine to the `NEAREST` nearest examples on the house encoder; nothing is trained on what is
-outside, which no list can cover. A turn that only makes sense after the ones before it (`and in euros?`) counts as
-inside where it is together with the one before it.
+The distance is 1 - the mean cosine to the `NEAREST` nearest examples on the house encoder; nothing is trained on what
+is outside, which no list can cover. A short turn that only makes sense after the one before it (`and in euros?`) counts
+as inside where it is together with that one.
 """
 
 import asyncio
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from trimtab.encode.turns import Floats
 
 NEAREST = 3
+SHORT = 5
+"""Words of a turn that may lean on the one before it."""
 FEWEST, MOST = 20, 20_000
 """Examples: with fewer nothing can be said of their spread; more are a training set, and take a head."""
 
@@ -68,7 +70,8 @@ class Topic:
         if not asked:
             return OK
         last = asked[-1]
-        ways = [last.text, *(f"{before.text}\n{last.text}" for before in asked[-2:-1])]
+        before = asked[-2:-1] if len(last.text.split()) <= SHORT else []
+        ways = [last.text, *(f"{text.text}\n{last.text}" for text in before)]
         distance = round(min(await self.scores(ways)), 4)
         if distance <= self._most:
             return OK
@@ -104,7 +107,7 @@ def _read(path: Path) -> tuple[str, ...]:
 
 
 def _text(path: Path, at: int, line: str) -> str:
-    if not path.suffix == ".jsonl":
+    if path.suffix != ".jsonl":
         return line
     try:
         text = json.loads(line)["text"]
