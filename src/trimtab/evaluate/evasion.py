@@ -8,8 +8,8 @@ from typing import TypeAlias
 Change: TypeAlias = Callable[[str, random.Random], str]
 
 HARMLESS = (
-    "thank", "you", "please", "kindly", "weather", "garden", "recipe", "holiday", "music", "coffee", "friendly", "paper",
-    "morning", "library", "question", "homework", "travel", "football", "family", "summer",
+    "thank", "you", "please", "kindly", "weather", "garden", "recipe", "holiday", "music", "coffee", "friendly",
+    "paper", "morning", "library", "question", "homework", "travel", "football", "family", "summer",
 )  # fmt: skip
 """Words of no consequence."""
 ALIKE = {"a": "а", "c": "с", "e": "е", "i": "і", "o": "о", "p": "р", "s": "ѕ", "x": "х", "y": "у"}

@@ -18,11 +18,11 @@ SIGNS = r"[ .,_*|/~+\-]"
 APART = re.compile(rf"(?<![^\W_])[a-z](?:{SIGNS}{{1,2}}[a-z](?![a-z])){{5,400}}")
 """Single letters with a sign or two between them."""
 SIGN = re.compile(rf"{SIGNS}+")
-ENCODED = re.compile(r"(?<![A-Za-z0-9+/=_-])[A-Za-z0-9+/_-]{20,8000}={0,2}(?![A-Za-z0-9+/=_-])")
-HEX = re.compile(r"(?:[0-9A-Fa-f]{2}){10,4000}")
+ENCODED = re.compile(r"(?<![A-Za-z0-9+/=_-])[A-Za-z0-9+/_-]{20,16000}={0,2}(?![A-Za-z0-9+/=_-])")
+HEX = re.compile(r"(?:[0-9A-Fa-f]{2}){10,8000}")
 HINTS = (LEET_HINT, "|".join((*ROT_WORDS, *BACKWARDS)), rf"(?:[a-z]{SIGNS}{{1,2}}){{5}}[a-z]", r"[a-z0-9+/_-]{20}")
 """Without one of these in a plain text nothing stands encoded in it."""
-LONGEST = 8010
+LONGEST = 16_010
 """Characters of the longest run that is decoded."""
 
 
