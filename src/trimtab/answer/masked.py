@@ -23,8 +23,10 @@ from trimtab.types import Answer, Citation, Delta, Evidence, Json, ModelSpec, Re
 CALLS = ("tool_calls", "function_call")
 PLAIN = frozenset({"content", "text"})
 """Keys that say nothing about what they hold."""
-LARGE = 50_000
+LARGE = 8_000
 """Bytes of a request from which it is masked in a thread."""
+DEADLINE = 30.0
+"""Seconds after which masking in a thread has failed: some ten times what a body of the largest size allowed takes."""
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -42,7 +44,8 @@ class Masked:
             if _size(request, evidence) < LARGE:
                 vault, hidden, passages = self._hidden(request, evidence)
             else:
-                vault, hidden, passages = await asyncio.to_thread(self._hidden, request, evidence)
+                async with asyncio.timeout(DEADLINE):
+                    vault, hidden, passages = await asyncio.to_thread(self._hidden, request, evidence)
         except Exception as error:  # noqa: BLE001 - whatever fails here, nothing may be sent
             return self._failed(error)
         if not vault:
@@ -181,6 +184,11 @@ class Unmasking:
 
 
 def _changed(request: Request, evidence: Evidence, ways: Ways) -> tuple[Request, Evidence]:
+    """Both changed, in the order in which a conversation grows: what is in all its turns first, what is new last.
+
+    So a value keeps its placeholder from turn to turn, and a provider's cache of what came before stays of use.
+    """
+    given = params(request.params, ways)
     messages = tuple(message(said, ways) for said in request.messages)
     passages = tuple(
         msgspec.structs.replace(
@@ -188,7 +196,7 @@ def _changed(request: Request, evidence: Evidence, ways: Ways) -> tuple[Request,
         )
         for one in evidence.passages
     )
-    changed = msgspec.structs.replace(request, messages=messages, params=params(request.params, ways))
+    changed = msgspec.structs.replace(request, messages=messages, params=given)
     return changed, Evidence(passages=passages)
 
 

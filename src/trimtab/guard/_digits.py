@@ -1,6 +1,7 @@
 """Texts with the many digits, dashes and spaces of Unicode written as ASCII, one for one: offsets stay the same."""
 
 import re
+from collections.abc import Callable, Iterator
 
 ZEROS = (0x0660, 0x06F0, 0x0966, 0x09E6, 0x0E50, 0xFF10)
 """The zeros of Arabic-Indic, Persian, Devanagari, Bengali, Thai and full-width digits."""
@@ -12,6 +13,7 @@ ALIKE: dict[int, str] = {
 }  # fmt: skip
 
 
+GROUPS = 5
 SHORT = 4
 ANY = re.compile("[" + "".join(map(re.escape, map(chr, ALIKE))) + "]")
 
@@ -19,6 +21,32 @@ ANY = re.compile("[" + "".join(map(re.escape, map(chr, ALIKE))) + "]")
 def ascii_digits(text: str) -> str:
     """`text` with look-alikes of digits and of the signs between them in ASCII; its length is the same."""
     return text if text.isascii() else ANY.sub(lambda odd: ALIKE[ord(odd[0])], text)
+
+
+def runs(shape: re.Pattern[str], text: str, is_one: Callable[[str, int, int], bool]) -> Iterator[tuple[int, int]]:
+    """(start, end) of the matches of `shape`, or parts of them, that `is_one` (of the part, its start and end).
+
+    Numbers may follow one another with a space between: a match is tried whole, then without its last group, its last
+    two, ...; then what begins with its second group.
+    """
+    at = 0
+    while match := shape.search(text, at):
+        start, at = match.span()
+        part = next((part for part in _parts(match[0]) if is_one(part, start, start + len(part))), "")
+        if part:
+            at = start + len(part)
+            yield start, at
+        elif (space := match[0].find(" ")) > 0:
+            at = start + space + 1
+
+
+def _parts(run: str) -> Iterator[str]:
+    """`run`, and what is left of it without its last groups; no more than `GROUPS` of them."""
+    yield run
+    for _ in range(GROUPS):
+        if (end := run.rfind(" ")) < 0:
+            return
+        yield (run := run[:end].rstrip(" "))
 
 
 def near(low: str, start: int, end: int, words: tuple[str, ...], before: int = 48, after: int = 16) -> bool:

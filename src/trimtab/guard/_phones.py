@@ -8,8 +8,10 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from trimtab.guard._digits import runs
+
 SHAPE = re.compile(
-    r"[+(0-9](?<![\w.,@#$€£/-].)[0-9]?(?:[ .\-()/]{0,2}[0-9]){6,14}"
+    r"[+(0-9](?<![\w.,@#$€£/-].)(?!(?<=\()[ .\-()/])[0-9]?(?:(?:[.\-()/][ .\-()/]?| [.\-()/]?)?[0-9]){6,14}"
     r"(?: ?(?:x|ext\.?) ?[0-9]{1,5})?"
     r"(?![\w@%€]|[.,][0-9])"
 )
@@ -28,6 +30,8 @@ RECKONED = re.compile(r"[=*^{×÷] ?#|# ?[=*^}×÷]|[)\]][(#]")
 """What stands beside a number (#) of a formula."""
 
 EXTENSION = r"(?: ?(?:x|ext\.?) ?[0-9]{1,5})?"
+SURE = re.compile(r"(?:1[-. ])?\([2-9][0-9]{2}\) ?[2-9][0-9]{2}[-.][0-9]{4}" + EXTENSION)
+"""Written like this a number is nothing else, whatever word stands before it."""
 FORM = re.compile(
     r"(?:1[-. ])?(?:\([0-9]{3}\)[-. ]{0,2}[0-9]{3}[-. ]|[0-9]{3}([-.])[0-9]{3}\1)[0-9]{4}" + EXTENSION +
     r"|\(0?[0-9]{1,5}\)(?:[-/ ]{1,2}[0-9]{2,8}){1,4}"
@@ -73,6 +77,8 @@ BEFORE, AFTER, NOT_BEFORE = 48, 20, 26
 """Characters on each side in which a word counts."""
 THOUSANDS = re.compile(r"\(?[1-9][0-9]{0,2}(?: [0-9]{3})+")
 ALONE_BEFORE, ALONE_AFTER = re.compile(r"(?:\A|\n)[ \t]{0,2}\Z"), re.compile(r"[ \t]{0,2}(?:\n|\Z)")
+FEWEST = 7
+"""Digits of a telephone number."""
 GROUP = re.compile(r"[0-9]+")
 SINGLE = frozenset("02345679")
 SIGNS = str.maketrans("", "", " .-()/")
@@ -85,10 +91,13 @@ def phones(text: str, low: str, regions: Sequence[str], plans: "Plans") -> Itera
 
     `low` is the text in lower case.
     """
-    for match in SHAPE.finditer(text):
-        if not DATE.match(match[0]) and _is_phone(match[0], low, match.start(), match.end(), regions, plans):
-            start, end = match.span()
-            yield start + (match[0][0] == "(" and ")" not in match[0]), end
+
+    def is_phone(number: str, start: int, end: int) -> bool:
+        digits = sum(map(str.isdigit, number))
+        return digits >= FEWEST and not DATE.match(number) and _is_phone(number, low, start, end, regions, plans)
+
+    for start, end in runs(SHAPE, text, is_phone):
+        yield start + (text[start] == "(" and ")" not in text[start:end]), end
 
 
 class Plans:
@@ -121,14 +130,16 @@ def _is_phone(number: str, low: str, start: int, end: int, regions: Sequence[str
     abroad = number.startswith(("+", "00")) and number[1:2] != " "
     if abroad and plans.possible(number, None if number[0] == "+" else "ZZ"):
         return True
+    if SURE.fullmatch(number):
+        return True
     meant = _meant(low, start, end)
     if meant is not None:
         return meant and _written_like_one(number)
+    if FORM.fullmatch(number) and not RANGE.match(number):
+        return True
     beside = f"{low[max(0, start - 3) : start]}#{low[end : end + 3]}"
     if RANGE.match(number) or number.count("(") > 1 or RECKONED.search(beside):
         return False
-    if FORM.fullmatch(number):
-        return True
     alone = _may_stand_alone(number)
     return alone and (_set_apart(number, low, start, end) or any(plans.valid(number, region) for region in regions))
 
@@ -162,7 +173,7 @@ def _set_apart(number: str, low: str, start: int, end: int) -> bool:
 
 
 def _written_like_one(number: str) -> bool:
-    return 7 <= sum(char.isdigit() for char in number) <= 20 and not YEARS.fullmatch(number)
+    return FEWEST <= sum(char.isdigit() for char in number) <= 20 and not YEARS.fullmatch(number)
 
 
 def _is_decimal(number: str) -> bool:
@@ -181,8 +192,12 @@ def _possible(number: str, region: str | None) -> bool:
 
 
 def _valid(number: str, region: str) -> bool:
+    """Whether it is a number of `region`, with the 0 before it where people there write one."""
     import phonenumbers
 
+    plan = phonenumbers.PhoneMetadata.metadata_for_region(region)
+    if plan and plan.national_prefix == "0" and GROUP.findall(number)[0][0] != "0":
+        return False
     try:
         return phonenumbers.is_valid_number_for_region(phonenumbers.parse(number, region), region)
     except phonenumbers.NumberParseException:

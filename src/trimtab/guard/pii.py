@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from trimtab.guard._digits import ascii_digits, near
+from trimtab.guard._digits import ascii_digits, near, runs
 from trimtab.guard._emails import emails
 from trimtab.guard._national import national
 from trimtab.guard._phones import Plans, phones
@@ -41,6 +41,7 @@ ISSUER = re.compile(
     r"4|5[1-5]|2[2-7]|3[47]|6011|6[45]|3[5689]|30[0-5]|1800|2131|50|5[6-9]|6[0-9]"
 )  # Visa, Mastercard, American Express, Discover, JCB, Diners Club, Maestro, UnionPay: ISO/IEC 7812 ranges
 CARD_WORDS = ("card", "visa", "master", "amex", "maestro", "credit", "debit", "diners", "jcb", "discover", "pay", "cc")
+SINGLE = re.compile(r"(?<![0-9])[0-9](?![0-9])")
 CARD_NAMES = ("card number", "card no", "credit card", "debit card", "visa", "mastercard", "amex", "american express")
 CARD_FORM = re.compile(r"[0-9]{4}([ -]?)[0-9]{4}\1[0-9]{4}\1[0-9]{4}|[0-9]{4}([ -]?)[0-9]{6}\2[0-9]{5}")
 IPV4 = re.compile(r"[0-9](?<![\w.].)[0-9]{0,2}\.(?:[0-9]{1,3}\.){2}[0-9]{1,3}(?![\w]|\.[0-9])")
@@ -111,22 +112,22 @@ def _found(text: str, regions: Sequence[str], urls: bool, plans: Plans) -> Found
     has_at = "@" in text or "＠" in text
     if not text.isascii():
         text = ascii_digits(text)
-    runs = DIGIT.search(text) is not None and CANDIDATE.search(text) is not None
-    if has_at or runs or (urls and ("://" in text or "www." in text)):
-        yield from _all(text, has_at, runs, urls)
-    if runs:
+    digits = DIGIT.search(text) is not None and CANDIDATE.search(text) is not None
+    if has_at or digits or (urls and ("://" in text or "www." in text)):
+        yield from _all(text, has_at, digits, urls)
+    if digits:
         text = _without_blocks(text)
         yield from (("PHONE", start, end) for start, end in phones(text, _lower(text), regions, plans))
 
 
-def _all(text: str, has_at: bool, runs: bool, urls: bool) -> Found:
+def _all(text: str, has_at: bool, digits: bool, urls: bool) -> Found:
     if has_at:
         if "://" in text:
             yield from _plain("URL_CREDENTIALS", LOGIN, text)
         yield from (("EMAIL", start, end) for start, end in emails(text))
     if urls:
         yield from _plain("URL", LINK, text)
-    if runs:
+    if digits:
         text = _without_blocks(text)
         low = _lower(text)
         yield from _ibans(text)
@@ -177,11 +178,16 @@ def _wallets(text: str) -> Found:
 
 
 def _cards(text: str, low: str) -> Found:
-    for match in CARD.finditer(text):
-        digits = match[0].replace(" ", "").replace("-", "")
-        sure = len(digits) >= 14 or near(low, *match.span(), CARD_WORDS)
-        if sure and ISSUER.match(digits) and (_luhn(digits) or _mistyped(match[0], low, *match.span())):
-            yield "CARD", match.start(), match.end()
+    found = runs(CARD, text, lambda number, start, end: _is_card(number, low, start, end))
+    yield from (("CARD", start, end) for start, end in found)
+
+
+def _is_card(number: str, low: str, start: int, end: int) -> bool:
+    digits = number.replace(" ", "").replace("-", "")
+    if len(digits) < 12 or not ISSUER.match(digits) or SINGLE.search(number):
+        return False
+    sure = len(digits) >= 14 or near(low, start, end, CARD_WORDS)
+    return sure and (_luhn(digits) or _mistyped(number, low, start, end))
 
 
 def _mistyped(number: str, low: str, start: int, end: int) -> bool:
