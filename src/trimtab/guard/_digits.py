@@ -13,7 +13,8 @@ ALIKE: dict[int, str] = {
 }  # fmt: skip
 
 
-GROUPS = 5
+GROUPS = 3
+SMALL = re.compile(r"[0-9]{1,2} {1,2}(?=[+(]|[0-9]{3})")
 SHORT = 4
 ANY = re.compile("[" + "".join(map(re.escape, map(chr, ALIKE))) + "]")
 
@@ -27,7 +28,7 @@ def runs(shape: re.Pattern[str], text: str, is_one: Callable[[str, int, int], bo
     """(start, end) of the matches of `shape`, or parts of them, that `is_one` (of the part, its start and end).
 
     Numbers may follow one another with a space between: a match is tried whole, then without its last group, its last
-    two, ...; then what begins with its second group.
+    two, ...; then without a small number before it.
     """
     at = 0
     while match := shape.search(text, at):
@@ -36,8 +37,8 @@ def runs(shape: re.Pattern[str], text: str, is_one: Callable[[str, int, int], bo
         if part:
             at = start + len(part)
             yield start, at
-        elif (space := match[0].find(" ")) > 0:
-            at = start + space + 1
+        elif after := SMALL.match(match[0]):
+            at = start + after.end()
 
 
 def _parts(run: str) -> Iterator[str]:

@@ -81,7 +81,7 @@ FEWEST = 7
 """Digits of a telephone number."""
 GROUP = re.compile(r"[0-9]+")
 SINGLE = frozenset("02345679")
-SIGNS = str.maketrans("", "", " .-()/")
+SIGNS = str.maketrans("", "", " .-()/+")
 LOOKUPS = 500
 """How many different numbers of one text are looked up in the plans (some 50 us each)."""
 
@@ -93,8 +93,9 @@ def phones(text: str, low: str, regions: Sequence[str], plans: "Plans") -> Itera
     """
 
     def is_phone(number: str, start: int, end: int) -> bool:
-        digits = sum(map(str.isdigit, number))
-        return digits >= FEWEST and not DATE.match(number) and _is_phone(number, low, start, end, regions, plans)
+        return (
+            _digits(number) >= FEWEST and not DATE.match(number) and _is_phone(number, low, start, end, regions, plans)
+        )
 
     for start, end in runs(SHAPE, text, is_phone):
         yield start + (text[start] == "(" and ")" not in text[start:end]), end
@@ -116,7 +117,7 @@ class Plans:
         return self._asked(_valid, number, region)
 
     def _asked(self, ask: Callable[[str, Any], bool], number: str, region: str | None) -> bool:
-        key = (number.translate(SIGNS), region)
+        key = (number if number[0] == "+" else number.translate(SIGNS), region)
         if (known := self._known.get(key)) is None:
             known = ask(number, region) if len(self._known) < LOOKUPS else _written_like_one(number)
             if len(self._known) < LOOKUPS:
@@ -125,7 +126,7 @@ class Plans:
 
 
 def _is_phone(number: str, low: str, start: int, end: int, regions: Sequence[str], plans: Plans) -> bool:
-    if _is_decimal(number):
+    if "." in number and _is_decimal(number):
         return False
     abroad = number.startswith(("+", "00")) and number[1:2] != " "
     if abroad and plans.possible(number, None if number[0] == "+" else "ZZ"):
@@ -164,7 +165,7 @@ def _may_stand_alone(number: str) -> bool:
 
 def _set_apart(number: str, low: str, start: int, end: int) -> bool:
     """Whether it has a line of its own in a text of several, or brackets, and is no number in groups of thousands."""
-    if number.isdigit() or THOUSANDS.fullmatch(number) or not 8 <= sum(map(str.isdigit, number)) <= 14:
+    if number.isdigit() or THOUSANDS.fullmatch(number) or not 8 <= _digits(number) <= 14:
         return False
     before, after = low[max(0, start - 3) : start], low[end : end + 3]
     bracketed = number[0] == "(" and ")" not in number and after[:1] == ")"
@@ -172,8 +173,13 @@ def _set_apart(number: str, low: str, start: int, end: int) -> bool:
     return bracketed or bool(lines)
 
 
+def _digits(number: str) -> int:
+    """How many there are, with the signs of an extension."""
+    return len(number.translate(SIGNS))
+
+
 def _written_like_one(number: str) -> bool:
-    return FEWEST <= sum(char.isdigit() for char in number) <= 20 and not YEARS.fullmatch(number)
+    return FEWEST <= _digits(number) <= 20 and not YEARS.fullmatch(number)
 
 
 def _is_decimal(number: str) -> bool:
