@@ -10,6 +10,7 @@ import numpy as np
 
 import guard_data
 from trimtab import load, testing
+from trimtab.encode.encoder import Encoder
 from trimtab.evaluate import curves, evasion
 from trimtab.evaluate.trial import interval
 from trimtab.guard import patterns
@@ -29,7 +30,7 @@ def rules(home: Path) -> dict[str, Rule]:
     """The rules that there are against attacks: patterns as the user's and as a document's text, and trained heads."""
     found: dict[str, Rule] = {"patterns": _patterns("user"), "patterns, retrieved": _patterns("untrusted")}
     for kind in ("injection", "toxicity"):
-        if kind in load.kinds("guard"):
+        if hasattr(Encoder, "read"):  # an encoder with heads
             module = load.kind("guard", kind)
             found[kind] = module.build(module.Options(), testing.tools(home, name=kind)).scores
     return found

@@ -22,6 +22,7 @@ import numpy as np
 import guard_data
 import guard_rules
 from trimtab import load, testing
+from trimtab.encode.encoder import Encoder
 from trimtab.guard import patterns, pii, secrets
 
 KINDS = {
@@ -101,11 +102,8 @@ async def latency() -> dict[str, dict[str, float]]:
     """Microseconds of one check by all guards of a request together, p50 and p99, by the text's length."""
     with tempfile.TemporaryDirectory() as home:
         tools = testing.tools(Path(home))
-        kinds = [
-            load.kind("guard", kind)
-            for kind in ("patterns", "secrets", "pii", "injection", "toxicity")
-            if kind in load.kinds("guard")
-        ]
+        names = ("patterns", "secrets", "pii", *(("injection", "toxicity") if hasattr(Encoder, "read") else ()))
+        kinds = [load.kind("guard", name) for name in names]
         guards = [kind.build(kind.Options(), tools) for kind in kinds]
         print(f"\n{'all of them, words':24}{'p50 us':>10}{'p99 us':>10}")
         return {str(words): await _at(guards, words) for words in LENGTHS}

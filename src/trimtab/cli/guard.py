@@ -25,7 +25,8 @@ is to find it. Each guard judges every row, whatever the others say. No model is
 The exit code is 1 where --min-recall or --max-fpr is not met by all guards together."""
 CALIBRATE = """Set the thresholds of a recipe's scoring guards by benign texts of your own.
 
-The file is JSONL, a row {"text": "..."}; rows with label 1 are left out. Their scores say above which one a guard
+The file is JSONL, a row {"text": "..."}, with "origin": "retrieved" or "tool" where no user wrote it; rows with label 1
+are left out. Their scores say above which one a guard
 speaks, so that it finds at most the share `fpr` of its settings wrongly. Scores are kept, no text is."""
 SHOWN = 100
 """Characters of a text that are shown."""
@@ -102,19 +103,21 @@ async def _calibrated(file: Path, recipe: str) -> dict[str, Any]:
     loaded, texts = settings.load(recipe), trial.benign(file)
     with TemporaryDirectory() as empty:  # an old calibration has no say in a new one
         found = await _scored(msgspec.structs.replace(_preview.dry(loaded), home=Path(empty)), texts)
-    fprs = {
-        part.name: load.options("guard", part.kind, part.options).fpr for part in loaded.guards if part.name in found
-    }
-    shown = [
-        {"name": name, "n": kept.n, "fpr": fprs[name], "threshold": kept.threshold(fprs[name])}
-        for name, kept in found.items()
-    ]
+    options = {part.name: load.options("guard", part.kind, part.options) for part in loaded.guards}
+    shown: list[dict[str, Any]] = []
+    for bar, kept in found.items():
+        name, _, untrusted = bar.partition("/")
+        fpr = (
+            options[name].untrusted_fpr if untrusted and hasattr(options[name], "untrusted_fpr") else options[name].fpr
+        )
+        shown.append({"name": bar, "n": kept.n, "fpr": fpr, "threshold": kept.threshold(fpr)})
     return {"guards": shown, "file": str(_limit.save(loaded.home, found))}
 
 
-async def _scored(loaded: "Settings", texts: "Sequence[str]") -> "dict[str, Benign]":
+async def _scored(loaded: "Settings", texts: "dict[bool, list[str]]") -> "dict[str, Benign]":
     from trimtab.errors import ConfigError
     from trimtab.guard import _limit
+    from trimtab.types import Origin
     from trimtab.wiring import open_system
 
     async with open_system(loaded, _out.say) as system:
@@ -125,8 +128,11 @@ async def _scored(loaded: "Settings", texts: "Sequence[str]") -> "dict[str, Beni
             )
         found: dict[str, Benign] = {}
         for seat in scoring:
-            _out.say(f"{seat.name}: {len(texts)} texts")
-            found[seat.name] = _limit.benign(seat.judge.by, await seat.judge.scores(texts))
+            for bar in seat.judge.bars:
+                if mine := texts[bool(bar)]:
+                    _out.say(f"{seat.name}{bar}: {len(mine)} texts")
+                    scores = await seat.judge.scores(mine, Origin.RETRIEVED if bar else Origin.USER)
+                    found[seat.name + bar] = _limit.benign(seat.judge.by, scores)
         return found
 
 

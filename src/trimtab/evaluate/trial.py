@@ -19,6 +19,7 @@ from trimtab.types import Origin, Request, Text
 PATH = "messages[0].content"
 TOGETHER = "any"
 """What all guards are called as one: what none of them found is missed."""
+UNTRUSTED = frozenset({Origin.RETRIEVED, Origin.TOOL})
 Z = 1.96
 """Of a normal distribution's 95 %."""
 
@@ -85,19 +86,22 @@ def rows(path: Path, guards: Iterable[str] = ()) -> list[Row]:
     return found
 
 
-def benign(path: Path) -> list[str]:
-    """The texts of a file's rows, those to be found left out; a row needs no label. Raises `ConfigError`."""
-    lines = _lines(path)
-    found: list[str] = []
-    for at, line in lines:
+def benign(path: Path) -> dict[bool, list[str]]:
+    """The texts of a file's rows, by whether nobody vouches for them (retrieved, tool); those to be found left out.
+
+    A row needs no label. Raises `ConfigError`.
+    """
+    found: dict[bool, list[str]] = {False: [], True: []}
+    for at, line in _lines(path):
         try:
             given = json.loads(line)
             text, bad = given["text"], given.get("label") in (1, True)
+            untrusted = Origin(given.get("origin", "user")) in UNTRUSTED
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ConfigError(f"{path.name} line {at} is no row ({error!r}).", 'A row is {"text": "..."}.') from error
         if isinstance(text, str) and not bad:
-            found.append(text)
-    if not found:
+            found[untrusted].append(text)
+    if not any(found.values()):
         raise ConfigError(f"{path} has no benign texts.", 'A row is {"text": "..."}.')
     return found
 

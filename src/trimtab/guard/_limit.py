@@ -65,8 +65,8 @@ def save(home: Path, found: dict[str, Benign]) -> Path:
     return path
 
 
-def chosen(home: Path, name: str, by: str, fpr: float, own: Benign) -> float:
-    """The threshold of the guard `name`: by the user's calibration where it is of what scores now, else by `own`.
+def chosen(home: Path, name: str, by: str, fpr: float, own: Benign | float) -> float:
+    """The threshold of the guard `name`: by the user's calibration where it is of what scores now, else `own`'s.
 
     Raises `ConfigError` where the calibration is of another model, which scores otherwise.
     """
@@ -76,4 +76,5 @@ def chosen(home: Path, name: str, by: str, fpr: float, own: Benign) -> float:
     if found and found.by != by:
         fix = "Run trimtab guard calibrate again."
         raise ConfigError(f"{name}: {home / FILE} was made with {found.by}, and {by} scores now.", fix)
-    return (found or own).threshold(fpr)
+    best = found or own
+    return best.threshold(fpr) if isinstance(best, Benign) else best

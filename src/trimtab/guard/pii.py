@@ -1,6 +1,7 @@
-"""Finds personal data that has a structure: patterns with checksums; names and addresses need a model and are not here.
+"""Finds personal data: what has a structure by patterns with checksums, names and addresses by the house encoder.
 
-Kinds: EMAIL PHONE CARD IBAN IP URL_CREDENTIALS URL US_SSN CRYPTO and the national numbers of `_national`. Precision
+Kinds: EMAIL PHONE CARD IBAN IP URL_CREDENTIALS URL US_SSN CRYPTO and the national numbers of national.toml; of the
+encoder PERSON and ADDRESS, and PLACE and ORGANIZATION where somebody is named or reached in the same text. Precision
 comes first: a checksum, a numbering plan or a word nearby must speak for a run of digits before it is called personal.
 """
 
@@ -12,8 +13,10 @@ from typing import Any
 
 import msgspec
 
+from trimtab.errors import ConfigError
 from trimtab.guard._digits import ascii_digits, near, runs
 from trimtab.guard._emails import emails
+from trimtab.guard._names import TAGS, tagged
 from trimtab.guard._national import national
 from trimtab.guard._phones import Plans, phones
 from trimtab.guard._pieces import Found, spans
@@ -61,41 +64,65 @@ LONGEST = 2_500
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`regions`: countries whose national phone format counts without a `+`; `urls`: plain links count too.
 
-    `kinds` empty means all; else only these are findings.
+    `kinds` empty means all; else only these are findings. `tags` are the encoder's kinds (PERSON, ADDRESS, PLACE,
+    ORGANIZATION): not given, the mask before a remote model has all of them and this guard, which judges every request,
+    none; what is given holds for both.
     """
 
     regions: tuple[str, ...] = REGIONS
     urls: bool = False
     kinds: tuple[str, ...] = ()
+    tags: tuple[str, ...] | None = None
 
 
 class Pii:
     """A finding is personal data in any of the texts; its spans say where, never what."""
 
-    def __init__(self, options: Options) -> None:
-        self._options = options
+    def __init__(self, options: Options, tools: Tools) -> None:
+        self._options, self._tools = options, tools
 
     async def check(self, texts: Sequence[Text], request: Request) -> Verdict:
         apart = are_long(texts) or are_numbers(texts)
-        found = await asyncio.to_thread(self._spans, texts) if apart else self._spans(texts)
+        structured = await asyncio.to_thread(self._structured, texts) if apart else self._structured(texts)
+        if self._options.tags:
+            said = [text.text for text in texts]
+            names = await tagged(self._tools, said, self._options.tags, structured)
+            structured = [sorted((*one, *other), key=_start) for one, other in zip(structured, names, strict=True)]
+        found = tuple(
+            msgspec.structs.replace(span, path=text.path)
+            for text, spans in zip(texts, structured, strict=True)
+            for span in spans
+            if not self._options.kinds or span.kind in self._options.kinds
+        )
         if not found:
             return OK
         kinds = ", ".join(sorted({span.kind for span in found}))
         return Verdict(ok=False, code="personal_data", why=f"Personal data: {kinds}.", spans=found)
 
-    def _spans(self, texts: Sequence[Text]) -> tuple[Span, ...]:
-        return tuple(
-            msgspec.structs.replace(span, path=text.path)
-            for text in texts
-            for span in find(text.text, self._options.regions, self._options.urls)
-            if not self._options.kinds or span.kind in self._options.kinds
-        )
+    def _structured(self, texts: Sequence[Text]) -> list[Sequence[Span]]:
+        return [find(text.text, self._options.regions, self._options.urls) for text in texts]
 
 
 def build(options: Options, tools: Tools) -> Guard:
-    """The guard; the numbering plans are read before the first request, not during it."""
+    """The guard; the numbering plans are read before the first request. Raises `ConfigError` for an unknown tag."""
+    if unknown := set(options.tags or ()) - set(TAGS):
+        raise ConfigError(f"{tools.name}: unknown tags {', '.join(sorted(unknown))}.", f"Known are: {', '.join(TAGS)}.")
     tools.starting(_warm)
-    return Pii(options)
+    return Pii(options, tools)
+
+
+async def names(tools: Tools, texts: Sequence[str], options: Options) -> list[tuple[Span, ...]]:
+    """The names that a mask hides in each of `texts`, beside what `find` finds."""
+    kinds = TAGS if options.tags is None else options.tags
+
+    def structured() -> list[tuple[Span, ...]]:
+        return [find(text, options.regions, options.urls) for text in texts]
+
+    return await tagged(tools, texts, kinds, await asyncio.to_thread(structured) if kinds else [])
+
+
+def _start(span: Span) -> int:
+    return span.start
 
 
 def find(text: str, regions: Sequence[str] = REGIONS, urls: bool = False) -> tuple[Span, ...]:

@@ -43,6 +43,8 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 class Topic:
     """A finding is a user's question that is like none of the examples; its score is the distance."""
 
+    bars = ("",)
+
     def __init__(self, options: Options, tools: Tools, examples: tuple[str, ...]) -> None:
         self._options, self._tools, self._examples = options, tools, examples
         self._known: Floats | None = None
@@ -58,8 +60,9 @@ class Topic:
                 self._most = await asyncio.to_thread(self._threshold, known)
                 self._known = known
 
-    async def scores(self, texts: Sequence[str]) -> list[float]:
-        """The distances of `texts`, 0 to 2."""
+    async def scores(self, texts: Sequence[str], origin: Origin = Origin.USER) -> list[float]:
+        """The distances of `texts`, 0 to 2; whoever wrote them."""
+        del origin
         await self.start()
         assert self._known is not None  # noqa: S101 - start sets it or raises
         embeddings = await self._tools.encoder().embed(texts)

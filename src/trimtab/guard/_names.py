@@ -1,0 +1,37 @@
+"""Names, addresses, places and organisations as the house encoder tags them, beside what has a structure."""
+
+from collections.abc import Sequence
+
+from trimtab.guard import _readings
+from trimtab.ports import Tools
+from trimtab.types import Span
+
+TAGS = ("PERSON", "ADDRESS", "PLACE", "ORGANIZATION")
+"""The encoder's kinds that patterns cannot find."""
+ALONE = frozenset({"PERSON", "ADDRESS"})
+"""What is personal by itself; a place and a company are where somebody is named too: a country's capital is not."""
+SURE = 0.5
+"""The least probability of a tag."""
+SHORTEST = 2
+"""Characters of a name."""
+
+
+async def tagged(
+    tools: Tools, texts: Sequence[str], kinds: Sequence[str], structured: Sequence[Sequence[Span]]
+) -> list[tuple[Span, ...]]:
+    """The names in each text, where nothing `structured` was found; none where the encoder has no heads."""
+    if not kinds or not texts or not _readings.has_heads(tools.encoder()):
+        return [() for _ in texts]
+    readings = await _readings.read(tools, texts)
+    return [_of(reading.tags, kinds, found) for reading, found in zip(readings, structured, strict=True)]
+
+
+def _of(tags: Sequence, kinds: Sequence[str], structured: Sequence[Span]) -> tuple[Span, ...]:  # pyright: ignore[reportMissingTypeArgument, reportUnknownParameterType]
+    sure = [
+        Span(kind=tag.kind, start=tag.start, end=tag.end)
+        for tag in tags
+        if tag.kind in kinds and tag.p >= SURE and tag.end - tag.start >= SHORTEST
+    ]
+    free = [span for span in sure if not any(span.start < other.end and other.start < span.end for other in structured)]
+    somebody = bool(structured) or any(span.kind in ALONE for span in free)
+    return tuple(span for span in free if somebody or span.kind in ALONE)
