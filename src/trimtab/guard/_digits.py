@@ -53,10 +53,15 @@ def _parts(run: str) -> Iterator[str]:
 def near(low: str, start: int, end: int, words: tuple[str, ...], before: int = 48, after: int = 16) -> bool:
     """Whether one of `words` stands within `before` characters before `start` or `after` characters after `end`.
 
-    A word of up to `SHORT` characters counts only where it stands alone: `nif` stands in `significant` too.
+    A word of up to `SHORT` letters counts only where it stands alone: `nif` stands in `significant` too.
     """
     around = low[max(0, start - before) : start] + "\n" + low[end : end + after]
-    return any(word in around and (len(word) > SHORT or _alone(word, around)) for word in words)
+    return any(word in around and (not is_short(word) or _alone(word, around)) for word in words)
+
+
+def is_short(word: str) -> bool:
+    """Whether it may well be a part of another word."""
+    return len(word) <= SHORT and word.isascii()
 
 
 def _alone(word: str, around: str) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from stdnum.exceptions import ValidationError
 
-from trimtab.guard._digits import SHORT, near
+from trimtab.guard._digits import is_short, near
 
 DATA = Path(__file__).with_name("national.toml")
 DIGIT = "[0-9]"
@@ -55,7 +55,7 @@ def _compiled(entry: dict[str, Any]) -> National:
     return National(
         entry["kind"], re.compile(entry.get("hint", DIGIT)),
         re.compile(rf"(?<![\w.-])(?:{entry['shape']})(?!\w|[.-][0-9])"), entry.get("checksum", ""),
-        words, tuple(word for word in words if len(word) > SHORT),
+        words, tuple(word for word in words if not is_short(word)),
     )  # fmt: skip
 
 

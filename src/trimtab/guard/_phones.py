@@ -23,7 +23,7 @@ YEARS = re.compile(rf"\(?{YEAR} ?- ?{YEAR}\)?")
 DOTTED = re.compile(r"[+(]{0,2}[0-9]{1,4}(?:\)?[.-]{1,2}\(?[0-9]{2,8}\)?){2,6}(?:x[0-9]{1,5})?|[^.]*\.|ext\.?[0-9]*")
 """A part with dots in it that is none the less a telephone number's."""
 RANGE = re.compile(
-    rf"\(?(?:[0-9]{{3,}}/[0-9]{{3,}}|{YEAR} ?- ?(?:[0-9]{{2}}|{YEAR}|2100)|[0-9]{{4,}} ?- ?[0-9]{{4,}})\)?"
+    rf"\(?(?:[0-9]{{3,}}/[0-9]{{3,}}|{YEAR} ?- ?(?:[0-9]{{2}}|{YEAR}|2100)|[1-9][0-9]{{3,}} ?- ?[0-9]{{4,}})\)?"
 )
 """Two years, two numbers of one sort, a fraction."""
 RECKONED = re.compile(r"[=*^{×÷] ?#|# ?[=*^}×÷]|[)\]][(#]")
