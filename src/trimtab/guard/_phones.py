@@ -6,6 +6,7 @@ Three things speak for a run of digits: a form in which nothing else is written,
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 from trimtab.guard._digits import runs
@@ -147,12 +148,21 @@ def _is_phone(number: str, low: str, start: int, end: int, regions: Sequence[str
 
 def _meant(low: str, start: int, end: int) -> bool | None:
     """What the nearest word says of the number: that it is for a telephone, or something else, or nothing."""
-    before = low[max(0, start - BEFORE) : start]
+    before = _said(low[max(0, start - BEFORE) : start])
+    return before if before is not None else _said_after(low[end : end + AFTER])
+
+
+@lru_cache(maxsize=64)
+def _said(before: str) -> bool | None:
+    """The same of what stands before it; a number is asked about several times, with more or less of its end."""
     word = max((match.end() for match in MEANT.finditer(before)), default=-1)
     other = max((match.end() for match in NOT.finditer(before, max(0, len(before) - NOT_BEFORE))), default=-1)
-    if word < 0 and other < 0:
-        return True if MEANT.search(low[end : end + AFTER]) else None
-    return word >= other
+    return None if word < 0 and other < 0 else word >= other
+
+
+@lru_cache(maxsize=64)
+def _said_after(after: str) -> bool | None:
+    return True if MEANT.search(after) else None
 
 
 def _may_stand_alone(number: str) -> bool:
