@@ -1,4 +1,4 @@
-"""What stands encoded in a text: leet, ROT13, letters set apart, backwards, base64 and hexadecimal."""
+"""What stands encoded in a text: leet, ROT13, letters set apart, backwards, mistyped, base64 and hexadecimal."""
 
 import base64
 import binascii
@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from trimtab.guard._normalise import plain
+from trimtab.guard._typos import mended
 
 LEET = str.maketrans("013457@$!", "oieastasi")
 LEET_HINT = r"[013457$!][a-z]"
@@ -27,7 +28,7 @@ LONGEST = 16_010
 
 
 def respelt(normal: str) -> Iterator[str]:
-    """`normal`, a text in its one spelling, read as leet, as ROT13, backwards, and with letters that stood apart."""
+    """`normal`, a text in its one spelling, read as leet, ROT13, backwards, with letters that stood apart, mended."""
     if LEETED.search(normal):
         yield normal.translate(LEET)
     if any(word in normal for word in ROT_WORDS):
@@ -36,6 +37,8 @@ def respelt(normal: str) -> Iterator[str]:
         yield normal[::-1]
     if APART.search(normal):
         yield APART.sub(lambda run: _together(run[0]), normal)
+    if (better := mended(normal)) != normal:
+        yield better
 
 
 def _together(run: str) -> str:

@@ -18,6 +18,7 @@ import msgspec
 from trimtab.guard._decoded import HINTS, decoded, respelt
 from trimtab.guard._normalise import Ways, plain
 from trimtab.guard._threads import are_long
+from trimtab.guard._typos import mended
 from trimtab.ports import Guard, Tools
 from trimtab.sieve import Sieve
 from trimtab.types import OK, Origin, Request, Span, Text, Verdict
@@ -52,7 +53,8 @@ class Pattern(NamedTuple):
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`system`: judge the operator's own system texts too; `decode`: look into leet, ROT13 and base64.
+    """`system`: judge the operator's own system texts too; `decode`: look into leet, ROT13, base64 and
+    other disguises.
 
     `off` are ids of patterns.toml that do not count.
     """
@@ -99,9 +101,12 @@ def build(options: Options, _: Tools) -> Guard:
 
 
 def find(text: str, scope: str = "user", decode: bool = True) -> Iterator[tuple[Pattern, int, int]]:
-    """(pattern, start, end) of the first match of each pattern of `scope` (user, untrusted, answer) in `text`."""
+    """(pattern, start, end) of the first match of each pattern of `scope` (user, untrusted, answer) in `text`.
+
+    What stands encoded in it, or is mistyped, is read too; the finding is then all of the window that it stands in.
+    """
     normal, ways = plain(text), None
-    encoded = False
+    encoded = decode and _mistyped(normal)
     for pattern, start, end in _matches(normal, scope):
         if not pattern:
             encoded = True
@@ -112,8 +117,13 @@ def find(text: str, scope: str = "user", decode: bool = True) -> Iterator[tuple[
         yield from _decoded(text, normal, scope)
 
 
+def _mistyped(normal: str) -> bool:
+    parts = (normal[at : at + WINDOW] for at in range(0, len(normal), WINDOW))
+    return any(mended(part) != part for part in parts)
+
+
 def _decoded(text: str, normal: str, scope: str) -> Iterator[tuple[Pattern, int, int]]:
-    """What stands encoded in `text`; what is respelt may stand anywhere: its finding is all of the window."""
+    """What stands encoded in `text`."""
     ways = Ways(text)
     for at in range(0, len(normal), WINDOW):
         part = normal[at : at + WINDOW + OVERLAP]
