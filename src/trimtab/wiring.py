@@ -1,7 +1,7 @@
 """Settings -> `System`: the only place that builds things, and takes them down again in reverse order."""
 
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cache
 from pathlib import Path
@@ -73,10 +73,10 @@ def _check_pii(part: GuardPart) -> None:
     """A kind or a region that nobody knows would be looked for in vain, and nobody would notice."""
     options = load.options("guard", "pii", part.options)
     if options.kinds:
-        from trimtab.guard._names import TAGS
+        from trimtab.guard._names import KNOWN
         from trimtab.guard._national import table
 
-        known = [*PERSONAL, *TAGS, *sorted({one.kind for one in table().kinds})]
+        known = dict.fromkeys((*PERSONAL, *KNOWN, *sorted({one.kind for one in table().kinds})))
         _known(f"[[guard]] {part.name}: kinds", options.kinds, known)
     if options.regions != load.kind("guard", "pii").REGIONS:
         from phonenumbers import SUPPORTED_REGIONS
@@ -84,7 +84,7 @@ def _check_pii(part: GuardPart) -> None:
         _known(f"[[guard]] {part.name}: regions", options.regions, sorted(SUPPORTED_REGIONS))
 
 
-def _known(what: str, given: Sequence[str], known: Sequence[str]) -> None:
+def _known(what: str, given: Iterable[str], known: Collection[str]) -> None:
     if unknown := [name for name in given if name not in known]:
         raise ConfigError(f"{what} has {', '.join(map(repr, unknown))}.", f"Known are: {', '.join(known)}.")
 

@@ -8,10 +8,10 @@ from trimtab.types import Span
 
 TAGS = ("PERSON", "ADDRESS", "PLACE", "ORGANIZATION")
 """The encoder's kinds that patterns cannot find."""
-ALONE = frozenset({"PERSON", "ADDRESS"})
-"""What is personal by itself; a place and a company are where somebody is named too: a country's capital is not."""
-SURE = 0.5
-"""The least probability of a tag."""
+KNOWN = (*TAGS, "GROUP", "TITLE", "DATE", "AGE", "EMAIL", "PHONE", "CARD", "IBAN", "ID", "IP", "URL")
+"""All of the encoder's kinds."""
+BESIDE = frozenset({"PLACE", "ORGANIZATION", "GROUP", "TITLE", "DATE", "AGE"})
+"""What is personal only where somebody is named or reached too: a country's capital is not."""
 SHORTEST = 2
 """Characters of a name."""
 
@@ -27,11 +27,13 @@ async def tagged(
 
 
 def _of(tags: Sequence, kinds: Sequence[str], structured: Sequence[Span]) -> tuple[Span, ...]:  # pyright: ignore[reportMissingTypeArgument, reportUnknownParameterType]
-    sure = [
+    given = [
         Span(kind=tag.kind, start=tag.start, end=tag.end)
         for tag in tags
-        if tag.kind in kinds and tag.p >= SURE and tag.end - tag.start >= SHORTEST
+        if tag.kind in kinds and tag.end - tag.start >= SHORTEST
     ]
-    free = [span for span in sure if not any(span.start < other.end and other.start < span.end for other in structured)]
-    somebody = bool(structured) or any(span.kind in ALONE for span in free)
-    return tuple(span for span in free if somebody or span.kind in ALONE)
+    free = [
+        span for span in given if not any(span.start < other.end and other.start < span.end for other in structured)
+    ]
+    somebody = bool(structured) or any(span.kind not in BESIDE for span in free)
+    return tuple(span for span in free if somebody or span.kind not in BESIDE)

@@ -16,7 +16,7 @@ import msgspec
 from trimtab.errors import ConfigError
 from trimtab.guard._digits import ascii_digits, near, runs
 from trimtab.guard._emails import emails
-from trimtab.guard._names import TAGS, tagged
+from trimtab.guard._names import KNOWN, TAGS, tagged
 from trimtab.guard._national import national
 from trimtab.guard._phones import Plans, phones
 from trimtab.guard._pieces import Found, spans
@@ -64,9 +64,9 @@ LONGEST = 2_500
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`regions`: countries whose national phone format counts without a `+`; `urls`: plain links count too.
 
-    `kinds` empty means all; else only these are findings. `tags` are the encoder's kinds (PERSON, ADDRESS, PLACE,
-    ORGANIZATION): not given, the mask before a remote model has all of them and this guard, which judges every request,
-    none; what is given holds for both.
+    `kinds` empty means all; else only these are findings. `tags` are the encoder's kinds: not given, the mask
+    before a remote model has PERSON, ADDRESS, PLACE and ORGANIZATION, and this guard, which judges every request, none;
+    what is given holds for both.
     """
 
     regions: tuple[str, ...] = REGIONS
@@ -105,8 +105,10 @@ class Pii:
 
 def build(options: Options, tools: Tools) -> Guard:
     """The guard; the numbering plans are read before the first request. Raises `ConfigError` for an unknown tag."""
-    if unknown := set(options.tags or ()) - set(TAGS):
-        raise ConfigError(f"{tools.name}: unknown tags {', '.join(sorted(unknown))}.", f"Known are: {', '.join(TAGS)}.")
+    if unknown := set(options.tags or ()) - set(KNOWN):
+        raise ConfigError(
+            f"{tools.name}: unknown tags {', '.join(sorted(unknown))}.", f"Known are: {', '.join(KNOWN)}."
+        )
     tools.starting(_warm)
     return Pii(options, tools)
 
