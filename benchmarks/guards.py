@@ -1,34 +1,35 @@
-"""What the three pattern guards find, what they find wrongly, and what they cost: `benchmarks/guards.py --data DIR`.
+"""What the guards find, what they find wrongly, and what they cost: `benchmarks/guards.py --data DIR`.
 
-Prints a table and writes JSON. Rules were written while looking at the even half of each set only (SHA-256 of the text,
-or of the template for synthetic personal data); the figures are of the odd half. Speed needs no data; where a data set
-(docs/reference/data.md) is not there the rest is skipped, and results/guards.json stays as it was.
+Prints tables and writes JSON. `DIR` holds JSONL files of the schema of docs/reference/data.md, told apart by their
+names' beginnings (injection, bipia, pii, benign, intent, sst2, trec, ground, toxicity): nothing is trained on them, and
+of those that rules were written against the half that was not looked at is scored (guard_data.py). Speed needs no data;
+where a sort of file is missing the rest is skipped, and results/guards.json stays as it was.
 """
 
 import argparse
 import asyncio
-import hashlib
 import json
 import platform
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from trimtab import testing
+import numpy as np
+
+import guard_data
+import guard_rules
+from trimtab import load, testing
+from trimtab.encode.encoder import Encoder
 from trimtab.guard import patterns, pii, secrets
-from trimtab.types import Origin, Text
 
 KINDS = {
     "EMAIL_ADDRESS": "EMAIL", "PHONE_NUMBER": "PHONE", "CREDIT_CARD": "CARD", "IBAN_CODE": "IBAN", "IP_ADDRESS": "IP",
-    "US_SSN": "US_SSN",
+    "US_SSN": "US_SSN", "DOMAIN_NAME": "URL", "US_DRIVER_LICENSE": "DRIVER_LICENSE", "US_PASSPORT": "PASSPORT",
+    "US_ITIN": "US_ITIN", "UK_NHS": "GB_NHS", "CRYPTO": "CRYPTO", "URL": "URL",
 }  # fmt: skip
-BENIGN = ("benign_instructions", "sst2_train", "sst2_dev", "trec_train", "intent_banking77_train",
-          "intent_clinc150_train", "intent_clinc150_val", "intent_clinc150_oos_train",
-          "intent_clinc150_oos_val")  # fmt: skip
-PASSAGES = ("ground_begin_dev_cmu", "ground_begin_dev_tc", "ground_begin_dev_wow")
-SETS = ("injection_pos", "bipia_attack_strings", "pii_synth_v2", *BENIGN, *PASSAGES)
 RESULT = Path(__file__).parent / "results" / "guards.json"
 TEXTS = {
     "prose": "Hello, could you tell me whether my order from last week has shipped yet? I paid by card and the tracking"
@@ -44,21 +45,39 @@ TEXTS = {
 }
 
 
+LENGTHS = (32, 128, 500, 2000)
+"""Words of the texts that latency is measured on, some 1.3 tokens each."""
+NEEDED = (guard_data.ATTACKS, guard_data.PERSONAL, *guard_data.BENIGN, guard_data.PASSAGES)
+
+
 def main() -> None:
     args = _arguments()
     print(f"{platform.python_version()} on {platform.machine()}")
-    result: dict[str, Any] = {"speed_us": speed()}
+    result: dict[str, Any] = {"speed_us": speed(), "latency_us": asyncio.run(latency())}
     guard = args.data / "guard" if (args.data / "guard").is_dir() else args.data
-    missing = [name for name in SETS if not (guard / f"{name}.jsonl").is_file()]
+    missing = [name for name in NEEDED if not guard_data.files(guard, name)]
     if missing:
         print(f"All but speed skipped, {RESULT.name} left as it was: no {', '.join(missing)} in {guard} (give --data).")
     else:
-        result |= {"injection": injection(guard), "personal": personal(guard), "false_positives": wrongly(guard)}
+        result |= asyncio.run(of_rules(guard))
+        result |= {"personal": personal(guard), "false_positives": wrongly(guard)}
     if args.out or not missing:
         out = args.out or RESULT
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(result, indent=1) + "\n")
         print(f"written: {out}")
+
+
+async def of_rules(data: Path) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as home:
+        rules = guard_rules.rules(Path(home))
+        return {
+            "attacks": await guard_rules.attacks(rules, data),
+            "toxicity": await guard_rules.toxicity(rules, data),
+            "languages": await guard_rules.languages(rules),
+            "over_refusal": await guard_rules.over_refusal(rules, data),
+            "flips": await guard_rules.flips(rules, data),
+        }
 
 
 def _arguments() -> argparse.Namespace:
@@ -79,8 +98,34 @@ def speed() -> dict[str, dict[str, float]]:
     return table
 
 
+async def latency() -> dict[str, dict[str, float]]:
+    """Microseconds of one check by all guards of a request together, p50 and p99, by the text's length."""
+    with tempfile.TemporaryDirectory() as home:
+        tools = testing.tools(Path(home))
+        names = ("patterns", "secrets", "pii", *(("injection", "toxicity") if hasattr(Encoder, "read") else ()))
+        kinds = [load.kind("guard", name) for name in names]
+        guards = [kind.build(kind.Options(), tools) for kind in kinds]
+        print(f"\n{'all of them, words':24}{'p50 us':>10}{'p99 us':>10}")
+        return {str(words): await _at(guards, words) for words in LENGTHS}
+
+
+async def _at(guards: list[Any], words: int) -> dict[str, float]:
+    said = " ".join(TEXTS.values()).split()
+    text = " ".join((said * (words // len(said) + 1))[:words])
+    texts, request = guard_rules.request_texts(text), testing.ask(text)
+    took: list[float] = []
+    for _ in range(60):
+        began = time.perf_counter()
+        for guard in guards:
+            await guard.check(texts, request)
+        took.append((time.perf_counter() - began) * 1e6)
+    row = {"p50": float(np.median(took[5:])), "p99": float(np.quantile(took[5:], 0.99))}
+    print(f"{words:<24}{row['p50']:10.1f}{row['p99']:10.1f}")
+    return row
+
+
 async def _costs(guards: dict[str, Any], text: str) -> dict[str, float]:
-    texts, request = (Text(text=text, origin=Origin.USER, path="messages[0].content"),), testing.ask(text)
+    texts, request = guard_rules.request_texts(text), testing.ask(text)
     row: dict[str, float] = {}
     for name, guard in guards.items():
         await guard.check(texts, request)
@@ -95,44 +140,33 @@ async def _once(guard: Any, texts: Any, request: Any, times: int = 400) -> float
     return (time.perf_counter() - began) / times * 1e6
 
 
-def injection(data: Path) -> dict[str, Any]:
-    """Recall by source. The labels are noisy: in-the-wild "jailbreaks" hold many plain role plays and odd prompts."""
-    print(f"\n{'injections found':44}{'found':>7}{'of':>7}{'recall':>8}")
-    said = {
-        "user": _recall(_odd(data, "injection_pos"), "user", "source"),
-        "retrieved": _recall(_odd(data, "injection_pos"), "untrusted", "source"),
-        "retrieved, attacks on the answer": _recall(_odd(data, "bipia_attack_strings"), "untrusted", "category"),
-    }
-    for scope, sources in said.items():
-        for source, (found, of) in sources.items():
-            print(f"{scope + ': ' + source:44}{found:7}{of:7}{found / of:8.2f}")
-    return said
+def personal(data: Path) -> dict[str, Any]:
+    """Precision, recall and F1 by kind, links included; a find is right if it overlaps a span of its kind.
 
-
-def _recall(rows: Iterable[dict[str, Any]], scope: str, by: str) -> dict[str, tuple[int, int]]:
-    found, of = Counter[str](), Counter[str]()
-    for row in rows:
-        hit = any(True for _ in patterns.find(row["text"], scope))
-        for source in (row[by], "all"):
-            of[source] += 1
-            found[source] += hit
-    return {source: (found[source], of[source]) for source in of if by == "source" or source == "all"}
-
-
-def personal(data: Path) -> dict[str, dict[str, float]]:
-    """Precision, recall and F1 by kind; a find is right if it overlaps a span of its kind."""
-    right, missed, wrong = Counter[str](), Counter[str](), Counter[str]()
-    for row in _rows(data, "pii_synth_v2"):
-        if not _is_odd(f"t{row['template_id']}"):
-            continue
-        gold = [(KINDS[s["type"]], s["start"], s["end"]) for s in row["spans"] if s["type"] in KINDS]
-        found = [(s.kind, s.start, s.end) for s in pii.find(row["text"])]
-        for span in gold:
-            (right if _meets(span, found) else missed)[span[0]] += 1
-        for span in found:
-            wrong[span[0]] += not _meets(span, gold)
+    `all` has the middle 95 % of the F1 over 1,000 resamples of the texts.
+    """
+    counts = [
+        _counted(row) for path in guard_data.files(data, guard_data.PERSONAL) for row in guard_data.held_out(path)
+    ]
+    right, missed, wrong = (sum((count[i] for count in counts), Counter[str]()) for i in range(3))
     print(f"\n{'personal data':20}{'right':>7}{'missed':>7}{'wrong':>7}{'P':>7}{'R':>7}{'F1':>7}")
-    return {kind: _scores(kind, right[kind], missed[kind], wrong[kind]) for kind in sorted({*right, *missed, *wrong})}
+    table = {kind: _scores(kind, right[kind], missed[kind], wrong[kind]) for kind in sorted({*right, *missed, *wrong})}
+    table["all"] = _scores("all", right.total(), missed.total(), wrong.total())
+    totals = np.array([[part.total() for part in count] for count in counts])
+    drawn = totals[np.random.default_rng(1).integers(len(totals), size=(1000, len(totals)))].sum(axis=1)
+    low, high = np.quantile(2 * drawn[:, 0] / (2 * drawn[:, 0] + drawn[:, 1] + drawn[:, 2]), [0.025, 0.975])
+    table["all"]["f1_interval"] = [round(float(low), 4), round(float(high), 4)]
+    print(f"F1 of all: 95 % {low:.3f}-{high:.3f}")
+    return table
+
+
+def _counted(row: guard_data.Row) -> tuple[Counter[str], Counter[str], Counter[str]]:
+    """Spans right, missed and found wrongly, by kind."""
+    gold = [(KINDS[s["type"]], s["start"], s["end"]) for s in row["spans"] if s["type"] in KINDS]
+    found = [(s.kind, s.start, s.end) for s in pii.find(row["text"], urls=True)]
+    right = Counter(span[0] for span in gold if _meets(span, found))
+    missed = Counter(span[0] for span in gold if not _meets(span, found))
+    return right, missed, Counter(span[0] for span in found if not _meets(span, gold))
 
 
 def _meets(span: tuple[str, int, int], others: Iterable[tuple[str, int, int]]) -> bool:
@@ -154,10 +188,12 @@ def wrongly(data: Path) -> dict[str, dict[str, int]]:
         "secrets": lambda text: bool(secrets.find(text)),
         "pii": lambda text: bool(pii.find(text)),
     }
-    sets = {name: [row["text"] for row in _rows(data, name)] for name in BENIGN}
+    sets = {path.stem: guard_data.texts([path]) for path in guard_data.files(data, *guard_data.BENIGN)}
     table = {name: _stopped(texts, guards) for name, texts in sets.items()}
     table["all of them"] = {key: sum(row[key] for row in table.values()) for key in ("texts", *guards)}
-    passages = [row["knowledge"] for name in PASSAGES for row in _rows(data, name)]
+    passages = [
+        row["knowledge"] for path in guard_data.files(data, guard_data.PASSAGES) for row in guard_data.rows(path)
+    ]
     table["passages"] = _stopped(passages, guards)
     print(f"\n{'stopped wrongly':28}" + "".join(f"{column:>21}" for column in ("texts", *guards)))
     for name, row in table.items():
@@ -167,18 +203,6 @@ def wrongly(data: Path) -> dict[str, dict[str, int]]:
 
 def _stopped(texts: list[str], guards: dict[str, Callable[[str], bool]]) -> dict[str, int]:
     return {"texts": len(texts), **{name: sum(map(finds, texts)) for name, finds in guards.items()}}
-
-
-def _odd(data: Path, name: str) -> Iterable[dict[str, Any]]:
-    return (row for row in _rows(data, name) if _is_odd(row["text"]))
-
-
-def _is_odd(key: str) -> bool:
-    return hashlib.sha256(key.encode("utf-8", "replace")).digest()[0] % 2 == 1
-
-
-def _rows(data: Path, name: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (data / f"{name}.jsonl").read_text("utf-8").split("\n") if line]
 
 
 if __name__ == "__main__":

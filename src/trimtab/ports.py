@@ -93,7 +93,8 @@ class Recorder(Protocol):
 class Tools(msgspec.Struct, frozen=True, kw_only=True):
     """What kinds share. `name` is the part's name, `recipe` the folder its relative paths start from.
 
-    `encoder` and `store` are built on first use. `personal` finds personal data in a text. `inner` is the model that a
+    `encoder` and `store` are built on first use. `personal` finds personal data in a text that has
+    a structure, `names` what an encoder must tell (people, addresses), in each of several. `inner` is the model that a
     wrapping kind wraps. `secret` reads one environment variable that the settings allow. `closing` takes a coroutine
     function to await at shutdown; `starting` one to await before the first request. `stamp`
     is another where any model of the system, its options or its spec is another. `networks` are the operator's own: see
@@ -114,3 +115,4 @@ class Tools(msgspec.Struct, frozen=True, kw_only=True):
     spec: ModelSpec | None = None
     stamp: str = ""
     networks: "tuple[Network, ...]" = ()
+    names: "Callable[[Sequence[str]], Awaitable[Sequence[Sequence[Span]]]] | None" = None

@@ -1,7 +1,7 @@
 """Settings -> `System`: the only place that builds things, and takes them down again in reverse order."""
 
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cache
 from pathlib import Path
@@ -73,9 +73,10 @@ def _check_pii(part: GuardPart) -> None:
     """A kind or a region that nobody knows would be looked for in vain, and nobody would notice."""
     options = load.options("guard", "pii", part.options)
     if options.kinds:
-        from trimtab.guard._national import TABLE
+        from trimtab.guard._names import KNOWN
+        from trimtab.guard._national import table
 
-        known = [*PERSONAL, *sorted({one.kind for one in TABLE})]
+        known = dict.fromkeys((*PERSONAL, *KNOWN, *sorted({one.kind for one in table().kinds})))
         _known(f"[[guard]] {part.name}: kinds", options.kinds, known)
     if options.regions != load.kind("guard", "pii").REGIONS:
         from phonenumbers import SUPPORTED_REGIONS
@@ -83,7 +84,7 @@ def _check_pii(part: GuardPart) -> None:
         _known(f"[[guard]] {part.name}: regions", options.regions, sorted(SUPPORTED_REGIONS))
 
 
-def _known(what: str, given: Sequence[str], known: Sequence[str]) -> None:
+def _known(what: str, given: Iterable[str], known: Collection[str]) -> None:
     if unknown := [name for name in given if name not in known]:
         raise ConfigError(f"{what} has {', '.join(map(repr, unknown))}.", f"Known are: {', '.join(known)}.")
 
@@ -111,11 +112,13 @@ def _tools(
         shared.push_async_callback(opened.close)
         return opened
 
-    return Tools(
+    tools = Tools(
         name="", recipe=settings.folder, home=settings.home, encoder=encoder, store=store,
         personal=_personal(settings), secret=settings.secrets.get, networks=_networks(settings),
         starting=starting.append, closing=closing.push_async_callback, say=say,
     )  # fmt: skip
+    pii, options = load.kind("guard", "pii"), _pii(settings)
+    return msgspec.structs.replace(tools, names=lambda texts: pii.names(tools, texts, options))
 
 
 def _networks(settings: Settings) -> tuple[egress.Network, ...]:
@@ -127,10 +130,15 @@ def _networks(settings: Settings) -> tuple[egress.Network, ...]:
 
 def _personal(settings: Settings) -> Callable[[str], Sequence[Span]]:
     """What finds personal data for masking and the records, in the regions of the recipe's `pii` guard."""
-    part = next((part for part in settings.guards if part.kind == "pii"), None)
-    options = load.options("guard", "pii", part.options if part else {})
+    options = _pii(settings)
     find = load.kind("guard", "pii").find
     return lambda text: find(text, regions=options.regions, urls=options.urls)
+
+
+def _pii(settings: Settings) -> Any:
+    """The options of the recipe's `pii` guard, or the usual ones."""
+    part = next((part for part in settings.guards if part.kind == "pii"), None)
+    return load.options("guard", "pii", part.options if part else {})
 
 
 def bench_tools(home: Path) -> Tools:

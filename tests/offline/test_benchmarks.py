@@ -14,6 +14,8 @@ FOLDER = Path(__file__).parents[2] / "benchmarks"
 def benchmark(monkeypatch, tmp_path):
     """Loads a benchmark's file, and calls its `main` with a folder that has no data."""
 
+    monkeypatch.syspath_prepend(str(FOLDER))
+
     def load(name):
         spec = importlib.util.spec_from_file_location(f"benchmark_{name}", FOLDER / f"{name}.py")
         module = importlib.util.module_from_spec(spec)

@@ -1,6 +1,7 @@
 """The mask: what leaves, what comes back, in the whole answer and in a stream, and what happens when masking fails."""
 
 import json
+import threading
 
 import pytest
 
@@ -361,3 +362,34 @@ async def test_a_long_request_is_masked_in_a_thread(tmp_path):
     await through(tmp_path, inner, testing.ask(f"{MAIL} " + "x" * masked.LARGE), find=find)
     assert threads == {False}
     assert inner.asked.messages[0]["content"].startswith("[EMAIL-1] xxx")
+
+
+async def test_a_value_keeps_its_placeholder_while_a_conversation_grows(tmp_path):
+    """Tools come first, what is retrieved last: neither moves what earlier turns were given."""
+    tools = [{"type": "function", "function": {"name": "f", "description": "Mail desk@example.com.", "parameters": {}}}]
+    turns = [f"I am person{i}@example.com, call +44 20 7946 00{i}8." for i in range(6)]
+    sent = []
+    for count in range(1, len(turns) + 1):
+        inner = Echo()
+        passages = Evidence(passages=(Passage(text=f"by author{count}@example.org", source="a", start=0, end=9),))
+        await through(tmp_path, inner, testing.ask(*turns[:count], params={"tools": tools}), passages)
+        sent.append((inner.asked.params, [message["content"] for message in inner.asked.messages]))
+    last_params, last = sent[-1]
+    assert "EMAIL-1" in str(last_params)
+    assert all(given == last_params and said == last[: len(said)] for given, said in sent)
+    assert len(set(last)) == len(turns)
+
+
+async def test_nothing_is_sent_where_the_detector_is_over_its_deadline(tmp_path, monkeypatch):
+    monkeypatch.setattr(masked, "DEADLINE", 0.05)
+    go_on, inner = threading.Event(), Echo()
+
+    def slow(text):
+        go_on.wait(20)
+        return ()
+
+    said = await through(tmp_path, inner, testing.ask("x" * masked.LARGE), find=slow)
+    go_on.set()
+    assert isinstance(said, Verdict)
+    assert (said.ok, said.code) == (False, "masking_failed")
+    assert inner.asked is None

@@ -30,6 +30,8 @@ class Vault:
         self._counts: dict[str, int] = {}
         self._taken: set[str] = set()
         self._kinds: dict[str, str] = {}
+        self._words: set[str] = set()
+        self.texts: dict[str, None] = {}
         self._known: re.Pattern[str] | None = None
         self._odd = False
 
@@ -41,6 +43,7 @@ class Vault:
 
         `key` is what the text is called: `phone` makes a number of digits one.
         """
+        self.texts[text] = None
         self._taken.update(FORM.findall(text))
         self._keep(text, 0)
         if key and len(text) <= NAMED and any(char.isdigit() for char in text):
@@ -58,6 +61,14 @@ class Vault:
             else:
                 self.learn(part)
 
+    def name(self, text: str, spans: Sequence[Span]) -> None:
+        """Hide the names at `spans` of `text` wherever they stand as words: `May` stands in `Maybe` too."""
+        for span in spans:
+            value = text[span.start : span.end]
+            if value not in self._kinds:
+                self._kinds[value] = span.kind
+                self._words.add(value)
+
     def _keep(self, text: str, after: int) -> None:
         for span in apart(self._find(text)):
             if span.end > after:
@@ -70,7 +81,12 @@ class Vault:
             self._names[value], self._values[name] = name, value
         self._odd = any(_escaped(value) != value for value in self._names)
         longest_first = sorted(self._names, key=len, reverse=True)
-        self._known = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+        self._known = re.compile("|".join(map(self._found, longest_first))) if longest_first else None
+
+    def _found(self, value: str) -> str:
+        """What finds a value in a text: a name only where no letter goes on with it."""
+        begin = r"(?<!\w)" if value in self._words and value[0].isalnum() else ""
+        return begin + re.escape(value) + (r"(?!\w)" if value in self._words and value[-1].isalnum() else "")
 
     def hide(self, text: str) -> str:
         """`text` with every known value replaced, wherever it stands: found once is hidden everywhere."""

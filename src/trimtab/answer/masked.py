@@ -3,28 +3,33 @@
 Masked is everything in the messages, the parameters and the passages, file names, tool definitions, schemas, keys and
 long numbers too (a number that is personal goes out as a string); not masked is what only the protocol means (see
 `_leaving`): roles, types, ids, names of tools, pictures, recordings and files in base64. What is personal is for
-`tools.personal` to say. Restored are the text, the extra fields, the further choices, the citations and the tool
-calls, escaped where they stand in JSON, also in a stream cut anywhere; the label, token log-probabilities and the
-response's body stay as the model gave them.
+`tools.personal` to say, and for `tools.names` of what people, tools and documents said. Restored are the text, the
+extra fields, the further choices, the citations and the tool calls, escaped where they stand in JSON, also in a stream
+cut anywhere; the label, token log-probabilities and the response's body stay as the model gave them.
 """
 
 import asyncio
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import Any, TypeAlias, cast
 
 import msgspec
 
+from trimtab import texts
 from trimtab.answer._leaving import Ways, message, params
 from trimtab.answer._strings import Prose, Strings
 from trimtab.answer._vault import Vault
 from trimtab.errors import ConfigError
 from trimtab.ports import Model, Sink, Tools
-from trimtab.types import Answer, Citation, Delta, Evidence, Json, ModelSpec, Request, Usage, Verdict
+from trimtab.types import Answer, Citation, Delta, Evidence, Json, ModelSpec, Origin, Request, Span, Usage, Verdict
 
+Names: TypeAlias = list[tuple[str, Sequence[Span]]]
 CALLS = ("tool_calls", "function_call")
 PLAIN = frozenset({"content", "text"})
 """Keys that say nothing about what they hold."""
-LARGE = 50_000
+LARGE = 8_000
 """Bytes of a request from which it is masked in a thread."""
+DEADLINE = 30.0
+"""Seconds after which masking in a thread has failed: some ten times what a body of the largest size allowed takes."""
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -39,10 +44,11 @@ class Masked:
 
     async def answer(self, request: Request, evidence: Evidence, sink: Sink) -> Answer | Verdict:
         try:
-            if _size(request, evidence) < LARGE:
-                vault, hidden, passages = self._hidden(request, evidence)
-            else:
-                vault, hidden, passages = await asyncio.to_thread(self._hidden, request, evidence)
+            async with asyncio.timeout(DEADLINE):
+                names = await self._names(request, evidence)
+                work = (names, request, evidence)
+                small = _size(request, evidence) < LARGE
+                vault, hidden, passages = self._hidden(*work) if small else await asyncio.to_thread(self._hidden, *work)
         except Exception as error:  # noqa: BLE001 - whatever fails here, nothing may be sent
             return self._failed(error)
         if not vault:
@@ -53,9 +59,24 @@ class Masked:
         await unmasking.flush()
         return restored(said, vault, wants_json) if isinstance(said, Answer) else said
 
-    def _hidden(self, request: Request, evidence: Evidence) -> tuple[Vault, Request, Evidence]:
+    async def _names(self, request: Request, evidence: Evidence) -> Names:
+        """What the encoder calls a name in what users, tools and documents said, not in the operator's own words."""
+        if not self._tools.names:
+            return []
+        heard = Vault(lambda _: ())
+        for text in texts.texts(request.messages):
+            if text.origin is not Origin.SYSTEM:
+                heard.learn_json(text.text)
+        for passage in evidence.passages:
+            heard.learn(f"{passage.title}\n{passage.text}")
+        said = [text for text in heard.texts if text.strip()]
+        return list(zip(said, await self._tools.names(said), strict=True)) if said else []
+
+    def _hidden(self, names: Names, request: Request, evidence: Evidence) -> tuple[Vault, Request, Evidence]:
         vault = Vault(self._tools.personal)
         learn(vault, request, evidence)
+        for text, spans in names:
+            vault.name(text, spans)
         vault.seal()
         return (vault, *hidden(vault, request, evidence)) if vault else (vault, request, evidence)
 
@@ -181,6 +202,11 @@ class Unmasking:
 
 
 def _changed(request: Request, evidence: Evidence, ways: Ways) -> tuple[Request, Evidence]:
+    """Both changed, in the order in which a conversation grows: what is in all its turns first, what is new last.
+
+    So a value keeps its placeholder from turn to turn, and a provider's cache of what came before stays of use.
+    """
+    given = params(request.params, ways)
     messages = tuple(message(said, ways) for said in request.messages)
     passages = tuple(
         msgspec.structs.replace(
@@ -188,7 +214,7 @@ def _changed(request: Request, evidence: Evidence, ways: Ways) -> tuple[Request,
         )
         for one in evidence.passages
     )
-    changed = msgspec.structs.replace(request, messages=messages, params=params(request.params, ways))
+    changed = msgspec.structs.replace(request, messages=messages, params=given)
     return changed, Evidence(passages=passages)
 
 

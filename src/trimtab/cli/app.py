@@ -21,6 +21,7 @@ VERBS = (
     "ask",
     "chat",
     "route",
+    "guard",
     "models",
     "plan",
     "recipes",

@@ -1,10 +1,10 @@
 """Texts as an injection's author hoped a model would read them: one spelling, with a way back to the original offsets.
 
 NFKD without accents, look-alike letters as Latin ones, invisible characters out, Unicode tag characters as the ASCII
-they smuggle, lower case. Every step works character by character, so that an offset can be traced back.
+they smuggle, lower case. Every step works character by character, so that an offset can be traced back, and on short
+slices: sorting a flood of combining characters takes the square of their number, and nobody else runs meanwhile.
 """
 
-import re
 import unicodedata
 from bisect import bisect_right
 from itertools import accumulate
@@ -97,59 +97,35 @@ FOLD: dict[int, str | None] = {
     **{ord(odd): plain for odd, plain in ALIKE.items()},
     **{0xE0000 + code: chr(code).lower() for code in range(0x20, 0x7F)},
 }
-LEET = str.maketrans("013457@$!", "oieastasi")
-LEET_HINT = re.compile(r"[013457$!][a-z]")
-LEETED = re.compile(r"(?<=[a-z])[013457$!](?=[a-z])|(?<![a-z0-9.])[013457$][a-z]{3}")
-ROT13 = str.maketrans(
-    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", "nopqrstuvwxyzabcdefghijklmNOPQRSTUVWXYZABCDEFGHIJKLM"
-)
-ENCODED = re.compile(r"(?<![A-Za-z0-9+/=_-])[A-Za-z0-9+/_-]{20,8000}={0,2}(?![A-Za-z0-9+/=_-])")
-ROT_WORDS = ("vafgehpgvba", "cebzcg", "qvfertneq", "vtaber", "wnvyoernx")
-"""`instruction`, `prompt`, `disregard`, `ignore` and `jailbreak` in ROT13."""
-HINTS = (LEET_HINT.pattern, "|".join(ROT_WORDS), r"[a-z0-9+/_-]{20}")
-"""Without one of these in a plain text nothing stands encoded in it."""
+SLICE = 256
+"""Characters that are brought into one spelling at a time."""
 
 
 def plain(text: str) -> str:
     """`text` in its one spelling; its length may differ."""
     if text.isascii():
         return text.lower()
-    return unicodedata.normalize("NFKD", text).casefold().translate(FOLD)
+    if len(text) <= SLICE:
+        return unicodedata.normalize("NFKD", text).casefold().translate(FOLD)
+    return "".join(plain(text[at : at + SLICE]) for at in range(0, len(text), SLICE))
 
 
-def back(text: str, start: int, end: int) -> tuple[int, int]:
-    """The offsets in `text` of `plain(text)[start:end]`; slow, for findings only."""
-    if text.isascii():
-        return start, end
-    ends = list(accumulate(len(plain(char)) for char in text))
-    if ends[-1] != len(plain(text)):  # pragma: no cover - a character whose spelling depends on its neighbours
-        return 0, len(text)
-    return bisect_right(ends, start), min(bisect_right(ends, end - 1) + 1, len(text))
+class Ways:
+    """The ways from `plain(text)` back to `text`; made for texts in which something was found."""
 
+    def __init__(self, text: str) -> None:
+        self._text = text
+        slices = () if text.isascii() else range(0, len(text), SLICE)
+        self._ends = list(accumulate(len(plain(text[at : at + SLICE])) for at in slices))
 
-def decoded(text: str, normal: str) -> list[tuple[str, int, int]]:
-    """(plain text, start, end in `text`) of what stands encoded in it: leet, ROT13, base64."""
-    found: list[tuple[str, int, int]] = []
-    if LEET_HINT.search(normal) and LEETED.search(normal):
-        found.append((normal.translate(LEET), 0, len(text)))
-    if any(word in normal for word in ROT_WORDS):
-        found.append((normal.translate(ROT13), 0, len(text)))
-    if len(text) >= 20:
-        found += _base64(text)
-    return found
+    def back(self, start: int, end: int) -> tuple[int, int]:
+        """The offsets in `text` of `plain(text)[start:end]`, which is not empty."""
+        return (self._at(start), self._at(end - 1) + 1) if self._ends else (start, end)
 
-
-def _base64(text: str) -> list[tuple[str, int, int]]:
-    import base64
-    import binascii
-
-    found: list[tuple[str, int, int]] = []
-    for match in ENCODED.finditer(text):
-        run = match[0].rstrip("=").replace("-", "+").replace("_", "/")
-        try:
-            inside = base64.b64decode(run + "=" * (-len(run) % 4)).decode("utf-8")
-        except (binascii.Error, UnicodeDecodeError, ValueError):
-            continue
-        if inside.isprintable() or inside.replace("\n", "").isprintable():
-            found.append((plain(inside), *match.span()))
-    return found
+    def _at(self, offset: int) -> int:
+        """The offset of the character that `offset` comes from; of the slice's end where neighbours made it."""
+        which = bisect_right(self._ends, offset)
+        first, before = which * SLICE, self._ends[which - 1] if which else 0
+        part = self._text[first : first + SLICE]
+        inside = bisect_right(list(accumulate(len(plain(char)) for char in part)), offset - before)
+        return first + min(inside, len(part) - 1)

@@ -10,14 +10,15 @@ import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from functools import cache
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
-from trimtab.guard._normalise import FOLD, HINTS, back, decoded, plain
+from trimtab.guard._decoded import HINTS, decoded, respelt
+from trimtab.guard._normalise import Ways, plain
 from trimtab.guard._threads import are_long
+from trimtab.guard._typos import mended
 from trimtab.ports import Guard, Tools
 from trimtab.sieve import Sieve
 from trimtab.types import OK, Origin, Request, Span, Text, Verdict
@@ -31,13 +32,14 @@ SCOPES = {
     Origin.ANSWER: "answer",
 }
 GAP = re.compile(r"( ?)<(\d)> ?")
-WINDOW, OVERLAP = 100_000, 8_000
-"""Characters of one search, and how many more it sees: more than any pattern can span."""
+WINDOW, OVERLAP = 6_000, 2_000
+"""Characters of one search, and how many more it sees: more than any pattern can span. A search holds the
+interpreter's lock until it ends, so that in a long one nobody else would be served."""
 DATA = Path(__file__).with_name("patterns.toml")
 
 
 class Pattern(NamedTuple):
-    """One thing that injections say; `needs` are words of which one is there whatever matches.
+    """One thing that injections say.
 
     With `then`, that must follow `shape` within `within` characters: two scans in linear time instead of one regex
     that could try every pair.
@@ -45,14 +47,14 @@ class Pattern(NamedTuple):
 
     id: str
     why: str
-    needs: tuple[str, ...]
     shape: re.Pattern[str]
     then: re.Pattern[str] | None = None
     within: int = 0
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`system`: judge the operator's own system texts too; `decode`: look into leet, ROT13 and base64.
+    """`system`: judge the operator's own system texts too; `decode`: look into leet, ROT13, base64 and
+    other disguises.
 
     `off` are ids of patterns.toml that do not count.
     """
@@ -99,26 +101,60 @@ def build(options: Options, _: Tools) -> Guard:
 
 
 def find(text: str, scope: str = "user", decode: bool = True) -> Iterator[tuple[Pattern, int, int]]:
-    """(pattern, start, end) of the first match of each pattern of `scope` (user, untrusted, answer) in `text`."""
-    normal, known = plain(text), patterns(scope)
-    hits = _sieve(scope)(normal)
-    for pattern, at in _matches(normal, known, hits):
-        start, end = back(text, *at)
-        if end > start:
-            yield pattern, start, end
-    if decode and hits and hits[-1] >= len(known):
-        for inside, start, end in decoded(text, normal):
-            if inside != normal:
-                found = _matches(inside, known, _sieve(scope)(inside))
-                yield from ((pattern, start, end) for pattern, _ in islice(found, 1))
+    """(pattern, start, end) of the first match of each pattern of `scope` (user, untrusted, answer) in `text`.
+
+    What stands encoded in it, or is mistyped, is read too; the finding is then all of the window that it stands in.
+    """
+    normal, ways = plain(text), None
+    encoded = decode and _mistyped(normal)
+    for pattern, start, end in _matches(normal, scope):
+        if not pattern:
+            encoded = True
+            continue
+        ways = ways or Ways(text)
+        yield pattern, *ways.back(start, end)
+    if decode and encoded:
+        yield from _decoded(text, normal, scope)
 
 
-def _matches(normal: str, known: Sequence[Pattern], hits: Sequence[int]) -> Iterator[tuple[Pattern, tuple[int, int]]]:
-    """The first match of each pattern that may have one; what is not ASCII the sieve cannot tell, but `needs` can."""
-    some = normal.isascii()
-    for pattern in (known[hit] for hit in hits if hit < len(known)):
-        if (some or any(need in normal for need in pattern.needs)) and (at := _search(pattern, normal)):
-            yield pattern, at
+def _mistyped(normal: str) -> bool:
+    parts = (normal[at : at + WINDOW] for at in range(0, len(normal), WINDOW))
+    return any(mended(part) != part for part in parts)
+
+
+def _decoded(text: str, normal: str, scope: str) -> Iterator[tuple[Pattern, int, int]]:
+    """What stands encoded in `text`."""
+    ways = Ways(text)
+    for at in range(0, len(normal), WINDOW):
+        part = normal[at : at + WINDOW + OVERLAP]
+        for inside in respelt(part):
+            if found := _first(inside, scope):
+                yield found, *ways.back(at, at + len(part))
+    for at in range(0, len(text), WINDOW):
+        for inside, start, end in decoded(text, at, at + WINDOW):
+            if found := _first(inside, scope):
+                yield found, start, end
+
+
+def _first(normal: str, scope: str) -> Pattern | None:
+    return next((pattern for pattern, _, _ in _matches(normal, scope) if pattern), None)
+
+
+def _matches(normal: str, scope: str) -> Iterator[tuple[Pattern | None, int, int]]:
+    """The first match of each pattern; None once where something may stand encoded."""
+    known, sieve, met = patterns(scope), _sieve(scope), set[int]()
+    for at in range(0, len(normal), WINDOW):
+        part = normal if len(normal) <= WINDOW + OVERLAP else normal[at : at + WINDOW + OVERLAP]
+        for hit in sieve(part):
+            if hit >= len(known):
+                if -1 not in met:
+                    met.add(-1)
+                    yield None, 0, 0
+            elif hit not in met and (span := _search(known[hit], normal, at)):
+                met.add(hit)
+                yield known[hit], *span
+        if part is normal:
+            return
 
 
 @cache
@@ -127,24 +163,17 @@ def _sieve(scope: str) -> Sieve:
     return Sieve((*(pattern.shape.pattern for pattern in patterns(scope)), *HINTS), "m")
 
 
-def _first(shape: re.Pattern[str], normal: str) -> re.Match[str] | None:
-    """The first match, looked for window by window: one search holds the interpreter's lock until it ends."""
-    for start in range(0, len(normal), WINDOW):
-        if found := shape.search(normal, start, start + WINDOW + OVERLAP):
-            return found
-    return None
-
-
-def _search(pattern: Pattern, normal: str) -> tuple[int, int] | None:
-    first = _first(pattern.shape, normal)
-    if not pattern.then:
+def _search(pattern: Pattern, normal: str, at: int) -> tuple[int, int] | None:
+    """The first match that begins in the window at `at`; one that begins after it is the next window's."""
+    end = at + WINDOW + OVERLAP
+    last = len(normal) if len(normal) <= WINDOW + OVERLAP else at + WINDOW
+    firsts = (match for match in pattern.shape.finditer(normal, at, end) if match.start() < last)
+    first = next(firsts, None)
+    if not pattern.then or not first:
         return first.span() if first else None
-    if not first:
-        return None
-    starts = pattern.shape.finditer(normal, first.end())
-    for then in pattern.then.finditer(normal, first.end()):
+    for then in pattern.then.finditer(normal, first.end(), end):
         while first.end() + pattern.within < then.start():
-            if not (first := next(starts, None)):
+            if not (first := next(firsts, None)):
                 return None
         if first.end() <= then.start():
             return first.start(), then.end()
@@ -161,12 +190,13 @@ def patterns(scope: str) -> tuple[Pattern, ...]:
 def _compiled(entry: dict[str, Any]) -> Pattern:
     then = entry.get("then")
     return Pattern(
-        entry["id"], entry["why"], tuple(plain(need) for need in entry["needs"]), _regex(entry["regex"]),
-        _regex(then) if then else None, entry.get("within", 0),
-    )  # fmt: skip
+        entry["id"], entry["why"], _regex(entry["regex"]), _regex(then) if then else None, entry.get("within", 0)
+    )
 
 
 def _regex(source: str) -> re.Pattern[str]:
-    """The shorthands of patterns.toml written out; letters of other scripts folded as the texts are."""
-    source = GAP.sub(lambda gap: rf"{gap[1]}(?:\w{{1,24}}\W{{1,8}}){{0,{gap[2]}}}", source).replace(" ", r"(?:\W{1,8})")
-    return re.compile(source.translate({code: fold for code, fold in FOLD.items() if code > 127}), re.MULTILINE)
+    """The shorthands of patterns.toml written out, words of 24 characters at most; letters folded as the texts are."""
+    source = source.replace(r"\w+", r"\w{1,24}").replace(r"\w*", r"\w{0,24}")
+    source = GAP.sub(lambda gap: rf"{gap[1]}(?:\w{{1,24}}\W{{1,8}}){{0,{gap[2]}}}", source)
+    source = source.replace(" ", r"(?:\W{1,8})")
+    return re.compile("".join(char if char.isascii() else plain(char) for char in source), re.MULTILINE)

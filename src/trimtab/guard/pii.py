@@ -1,23 +1,26 @@
-"""Finds personal data that has a structure: patterns with checksums; names and addresses need a model and are not here.
+"""Finds personal data: what has a structure by patterns with checksums, names and addresses by the house encoder.
 
-Kinds: EMAIL PHONE CARD IBAN IP URL_CREDENTIALS URL US_SSN CRYPTO and the national numbers of `_national`. Precision
+Kinds: EMAIL PHONE CARD IBAN IP URL_CREDENTIALS URL US_SSN CRYPTO and the national numbers of national.toml; of the
+encoder PERSON and ADDRESS, and PLACE and ORGANIZATION where somebody is named or reached in the same text. Precision
 comes first: a checksum, a numbering plan or a word nearby must speak for a run of digits before it is called personal.
 """
 
 import asyncio
 import ipaddress
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from trimtab.guard._digits import ascii_digits, near
+from trimtab.errors import ConfigError
+from trimtab.guard._digits import ascii_digits, near, runs
 from trimtab.guard._emails import emails
+from trimtab.guard._names import KNOWN, TAGS, tagged
 from trimtab.guard._national import national
-from trimtab.guard._phones import phones
-from trimtab.guard._spans import apart
-from trimtab.guard._threads import are_long
+from trimtab.guard._phones import Plans, phones
+from trimtab.guard._pieces import Found, spans
+from trimtab.guard._threads import are_long, are_numbers
 from trimtab.ports import Guard, Tools
 from trimtab.types import OK, Request, Span, Text, Verdict
 
@@ -31,7 +34,7 @@ CANDIDATE = re.compile(
 LOGIN = re.compile(
     r"(?<![\w+.-])[a-zA-Z][a-zA-Z0-9+.-]{1,20}://[^\s/:@]{0,100}:[^\s/@]{1,200}@[^\s\"'<>]{0,400}[^\s\"'<>.,;:!?)]"
 )
-LINK = re.compile(r"https?://[^\s\"'<>)]{3,2000}")
+LINK = re.compile(r"(?<![\w@./-])(?:https?://|ftp://|www\.)[^\s\"'<>)\]]{2,2000}[^\s\"'<>)\].,;:!?]")
 # A regex that begins with a character class is searched fast: so the look at what stands before comes second.
 IBAN = re.compile(
     r"[A-Za-z](?<![A-Za-z0-9].)[A-Za-z][0-9]{2}(?: ?[A-Za-z0-9]{4}){2,7}(?: ?[A-Za-z0-9]{1,3})?(?![A-Za-z0-9])"
@@ -41,6 +44,9 @@ ISSUER = re.compile(
     r"4|5[1-5]|2[2-7]|3[47]|6011|6[45]|3[5689]|30[0-5]|1800|2131|50|5[6-9]|6[0-9]"
 )  # Visa, Mastercard, American Express, Discover, JCB, Diners Club, Maestro, UnionPay: ISO/IEC 7812 ranges
 CARD_WORDS = ("card", "visa", "master", "amex", "maestro", "credit", "debit", "diners", "jcb", "discover", "pay", "cc")
+SINGLE = re.compile(r"(?<![0-9])[0-9](?![0-9])")
+CARD_NAMES = ("card number", "card no", "credit card", "debit card", "visa", "mastercard", "amex", "american express")
+CARD_FORM = re.compile(r"[0-9]{4}([ -]?)[0-9]{4}\1[0-9]{4}\1[0-9]{4}|[0-9]{4}([ -]?)[0-9]{6}\2[0-9]{5}")
 IPV4 = re.compile(r"[0-9](?<![\w.].)[0-9]{0,2}\.(?:[0-9]{1,3}\.){2}[0-9]{1,3}(?![\w]|\.[0-9])")
 IPV6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]{2,34}(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3})?(?![\w:])")
 DOUBLED = str.maketrans("0123456789", "0246813579")
@@ -51,47 +57,74 @@ ETH = re.compile(r"(?<!\w)0x[0-9a-fA-F]{40}(?!\w)")
 BTC = re.compile(r"[13b](?<!\w.)(?:(?<=[13])[1-9A-HJ-NP-Za-km-z]{25,34}|(?<=b)c1[02-9ac-hj-np-z]{11,71})(?!\w)")
 BLOCK = re.compile(r"[A-Za-z0-9+/=](?<![A-Za-z0-9+/=].)[A-Za-z0-9+/=]{199,}")
 """A run without any sign between: an image in base64, not something that one person has."""
-
-Found = Iterator[tuple[str, int, int]]
+LONGEST = 2_500
+"""Characters of the longest find, a link."""
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`regions`: countries whose national phone format counts without a `+`; `urls`: plain links count too.
 
-    `kinds` empty means all; else only these are findings.
+    `kinds` empty means all; else only these are findings. `tags` are the encoder's kinds: not given, the mask
+    before a remote model has PERSON, ADDRESS, PLACE and ORGANIZATION, and this guard, which judges every request, none;
+    what is given holds for both.
     """
 
     regions: tuple[str, ...] = REGIONS
     urls: bool = False
     kinds: tuple[str, ...] = ()
+    tags: tuple[str, ...] | None = None
 
 
 class Pii:
     """A finding is personal data in any of the texts; its spans say where, never what."""
 
-    def __init__(self, options: Options) -> None:
-        self._options = options
+    def __init__(self, options: Options, tools: Tools) -> None:
+        self._options, self._tools = options, tools
 
     async def check(self, texts: Sequence[Text], request: Request) -> Verdict:
-        spans = await asyncio.to_thread(self._spans, texts) if are_long(texts) else self._spans(texts)
-        if not spans:
-            return OK
-        kinds = ", ".join(sorted({span.kind for span in spans}))
-        return Verdict(ok=False, code="personal_data", why=f"Personal data: {kinds}.", spans=spans)
-
-    def _spans(self, texts: Sequence[Text]) -> tuple[Span, ...]:
-        return tuple(
+        apart = are_long(texts) or are_numbers(texts)
+        structured = await asyncio.to_thread(self._structured, texts) if apart else self._structured(texts)
+        if self._options.tags:
+            said = [text.text for text in texts]
+            names = await tagged(self._tools, said, self._options.tags, structured)
+            structured = [sorted((*one, *other), key=_start) for one, other in zip(structured, names, strict=True)]
+        found = tuple(
             msgspec.structs.replace(span, path=text.path)
-            for text in texts
-            for span in find(text.text, self._options.regions, self._options.urls)
+            for text, spans in zip(texts, structured, strict=True)
+            for span in spans
             if not self._options.kinds or span.kind in self._options.kinds
         )
+        if not found:
+            return OK
+        kinds = ", ".join(sorted({span.kind for span in found}))
+        return Verdict(ok=False, code="personal_data", why=f"Personal data: {kinds}.", spans=found)
+
+    def _structured(self, texts: Sequence[Text]) -> list[Sequence[Span]]:
+        return [find(text.text, self._options.regions, self._options.urls) for text in texts]
 
 
 def build(options: Options, tools: Tools) -> Guard:
-    """The guard; the numbering plans are read before the first request, not during it."""
+    """The guard; the numbering plans are read before the first request. Raises `ConfigError` for an unknown tag."""
+    if unknown := set(options.tags or ()) - set(KNOWN):
+        raise ConfigError(
+            f"{tools.name}: unknown tags {', '.join(sorted(unknown))}.", f"Known are: {', '.join(KNOWN)}."
+        )
     tools.starting(_warm)
-    return Pii(options)
+    return Pii(options, tools)
+
+
+async def names(tools: Tools, texts: Sequence[str], options: Options) -> list[tuple[Span, ...]]:
+    """The names that a mask hides in each of `texts`, beside what `find` finds."""
+    kinds = TAGS if options.tags is None else options.tags
+
+    def structured() -> list[tuple[Span, ...]]:
+        return [find(text, options.regions, options.urls) for text in texts]
+
+    return await tagged(tools, texts, kinds, await asyncio.to_thread(structured) if kinds else [])
+
+
+def _start(span: Span) -> int:
+    return span.start
 
 
 def find(text: str, regions: Sequence[str] = REGIONS, urls: bool = False) -> tuple[Span, ...]:
@@ -99,34 +132,45 @@ def find(text: str, regions: Sequence[str] = REGIONS, urls: bool = False) -> tup
 
     Offsets are characters of `text`. Where two kinds claim the same characters, the more certain one stands.
     """
+    plans = Plans()
+    return spans(text, LONGEST, lambda piece: _found(piece, regions, urls, plans))
+
+
+def _found(text: str, regions: Sequence[str], urls: bool, plans: Plans) -> Found:
+    """All finds, the most certain kind first."""
     has_at = "@" in text or "＠" in text
     if not text.isascii():
         text = ascii_digits(text)
-    runs = DIGIT.search(text) is not None and CANDIDATE.search(text) is not None
-    if not (has_at or runs or (urls and "://" in text)):
-        return ()
-    return apart(_all(text, has_at, runs, regions, urls), len(text))
+    digits = DIGIT.search(text) is not None and CANDIDATE.search(text) is not None
+    if has_at or digits or (urls and ("://" in text or "www." in text)):
+        yield from _all(text, has_at, digits, urls)
+    if digits:
+        text = _without_blocks(text)
+        yield from (("PHONE", start, end) for start, end in phones(text, _lower(text), regions, plans))
 
 
-def _all(text: str, has_at: bool, runs: bool, regions: Sequence[str], urls: bool) -> Found:
-    """All finds, the most certain kind first."""
+def _all(text: str, has_at: bool, digits: bool, urls: bool) -> Found:
     if has_at:
         if "://" in text:
             yield from _plain("URL_CREDENTIALS", LOGIN, text)
         yield from (("EMAIL", start, end) for start, end in emails(text))
     if urls:
         yield from _plain("URL", LINK, text)
-    if runs:
+    if digits:
         text = _without_blocks(text)
-        low = text.lower()
-        low = low if len(low) == len(text) else "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
+        low = _lower(text)
         yield from _ibans(text)
         yield from _wallets(text)
         yield from _cards(text, low)
         yield from _ssns(text, low)
         yield from national(text, low)
         yield from _ips(text, low)
-        yield from (("PHONE", start, end) for start, end in phones(text, low, regions))
+
+
+def _lower(text: str) -> str:
+    """`text` in lower case, as long as it was."""
+    low = text.lower()
+    return low if len(low) == len(text) else "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
 
 
 def _without_blocks(text: str) -> str:
@@ -163,11 +207,21 @@ def _wallets(text: str) -> Found:
 
 
 def _cards(text: str, low: str) -> Found:
-    for match in CARD.finditer(text):
-        digits = match[0].replace(" ", "").replace("-", "")
-        sure = len(digits) >= 14 or near(low, *match.span(), CARD_WORDS)
-        if sure and ISSUER.match(digits) and _luhn(digits):
-            yield "CARD", match.start(), match.end()
+    found = runs(CARD, text, lambda number, start, end: _is_card(number, low, start, end))
+    yield from (("CARD", start, end) for start, end in found)
+
+
+def _is_card(number: str, low: str, start: int, end: int) -> bool:
+    digits = number.replace(" ", "").replace("-", "")
+    if len(digits) < 12 or not ISSUER.match(digits) or SINGLE.search(number):
+        return False
+    sure = len(digits) >= 14 or near(low, start, end, CARD_WORDS)
+    return sure and (_luhn(digits) or _mistyped(number, low, start, end))
+
+
+def _mistyped(number: str, low: str, start: int, end: int) -> bool:
+    """Whether it is called a card's number and written like one: a wrong digit in it makes it no less personal."""
+    return near(low, start, end, CARD_NAMES) and CARD_FORM.fullmatch(number) is not None and len(set(number)) > 2
 
 
 def _luhn(digits: str) -> bool:

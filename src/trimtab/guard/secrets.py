@@ -7,14 +7,14 @@ PyYAML as dependencies, global settings, spans by value instead of offset, no fo
 
 import asyncio
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from math import log2
 from typing import NamedTuple
 
 import msgspec
 
-from trimtab.guard._spans import apart
+from trimtab.guard._pieces import Found, spans
 from trimtab.guard._threads import are_long
 from trimtab.ports import Guard, Tools
 from trimtab.sieve import Sieve
@@ -71,6 +71,7 @@ FORMATS = (
 )
 PEM = re.compile(r"-----BEGIN (?:[A-Z0-9]{1,10} ){0,3}PRIVATE KEY(?: BLOCK)?-----")
 PEM_END = re.compile(r"-----END (?:[A-Z0-9]{1,10} ){0,3}PRIVATE KEY(?: BLOCK)?-----")
+KEY_BEGIN, KEY_END = "PRIVATE_KEY_BEGIN", "PRIVATE_KEY_END"
 CONNECTION = re.compile(
     r"(?<![\w+.-])[a-zA-Z][a-zA-Z0-9+.-]{1,20}://[^\s/:@]{0,100}:([^\s/@]{1,200})@[^\s\"'<>@]{1,400}"
 )
@@ -87,6 +88,8 @@ EMPTY = re.compile(
     re.IGNORECASE,
 )
 """How values begin that stand for a secret and are none."""
+LONGEST = 13_000
+"""Characters of the longest find, a JWT."""
 BITS = 3.0
 """Shannon entropy, bits a character, that an assigned value needs: detect-secrets asks 3.0 of hexadecimal digits."""
 
@@ -104,11 +107,11 @@ class Secrets:
         self._assigned = options.assigned
 
     async def check(self, texts: Sequence[Text], request: Request) -> Verdict:
-        spans = await asyncio.to_thread(self._spans, texts) if are_long(texts) else self._spans(texts)
-        if not spans:
+        found = await asyncio.to_thread(self._spans, texts) if are_long(texts) else self._spans(texts)
+        if not found:
             return OK
-        kinds = ", ".join(sorted({span.kind for span in spans}))
-        return Verdict(ok=False, code="secret", why=f"A secret stands in the text: {kinds}.", spans=spans)
+        kinds = ", ".join(sorted({span.kind for span in found}))
+        return Verdict(ok=False, code="secret", why=f"A secret stands in the text: {kinds}.", spans=found)
 
     def _spans(self, texts: Sequence[Text]) -> tuple[Span, ...]:
         return tuple(
@@ -122,10 +125,24 @@ def build(options: Options, _: Tools) -> Guard:
 
 def find(text: str, assigned: bool = True) -> tuple[Span, ...]:
     """The secrets in `text`, in order, without overlaps; `Span.path` is empty."""
-    return apart(_all(text, assigned), len(text))
+    found = spans(text, LONGEST, lambda piece: _all(piece, assigned))
+    return _joined(text, found) if any(span.kind == KEY_BEGIN for span in found) else found
 
 
-def _all(text: str, assigned: bool) -> Iterator[tuple[str, int, int]]:
+def _joined(text: str, found: Sequence[Span]) -> tuple[Span, ...]:
+    """Private key blocks from their first line to their last; one that is cut off reaches to the end of the text."""
+    kept: list[Span] = []
+    for span in found:
+        if kept and span.start < kept[-1].end:
+            continue
+        if span.kind == KEY_BEGIN:
+            end = next((other.end for other in found if other.kind == KEY_END and other.start >= span.end), len(text))
+            span = Span(kind="PRIVATE_KEY", start=span.start, end=end)
+        kept.append(span)
+    return tuple(span for span in kept if span.kind != KEY_END)
+
+
+def _all(text: str, assigned: bool) -> Found:
     hits = _sieve()(text)
     for hit in hits:
         if hit < len(FORMATS):
@@ -134,8 +151,9 @@ def _all(text: str, assigned: bool) -> Iterator[tuple[str, int, int]]:
                 yield from ((kind, *match.span()) for match in shape.finditer(text) if _varied(match[0]))
     if not hits or hits[-1] < len(FORMATS):
         return
-    if "-----BEGIN" in text:
-        yield from _pems(text)
+    if "-----BEGIN" in text or "-----END" in text:
+        yield from ((KEY_BEGIN, *match.span()) for match in PEM.finditer(text))
+        yield from ((KEY_END, *match.span()) for match in PEM_END.finditer(text))
     if "://" in text and "@" in text:
         yield from (
             ("CONNECTION_PASSWORD", *match.span(1)) for match in CONNECTION.finditer(text) if not EMPTY.match(match[1])
@@ -148,19 +166,10 @@ def _all(text: str, assigned: bool) -> Iterator[tuple[str, int, int]]:
 def _sieve() -> Sieve:
     """The marks of the formats, and behind them those of what has none."""
     marks = [re.escape(secret.mark) for secret in FORMATS]
-    return Sieve((*marks, "-----BEGIN|://", "|".join(f"(?i:{word})" for word in WORDS)))
+    return Sieve((*marks, "-----BEGIN|-----END|://", "|".join(f"(?i:{word})" for word in WORDS)))
 
 
-def _pems(text: str) -> Iterator[tuple[str, int, int]]:
-    """Private key blocks; one that is cut off reaches to the end of the text."""
-    at = 0
-    while begin := PEM.search(text, at):
-        close = PEM_END.search(text, begin.end())
-        at = close.end() if close else len(text)
-        yield "PRIVATE_KEY", begin.start(), at
-
-
-def _assignments(text: str) -> Iterator[tuple[str, int, int]]:
+def _assignments(text: str) -> Found:
     low = text.lower()
     if not any(word in low for word in WORDS):
         return

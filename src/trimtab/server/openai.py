@@ -187,7 +187,8 @@ def about(outcome: Answer | Refused, trace: Trace, recorded: bool = False) -> Js
     }  # fmt: skip
     if isinstance(outcome, Refused):
         spans = [msgspec.to_builtins(span) for span in outcome.spans]
-        return {**found, "refused": {"by": outcome.by, "code": outcome.code, "why": refusal(outcome), "spans": spans}}
+        why = {"code": outcome.code, "why": refusal(outcome), "score": outcome.score, "spans": spans}
+        return {**found, "refused": {"by": outcome.by, **why}}
     citations = [msgspec.to_builtins(citation) for citation in outcome.citations]
     resumed = {"resumed": {"by": outcome.model, "after": list(outcome.resumed)}} if outcome.resumed else {}
     return {**found, "label": outcome.label, "citations": citations, **resumed}

@@ -54,7 +54,9 @@ CALLS = array(shape(function=shape(arguments=STRING)))
 ABOUT = shape(
     "trace cost_usd baseline_usd", trace=STRING, answered_by=TEXT, confidence=or_null("number"), reasons=array(STRING),
     cost_usd=USD, baseline_usd=USD, recorded=BOOLEAN, label=TEXT, citations=array(ref("Citation")),
-    refused=shape("by code why spans", by=STRING, code=STRING, why=STRING, spans=array(ref("Span"))),
+    refused=shape(
+        "by code why score spans", by=STRING, code=STRING, why=STRING, score=or_null("number"), spans=array(ref("Span"))
+    ),
 )  # fmt: skip
 ERROR = shape("message type param code", message=STRING, type=STRING, param=TEXT, code=STRING)
 WAITING = shape(

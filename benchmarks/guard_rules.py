@@ -1,0 +1,165 @@
+"""What each rule of the guards finds of attacks and of benign texts, by source, language and disguise."""
+
+import random
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+import guard_data
+from trimtab import load, testing
+from trimtab.encode.encoder import Encoder
+from trimtab.evaluate import curves, evasion
+from trimtab.evaluate.trial import interval
+from trimtab.guard import patterns
+from trimtab.types import Origin, Text
+
+Rule: TypeAlias = Callable[[Sequence[str]], Awaitable[list[float]]]
+"""Scores of texts, 0 to 1; of a rule that only finds or not, 0 and 1."""
+TRIGGERS = (
+    "ignore", "instruction", "prompt", "system", "rules", "pretend", "act as", "forget", "password", "secret", "attack",
+    "kill", "hack", "bypass", "override", "previous", "developer", "restrict", "policy", "guideline",
+)  # fmt: skip
+PAIRS = 400
+"""Attacks that are rewritten."""
+
+
+def rules(home: Path) -> dict[str, Rule]:
+    """The rules that there are against attacks: patterns as the user's and as a document's text, and trained heads."""
+    found: dict[str, Rule] = {"patterns": _patterns("user"), "patterns, retrieved": _patterns("untrusted")}
+    for kind in ("injection", "toxicity"):
+        if hasattr(Encoder, "read"):  # an encoder with heads
+            module = load.kind("guard", kind)
+            found[kind] = module.build(module.Options(), testing.tools(home, name=kind)).scores
+    return found
+
+
+def _patterns(scope: str) -> Rule:
+    async def scores(texts: Sequence[str]) -> list[float]:
+        return [float(any(True for _ in patterns.find(text, scope))) for text in texts]
+
+    return scores
+
+
+async def attacks(rules: dict[str, Rule], data: Path) -> dict[str, Any]:
+    """Recall by source, and of rules that score: AUC, recall at 1 % and 0.1 % benign false positives, calibration."""
+    found: dict[str, Any] = {}
+    fine = [text for path in guard_data.files(data, *guard_data.BENIGN) for text in guard_data.texts([path])]
+    fine = random.Random(1).sample(fine, min(len(fine), 5000))
+    bad = [row for path in guard_data.files(data, guard_data.ATTACKS) for row in guard_data.held_out(path)]
+    planted = [row for path in guard_data.files(data, guard_data.PLANTED) for row in guard_data.held_out(path)]
+    print(f"\n{'rule: source':48}{'found':>7}{'of':>7}{'recall':>8}{'95 %':>16}")
+    for name, rule in rules.items():
+        if name == guard_data.TOXIC:
+            continue
+        given = [*bad, *planted] if name != "patterns" else bad
+        scores, benign = await rule([row["text"] for row in given]), await rule(fine)
+        limit = curves.threshold(np.asarray(benign), 0.01) if len(set(scores)) > 2 else 0.5
+        found[name] = {"recall": _by_source(name, given, scores, limit), **_figures(scores, benign)}
+    return found
+
+
+def _by_source(name: str, given: list[Any], scores: list[float], limit: float) -> dict[str, Any]:
+    hits: dict[str, list[bool]] = defaultdict(list)
+    for row, score in zip(given, scores, strict=True):
+        for source in (row.get("source", "bipia"), "all"):
+            hits[source].append(score > limit)
+    for source, found in hits.items():
+        low, high = interval(sum(found), len(found)) or (0, 0)
+        share = sum(found) / len(found)
+        print(f"{name + ': ' + source:48}{sum(found):7}{len(found):7}{share:8.3f}{f'{low:.3f}-{high:.3f}':>16}")
+    return {source: (sum(found), len(found)) for source, found in hits.items()}
+
+
+def _figures(bad: list[float], fine: list[float]) -> dict[str, Any]:
+    """Share of benign texts found; and of scores the curve's figures."""
+    if len(set(bad)) <= 2:
+        wrong = sum(score > 0.5 for score in fine)
+        print(f"  found wrongly: {wrong} of {len(fine)}")
+        return {"wrong": (wrong, len(fine))}
+    figures = {
+        "auc": curves.auc, "recall at 1 %": curves.recall_at(0.01), "recall at 0.1 %": curves.recall_at(0.001),
+        "calibration error": curves.calibration_error,
+    }  # fmt: skip
+    found = {name: curves.with_interval(figure, bad, fine) for name, figure in figures.items()}
+    for name, value in found.items():
+        print(f"  {name}: {value['value']:.3f} ({value['interval'][0]:.3f}-{value['interval'][1]:.3f})")
+    return found
+
+
+async def toxicity(rules: dict[str, Rule], data: Path) -> dict[str, Any]:
+    """The same of offensive and hateful texts against the others of the same source."""
+    if guard_data.TOXIC not in rules:
+        return {}
+    given = [row for path in guard_data.files(data, guard_data.TOXIC) for row in guard_data.held_out(path)]
+    scores = await rules[guard_data.TOXIC]([row["text"] for row in given])
+    bad, fine = (
+        [s for row, s in zip(given, scores, strict=True) if bool(row["label"]) == wanted] for wanted in (True, False)
+    )
+    print("\ntoxicity")
+    return _figures(bad, fine)
+
+
+async def languages(rules: dict[str, Rule]) -> dict[str, Any]:
+    """Attacks found, and benign texts found wrongly, by language: sentences of our own, which the rules have seen."""
+    given = guard_data.rows(guard_data.OWN)
+    table: dict[str, Any] = {}
+    for name in ("patterns", "injection"):
+        if name not in rules:
+            continue
+        scores = await rules[name]([row["text"] for row in given])
+        tally: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+        for row, score in zip(given, scores, strict=True):
+            at = 0 if row["label"] else 2
+            tally[row["lang"]][at] += score > 0.5
+            tally[row["lang"]][at + 1] += 1
+        table[name] = dict(tally)
+        print(f"\n{name}, by language (found of attacks, found of benign)")
+        print("  ".join(f"{lang} {a}/{b} {c}/{d}" for lang, (a, b, c, d) in tally.items()))
+    return table
+
+
+async def over_refusal(rules: dict[str, Rule], data: Path) -> dict[str, Any]:
+    """Benign texts with the words of attacks in them that a rule finds."""
+    own = [row["text"] for row in guard_data.rows(guard_data.OWN) if not row["label"]]
+    others = guard_data.texts(guard_data.files(data, *guard_data.BENIGN))
+    sets = {"ours": own, "of the data": [text for text in others if any(word in text.lower() for word in TRIGGERS)]}
+    print(f"\n{'benign, with the words of attacks':36}" + "".join(f"{name:>21}" for name in rules))
+    found: dict[str, Any] = {}
+    for name, texts in sets.items():
+        counts = {rule: sum(score > 0.5 for score in await score_of(texts)) for rule, score_of in rules.items()}
+        found[name] = {"texts": len(texts), **counts}
+        print(f"{name + f' ({len(texts)})':36}" + "".join(f"{count:21}" for count in counts.values()))
+    return found
+
+
+async def flips(rules: dict[str, Rule], data: Path) -> dict[str, Any]:
+    """Of the attacks that a rule finds, the share that it no longer finds once they are rewritten."""
+    texts = [row["text"] for path in guard_data.files(data, guard_data.ATTACKS) for row in guard_data.held_out(path)]
+    texts = random.Random(2).sample(texts, min(len(texts), PAIRS))
+    found: dict[str, Any] = {}
+    print(f"\n{'no longer found':24}{'flipped':>9}{'of':>7}{'rate':>8}{'95 %':>16}")
+    for name in ("patterns", "injection"):
+        if name in rules:
+            found[name] = await _flipped(name, rules[name], texts)
+    return found
+
+
+async def _flipped(name: str, rule: Rule, texts: Iterable[str]) -> dict[str, tuple[int, int]]:
+    kept = [text for text, score in zip(texts, await rule(list(texts)), strict=True) if score > 0.5]
+    table: dict[str, tuple[int, int]] = {}
+    for change, rewrite in evasion.CHANGES.items():
+        rng = random.Random(3)
+        scores = await rule([rewrite(text, rng) for text in kept])
+        lost = sum(score <= 0.5 for score in scores)
+        low, high = interval(lost, len(kept)) or (0, 0)
+        print(f"{change:24}{lost:9}{len(kept):7}{lost / max(1, len(kept)):8.3f}{f'{low:.3f}-{high:.3f}':>16}")
+        table[change] = (lost, len(kept))
+    del name
+    return table
+
+
+def request_texts(text: str) -> tuple[Text, ...]:
+    return (Text(text=text, origin=Origin.USER, path="messages[0].content"),)

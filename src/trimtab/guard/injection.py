@@ -1,0 +1,44 @@
+"""Finds injections and jailbreaks in new words, by a head of the house encoder; `patterns` is the cheap one before it.
+
+Text that nobody vouches for (retrieved passages, tool results) is held to a stricter bar: there a text that tells its
+reader to do something is a finding too, since a document has no business doing so.
+"""
+
+from typing import Any
+
+import msgspec
+
+from trimtab.guard._scored import UNTRUSTED, Head, Scored, limits
+from trimtab.ports import Guard, Tools
+from trimtab.types import Origin
+
+
+class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`fpr` is the share of benign texts that may be found wrongly, by `trimtab guard calibrate`; `untrusted_fpr` that
+    of retrieved and tool text. `threshold` and `untrusted_threshold`, scores from 0 to 1, win over them. A request of
+    more than `characters` is a finding of its own: what is not read is not let pass.
+    """
+
+    fpr: float = 0.01
+    untrusted_fpr: float = 0.02
+    threshold: float | None = None
+    untrusted_threshold: float | None = None
+    characters: int = 200_000
+
+
+def _score(reading: Any, origin: Origin) -> float:
+    return max(reading.injection, reading.instruction) if origin in UNTRUSTED else reading.injection
+
+
+HEAD = Head(
+    "INJECTION", "injection", "It reads like an injection", "the encoder's injection head", _score, usual=(0.9, 0.9)
+)
+
+
+def build(options: Options, tools: Tools) -> Guard:
+    """Raises `ConfigError` for a threshold that is none, or a calibration of another head."""
+    thresholds = (options.threshold, options.untrusted_threshold)
+    fprs = (options.fpr, options.untrusted_fpr)
+    guard = Scored(HEAD, tools, limits(HEAD, tools, fprs, thresholds, options.characters))
+    tools.starting(guard.start)
+    return guard

@@ -1,0 +1,38 @@
+"""Finds offensive and hateful text, by a head of the house encoder: of users, and with `on = ["answer"]` of models.
+
+The head was trained on English tweets: it takes coarse words for offence, and polite hate passes it more easily.
+"""
+
+from typing import Any
+
+import msgspec
+
+from trimtab.guard._scored import Head, Scored, limits
+from trimtab.ports import Guard, Tools
+from trimtab.types import Origin
+
+
+class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`fpr` is the share of benign texts that may be found wrongly, by `trimtab guard calibrate`; `threshold`, a score
+    from 0 to 1, wins over it. A request of more than `characters` is a finding of its own.
+    """
+
+    fpr: float = 0.01
+    threshold: float | None = None
+    characters: int = 200_000
+
+
+def _score(reading: Any, origin: Origin) -> float:
+    del origin  # the same bar for all
+    return reading.toxicity
+
+
+HEAD = Head("TOXIC", "toxicity", "It is offensive or hateful", "the encoder's toxicity head", _score, usual=(0.9, 0.9))
+
+
+def build(options: Options, tools: Tools) -> Guard:
+    """Raises `ConfigError` for a threshold that is none, or a calibration of another head."""
+    fprs, thresholds = (options.fpr, options.fpr), (options.threshold, options.threshold)
+    guard = Scored(HEAD, tools, limits(HEAD, tools, fprs, thresholds, options.characters))
+    tools.starting(guard.start)
+    return guard

@@ -1,0 +1,126 @@
+"""Telephone and identity numbers as people write them: what speaks for one, and what against."""
+
+import pytest
+
+from trimtab.guard import pii
+from trimtab.guard._national import table
+
+
+def what(text, **options):
+    return [(span.kind, text[span.start : span.end]) for span in pii.find(text, **options)]
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("it was registered on 655-751-5900x422", "655-751-5900x422"),
+        ("I used to have (882)741-7304 but no longer", "(882)741-7304"),
+        ("mon numéro est le 0722736592", "0722736592"),
+        ("meu número é 32 2601-8159", "32 2601-8159"),
+        ("il mio numero è 3365651597", "3365651597"),
+        ("mein Nummer: Rufnummer 08778 932879", "08778 932879"),
+        ("Mój numer to 887 746 370", "887 746 370"),
+        ("mijn nummer is 050 7470344", "050 7470344"),
+        ("số điện thoại 08 2284 2011", "08 2284 2011"),
+        ("เบอร์ผม 082-531-5754", "082-531-5754"),
+        ("T: 20650 14 481 | F: none", "20650 14 481"),
+        ('{"phone": "15409931"}', "15409931"),
+        ("Jane Doe\n12 High St\n0485-871 72\n", "0485-871 72"),
+        ("it is Tom (047-43 41 58), we met", "047-43 41 58"),
+        ("You can try 0961-7596216 after six.", "0961-7596216"),
+        ("order (201) 555-0123", "(201) 555-0123"),
+        ("1 (201) 555-0123", "1 (201) 555-0123"),
+        ("0 (201) 555-0123", "(201) 555-0123"),
+        ("(201) 555-6192  853 items", "(201) 555-6192"),
+    ],
+)
+def test_a_telephone_number_is_found_by_its_form_or_by_a_word(text, number):
+    assert what(text) == [("PHONE", number)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "the period (1568-1609) and 1862-90",
+        "gold between 28822-29380 and 27440/27230",
+        "in the hotel 400 401 402 were free",
+        "during 8000-10000 pounds",
+        "we get d^2 = 27000/7000 = 3.86",
+        "Google Chrome 92.0.4515.107",
+        "Height: 0 25 50 75 100",
+        "(15)(14)(13)(12)(11)",
+        "masks 255.255.255.0 and 143.0.0.30.121",
+        "x = 0.00333333(1 + 0.00333333)",
+        "ticket 655-751-5900",
+        "surface of 145000000 square km",
+        "20 21 22 23 24 25",
+    ],
+)
+def test_a_number_that_is_counted_reckoned_or_named_otherwise_is_none(text):
+    assert what(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("4111 1111 1111 1111 12/27 123", [("CARD", "4111 1111 1111 1111")]),
+        ("1 4111 1111 1111 1111", [("CARD", "4111 1111 1111 1111")]),
+        ("4111 1111 1111 1111 5555 5555 5555 4444", [("CARD", "4111 1111 1111 1111"), ("CARD", "5555 5555 5555 4444")]),
+        ("card number 4111 1111 1111 1112", [("CARD", "4111 1111 1111 1112")]),
+        ("4111 1111 1111 1112", []),
+        ("10 9 8 7 6 5 50 40 30 20 16 12 60 40 32", []),
+    ],
+)
+def test_a_card_is_found_among_other_numbers(text, found):
+    assert what(text) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("US passport J04796669", "PASSPORT"),
+        ("driver's license N321-5738-9110", "DRIVER_LICENSE"),
+        ("990-95-4569 on the form", "US_ITIN"),
+        ("NIP 863-64-69-608", "PL_NIP"),
+        ("NIP 8636469608", "PL_NIP"),
+        ("RG 05.333.653-7", "BR_RG"),
+        ("Seguridad Social 038369007172", "ES_NUSS"),
+        ("CUIT 20-16969535-1", "AR_CUIT"),
+        ("RUT 56.340.744-1", "CL_RUT"),
+        ("CNP 4750905249389", "RO_CNP"),
+        ("OIB 38274906511", "HR_OIB"),
+        ("teudat zehut 320501828", "IL_ID"),
+        ("tax id 3051465702", "NATIONAL_ID"),
+        ("주민등록번호 980215-1979190", "KR_RRN"),
+        ("National Insurance ZZ 91 90 74 T", "GB_NINO"),
+        ("Aadhaar: 7648 4756 4698", "IN_AADHAAR"),
+    ],
+)
+def test_an_identity_number_is_found_by_its_name(text, kind):
+    assert [found for found, _ in what(text)] == [kind]
+
+
+@pytest.mark.parametrize(
+    "text", ["a significant 123456789", "item 8636469608", "the manifest 320501828", "a must: 0123456789"]
+)
+def test_a_short_word_counts_only_where_it_stands_alone(text):
+    assert what(text) == []
+
+
+def test_every_checksum_of_the_table_is_one_that_there_is():
+    for one in table().kinds:
+        if one.checksum:
+            __import__(f"stdnum.{one.checksum}")
+
+
+@pytest.mark.parametrize(
+    ("text", "link"),
+    [
+        ("see https://example.com/a?b=c.", "https://example.com/a?b=c"),
+        ("(www.example.com)", "www.example.com"),
+        ("Website:\nhttps://www.UEarly.se/\n", "https://www.UEarly.se/"),
+    ],
+)
+def test_a_link_ends_before_the_sentence_does(text, link):
+    assert what(text, urls=True) == [("URL", link)]
+    assert what(text) == []
