@@ -234,7 +234,11 @@ CODES: dict[str, Code] = {
     "untranslatable": Code(None, "the model's protocol has no word for something in the request"),
     "hedge_lost": Code(None, "another call on the same model answered first; this one is paid"),
     # What guards and verifiers found
-    "injection": Code(None, "`patterns`: an attempt to overrule the instructions"),
+    "injection": Code(None, "`patterns`, `injection`: an attempt to overrule the instructions"),
+    "toxicity": Code(None, "`toxicity`: offensive or hateful"),
+    "off_topic": Code(None, "`topic`: none of the allowed subjects"),
+    "too_long_to_judge": Code(None, "a guard that reads by the encoder: the text is longer than it reads"),
+    "request_over_budget": Code(None, "`budget`: more than one request may have"),
     "personal_data": Code(None, "`pii`: personal data"),
     "secret": Code(None, "`secrets`: a key or a password"),
     "judge_crashed": Code(None, "a judge failed, which is a no unless its seat says otherwise"),
