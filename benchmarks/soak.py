@@ -5,9 +5,10 @@
 A real gateway with virtual keys, limits, guards, metrics and ledger, without an encoder, before the mock. Whole
 replies and streams in all four dialects; faults of the upstream; clients that leave before and after the first byte;
 bodies that are broken, too large or wrong; unknown keys and routes; limits that are reached; idempotency keys, new
-and used again. At each checkpoint all clients pause, so that what is measured is what stays. Growth is the median of the
-last quarter of the checkpoints over that of the first quarter since the warm-up, a tenth of the requests: single ones
-differ by 2 MB from one to the next. A small run shows its own warm-up. At the end every answer and error of the path must be in the ledger. Linux only.
+and used again. At each checkpoint all clients pause, so that what is measured is what stays. Growth is the median of
+the last quarter of the checkpoints over that of the first quarter since the warm-up, a tenth of the requests: single
+ones differ by 2 MB from one to the next. A small run shows its own warm-up. At the end every answer and error of the
+path must be in the ledger. Linux only.
 """
 
 import argparse

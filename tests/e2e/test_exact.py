@@ -65,7 +65,7 @@ def test_mixed_traffic_is_in_the_ledger_and_replays_are_the_same(folder, mock):
         asyncio.run(asyncio.sleep(0.5))
     finally:
         house.stop()
-    found = soak.judged([soak.NOTHING] * 2, load, house)
+    found = soak.judged([soak.NOTHING] * soak.CHECKS, load, house)
     assert found["ledger"]["missing"] == found["ledger"]["of_nobody"] == found["replays_unequal"] == 0
     assert found["ledger"]["answers_and_errors"] > 150
     assert not any(" 500" in status for status in found["statuses"])
