@@ -38,9 +38,7 @@ def main() -> None:
     folder = asked.data / "guard" if (asked.data / "guard").is_dir() else asked.data
     attacks, benign = _attacks(folder), _benign(folder)
     if len(attacks) < 2 or len(benign) < 2:
-        print(
-            f"Skipped, {RESULT.name} left as it was: fewer than two sources of attacks or of benign texts in {folder}."
-        )
+        print(f"Skipped, {RESULT.name} left as it was: no two sources of attacks and of benign texts in {folder}.")
         return
     encoder = Encoder.load()
     bad, fine = ({name: encoder.embed_now(said) for name, said in sets.items()} for sets in (attacks, benign))

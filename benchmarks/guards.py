@@ -168,7 +168,7 @@ def personal(data: Path) -> dict[str, Any]:
 
 
 async def anything(data: Path) -> dict[str, float]:
-    """Words that are any personal data at all, and those found: by structure, and by the encoder's tags if it has any."""
+    """Words that are any personal data, and those found: by structure, and by the encoder's tags where it has heads."""
     given = [row for path in guard_data.files(data, guard_data.PERSONAL) for row in guard_data.held_out(path)]
     said = [row["text"] for row in given]
     with tempfile.TemporaryDirectory() as home:
