@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import json
 import platform
+import re
 import tempfile
 import time
 from collections import Counter
@@ -24,6 +25,7 @@ import guard_rules
 from trimtab import load, testing
 from trimtab.encode.encoder import Encoder
 from trimtab.guard import patterns, pii, secrets
+from trimtab.guard._names import KNOWN
 
 KINDS = {
     "EMAIL_ADDRESS": "EMAIL", "PHONE_NUMBER": "PHONE", "CREDIT_CARD": "CARD", "IBAN_CODE": "IBAN", "IP_ADDRESS": "IP",
@@ -47,6 +49,7 @@ TEXTS = {
 
 LENGTHS = (32, 128, 500, 2000)
 """Words of the texts that latency is measured on, some 1.3 tokens each."""
+WORD = re.compile(r"\S+")
 NEEDED = (guard_data.ATTACKS, guard_data.PERSONAL, *guard_data.BENIGN, guard_data.PASSAGES)
 
 
@@ -60,7 +63,11 @@ def main() -> None:
         print(f"All but speed skipped, {RESULT.name} left as it was: no {', '.join(missing)} in {guard} (give --data).")
     else:
         result |= asyncio.run(of_rules(guard))
-        result |= {"personal": personal(guard), "false_positives": wrongly(guard)}
+        result |= {
+            "personal": personal(guard),
+            "anything_personal": asyncio.run(anything(guard)),
+            "false_positives": wrongly(guard),
+        }
     if args.out or not missing:
         out = args.out or RESULT
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -158,6 +165,23 @@ def personal(data: Path) -> dict[str, Any]:
     table["all"]["f1_interval"] = [round(float(low), 4), round(float(high), 4)]
     print(f"F1 of all: 95 % {low:.3f}-{high:.3f}")
     return table
+
+
+async def anything(data: Path) -> dict[str, float]:
+    """Words that are any personal data, and those found: by structure, and by the encoder's tags where it has heads."""
+    given = [row for path in guard_data.files(data, guard_data.PERSONAL) for row in guard_data.held_out(path)]
+    said = [row["text"] for row in given]
+    with tempfile.TemporaryDirectory() as home:
+        tools = testing.tools(Path(home))
+        tags = pii.names(tools, said, pii.Options(tags=KNOWN))
+        found = [(*pii.find(text, urls=True), *more) for text, more in zip(said, await tags, strict=True)]
+    right = missed = wrong = 0
+    for row, spans in zip(given, found, strict=True):
+        for word in WORD.finditer(row["text"]):
+            gold = any(span["start"] < word.end() and word.start() < span["end"] for span in row["spans"])
+            hit = any(span.start < word.end() and word.start() < span.end for span in spans)
+            right, missed, wrong = right + (gold and hit), missed + (gold and not hit), wrong + (hit and not gold)
+    return _scores("any, by word", right, missed, wrong)
 
 
 def _counted(row: guard_data.Row) -> tuple[Counter[str], Counter[str], Counter[str]]:

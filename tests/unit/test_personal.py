@@ -124,3 +124,7 @@ def test_every_checksum_of_the_table_is_one_that_there_is():
 def test_a_link_ends_before_the_sentence_does(text, link):
     assert what(text, urls=True) == [("URL", link)]
     assert what(text) == []
+
+
+def test_a_number_begins_anew_behind_one_of_another_sort():
+    assert what("853-37-1694 1 (201) 555-2878") == [("US_SSN", "853-37-1694"), ("PHONE", "1 (201) 555-2878")]

@@ -142,11 +142,20 @@ def _found(text: str, regions: Sequence[str], urls: bool, plans: Plans) -> Found
     if not text.isascii():
         text = ascii_digits(text)
     digits = DIGIT.search(text) is not None and CANDIDATE.search(text) is not None
+    sure: list[tuple[str, int, int]] = []
     if has_at or digits or (urls and ("://" in text or "www." in text)):
-        yield from _all(text, has_at, digits, urls)
+        sure += _all(text, has_at, digits, urls)
+        yield from sure
     if digits:
-        text = _without_blocks(text)
+        text = _without(_without_blocks(text), sure)
         yield from (("PHONE", start, end) for start, end in phones(text, _lower(text), regions, plans))
+
+
+def _without(text: str, found: list[tuple[str, int, int]]) -> str:
+    """`text` with `found` blotted out, as long as it was: what follows a number of another sort begins anew."""
+    for _, start, end in found:
+        text = text[:start] + "\0" * (end - start) + text[end:]
+    return text
 
 
 def _all(text: str, has_at: bool, digits: bool, urls: bool) -> Found:
