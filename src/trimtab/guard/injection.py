@@ -31,7 +31,12 @@ def _score(reading: Any, origin: Origin) -> float:
 
 
 HEAD = Head(
-    "INJECTION", "injection", "It reads like an injection", "the encoder's injection head", _score, usual=(0.9, 0.9)
+    "INJECTION",
+    code="injection",
+    says="It reads like an injection",
+    by="the encoder's injection head",
+    score=_score,
+    usual=(0.9, 0.9),
 )
 
 

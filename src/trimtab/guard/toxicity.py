@@ -27,7 +27,10 @@ def _score(reading: Any, origin: Origin) -> float:
     return reading.toxicity
 
 
-HEAD = Head("TOXIC", "toxicity", "It is offensive or hateful", "the encoder's toxicity head", _score, usual=(0.9, 0.9))
+HEAD = Head(
+    "TOXIC", code="toxicity", says="It is offensive or hateful", by="the encoder's toxicity head", score=_score,
+    usual=(0.9, 0.9),
+)  # fmt: skip
 
 
 def build(options: Options, tools: Tools) -> Guard:
