@@ -129,9 +129,7 @@ def _calibrated(
             _within(error, fit.interval([e for e, h in zip(errors, halves, strict=True) if h != half] or errors))
             for error, half in zip(errors, halves, strict=True)
         )
-        found[f"{name}, {word} held out"] = summary(
-            (math.expm1(error) for error in errors), rows, inside / len(errors)
-        )
+        found[f"{name}, {word} held out"] = summary((math.expm1(error) for error in errors), rows, inside / len(errors))
     return found
 
 
@@ -169,7 +167,8 @@ def servers(data: Path, shipped: bool) -> dict[str, Row]:
     found: dict[str, Row] = {}
     rows = list(measured.rows(data / "serving_inferencex.csv"))
     for column, name, key, formula, prior in (
-        ("tpot_ms", "TPOT", "step", serving.step, serving.STEP), ("ttft_ms", "TTFT", "first", serving.first, serving.FIRST),
+        ("tpot_ms", "TPOT", "step", serving.step, serving.STEP),
+        ("ttft_ms", "TTFT", "first", serving.first, serving.FIRST),
     ):  # fmt: skip
         samples = measured.served(data, column)
         scored = _calibrated(key, formula, prior, samples, len(rows), shipped)
@@ -263,7 +262,9 @@ PEERS: dict[str, Callable[[speed.Run], float]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data" / "planner")
-    parser.add_argument("--as-shipped", action="store_true", help="score the shipped coefficients: rows are new to them")
+    parser.add_argument(
+        "--as-shipped", action="store_true", help="score the shipped coefficients: rows are new to them"
+    )
     parser.add_argument("--out", type=Path, default=HERE / "results" / "planner.json")
     asked = parser.parse_args()
     if not asked.data.is_dir():
@@ -280,7 +281,9 @@ def main() -> None:
 
 
 def _line(name: str, row: Row) -> str:
-    bar = next((BARS[key] for key in sorted(BARS, key=len, reverse=True) if name.startswith(key) and ":" not in name), "")
+    bar = next(
+        (BARS[key] for key in sorted(BARS, key=len, reverse=True) if name.startswith(key) and ":" not in name), ""
+    )
     if "equal" in row:
         return f"| {name} | {bar} | {row['rows']} | {row['answered']:.1%} | equal in {row['equal']:.1%} | | |"
     if "seconds" in row:

@@ -17,7 +17,8 @@ from trimtab.plan.figure import Figure, around
 from trimtab.plan.needs import Needs
 from trimtab.plan.options import Option
 
-FRONT = 12
+FRONT, SHORT, ROUNDS = 12, 24, 8
+"""How many a plan shows, how many are simulated at a time, and how often others may come up."""
 GROWTH = (1, 2, 10)
 
 
@@ -55,38 +56,40 @@ def plan(needs: Needs, house: House | None = None) -> Plan:
     every = options.all_of(needs, house)
     front = _front(every, needs)
     if not front:
-        raise _contradiction(every, needs)
+        raise _contradiction(every)
     best, left = front[0], [one for one in every if not one.fails]
     return Plan(
         needs=needs, house=house, best=best, front=tuple(front[:FRONT]), rejected=_rejected(every),
-        figures=figures(best, needs), growth={f"{n}x": _grown(best, needs, house, n) for n in GROWTH},
+        figures=figures(best, house), growth={f"{n}x": _grown(best, needs, house, n) for n in GROWTH},
         flips=tuple(flips(best, needs, house, left)), considered=len(every), seconds=time.perf_counter() - began,
     )  # fmt: skip
 
 
 def pareto(found: list[Option], needs: Needs) -> list[Option]:
-    """Those that no other beats in cost, p95 and quality at once; the best by what matters most first."""
-    ordered = sorted(found, key=_order(needs))
-    front: list[Option] = []
-    for one in ordered:
-        if not any(_beats(other, one) for other in front):
-            front.append(one)
-    return front
+    """Those that no other beats in cost, p95 and quality at once; the best by what matters most first.
+
+    Differences below a dollar, 10 ms and a tenth of a percent are none.
+    """
+    front: list[tuple[tuple[float, ...], Option]] = []
+    for worth, one in sorted(((_worth(one), one) for one in found), key=lambda pair: pair[0]):
+        if not any(a[1] <= worth[1] and a[2] <= worth[2] for a, _ in front):  # a[0] is lower by the order
+            front.append((worth, one))
+    return sorted((one for _, one in front), key=_order(needs))
 
 
 def _front(every: list[Option], needs: Needs) -> list[Option]:
-    """The front, its p95 simulated; whoever breaks the limit in the simulation falls out and the next come up."""
-    done: set[int] = set()
-    while front := pareto([one for one in every if not one.fails], needs)[:FRONT]:
-        fresh = [one for one in front if id(one) not in done]
-        if not fresh:
-            return front
-        for one in fresh:
-            done.add(id(one))
+    """The front with its p95 simulated; whoever breaks the limit in the simulation falls out and others come up."""
+    for _ in range(ROUNDS):
+        front = pareto([one for one in every if not one.fails], needs)[:SHORT]
+        if not front:
+            return []
+        for one in front:
             if waits := simulated(one, needs, needs.rate):
                 one.first_p95 = waits.first_p95 + (one.first_p95 - one.first * options.P95 if one.large else 0.0)
             if needs.first_p95 and one.first_p95 > needs.first_p95:
                 one.fails["first_p95"] = f"p95 TTFT {one.first_p95:.1f} s > {needs.first_p95:g} s (simulated)"
+        if kept := pareto([one for one in front if not one.fails], needs)[:FRONT]:
+            return kept
     return []
 
 
@@ -108,7 +111,7 @@ def simulated(one: Option, needs: Needs, rate: float) -> load.Waits | None:
     )  # fmt: skip
 
 
-def figures(one: Option, needs: Needs) -> dict[str, Figure]:
+def figures(one: Option, house: House) -> dict[str, Figure]:
     """The option's figures with their intervals."""
     if one.runtime == "api":
         return {
@@ -130,7 +133,7 @@ def figures(one: Option, needs: Needs) -> dict[str, Figure]:
         found["joules"] = around(one.watts / max(written, 1e-9), 0.6, 1.6, "J/token", power.tag)
     device = devices.find(one.device)
     if one.cost is not None:
-        priced = cost.own(device, one.gpus, one.servers, (one.watts or 0) / max(1, one.servers * one.gpus), House())
+        priced = cost.own(device, one.gpus, one.servers, (one.watts or 0) / max(1, one.servers * one.gpus), house)
         spread = (priced.low / priced.central, priced.high / priced.central) if priced else (1.0, 1.0)
         found["cost"] = around(one.cost, *spread, "USD/month", "extrapolated")
     return found
@@ -153,6 +156,7 @@ def flips(best: Option, needs: Needs, house: House, left: list[Option]) -> list[
     found: list[Flip] = []
     listed = prices.find(needs.large)
     if best.runtime != "api" and listed and best.cost is not None and not needs.private:
+
         def own(requests: float) -> float:
             return cost_at(best, needs, house, requests / needs.requests) or 0.0
 
@@ -171,7 +175,7 @@ def flips(best: Option, needs: Needs, house: House, left: list[Option]) -> list[
         edge = cascade.break_even(small, cascade.Rung(api(needs.requests), (0.0,), 0.5))
         if edge < 1:
             found.append(Flip("escalation", edge, "share",
-                              f"the small model loses against {needs.large} alone above {edge:.0%} escalation"))  # fmt: skip
+                              f"the small model loses to {needs.large} alone above {edge:.0%} escalation"))  # fmt: skip
     found += _next(best, needs, left)
     return found
 
@@ -186,9 +190,7 @@ def _next(best: Option, needs: Needs, left: list[Option]) -> list[Flip]:
                  f"below a limit of {best.first_p95:.2f} s to the first token (p95) {then.name} is next")]  # fmt: skip
 
 
-def _grown(
-    best: Option, needs: Needs, house: House, factor: int
-) -> tuple[float | None, load.Waits | None, int]:
+def _grown(best: Option, needs: Needs, house: House, factor: int) -> tuple[float | None, load.Waits | None, int]:
     """USD a month, waiting on today's servers, and servers that are needed, at `factor` times the volume."""
     return (
         cost_at(best, needs, house, factor), simulated(best, needs, needs.rate * factor),
@@ -245,7 +247,7 @@ def _rejected(every: list[Option]) -> dict[str, tuple[int, str]]:
     return found
 
 
-def _contradiction(every: list[Option], needs: Needs) -> ConfigError:
+def _contradiction(every: list[Option]) -> ConfigError:
     """Which constraint alone, or which two together, no option meets."""
     if not every:
         return ConfigError("Nothing was found to choose from.", "Name another place with --where.")
@@ -268,13 +270,10 @@ def _told(every: list[Option], some: tuple[str, ...]) -> ConfigError:
     return ConfigError(f"{what}.{nearest}", f"Loosen {' or '.join(some)}.", param=some[0])
 
 
-def _beats(one: Option, other: Option) -> bool:
-    def worth(option: Option) -> tuple[float, float, float]:
-        dear = option.cost if option.cost is not None else float("inf")
-        return (dear, option.first_p95, -(option.quality if option.quality is not None else 0.0))
-
-    first, second = worth(one), worth(other)
-    return all(a <= b for a, b in zip(first, second, strict=True)) and first != second
+def _worth(one: Option) -> tuple[float, float, float]:
+    """Cost, p95 and what is not right: of each, less is better."""
+    dear = round(one.cost) if one.cost is not None else float("inf")
+    return (dear, round(one.first_p95, 2), -round(one.quality, 1) if one.quality is not None else 0.0)
 
 
 def _order(needs: Needs) -> Callable[[Option], tuple[float, ...]]:

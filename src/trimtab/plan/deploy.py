@@ -48,7 +48,7 @@ def checks(plan: Plan) -> str:
 
 
 def recipe(plan: Plan) -> str:
-    """A recipe.toml for `trimtab serve`: the local server as the first rung, the provider above it where it is needed."""
+    """A recipe.toml for `trimtab serve`: the local server as the first rung, the provider above it."""
     one, needs = plan.best, plan.needs
     lines = [
         "# Written by trimtab plan. Start the model first:", f"#   {runs(plan)}", "",
@@ -83,7 +83,8 @@ def _rung(name: str, url: str, model: str, price: tuple[str, str, str | None], k
 
 def _baseline(model: str, price_in: str, price_out: str, source: str) -> list[str]:
     return [
-        "[baseline]", f"model = {_text(model)}", f"price = {{ input = {_text(price_in)}, output = {_text(price_out)} }}",
+        "[baseline]", f"model = {_text(model)}",
+        f"price = {{ input = {_text(price_in)}, output = {_text(price_out)} }}",
         f"source = {_text(source)}", "",
     ]  # fmt: skip
 

@@ -33,7 +33,9 @@ def quantities(data: Path) -> dict[str, Quantity]:
         "decode": (speed.decode, speed.DECODE, local(data, "decode"), "speed_local.csv, test=decode"),
         "step": (serving.step, serving.STEP, served(data, "tpot_ms"), "serving_inferencex.csv, tpot"),
         "watts": (
-            lambda given, load: energy.watts(given, load, pace()), energy.WATTS, powered(data),
+            lambda given, load: energy.watts(given, load, pace()),
+            energy.WATTS,
+            powered(data),
             "serving_energy_mlenergy.csv, avg_power_w_total",
         ),
         "first": (serving.first, serving.FIRST, served(data, "ttft_ms"), "serving_inferencex.csv, ttft"),
@@ -93,7 +95,9 @@ def powered(data: Path) -> list[Sample[serving.Load]]:
     """Rows of serving_energy_mlenergy.csv: watts of one device (vLLM)."""
     known, owned = facts(data)
     found = [
-        Sample(_powered(row, device, shape), float(row["avg_power_w_total"]) / int(row["num_gpus"]), device.id, shape.name)
+        Sample(
+            _powered(row, device, shape), float(row["avg_power_w_total"]) / int(row["num_gpus"]), device.id, shape.name
+        )
         for row in rows(data / "serving_energy_mlenergy.csv")
         if (device := _device(f"{row['gpu'].lower()}-sxm", owned)) and float(row["avg_power_w_total"] or 0) > 0
         and (shape := _shape(row["model"], known))
@@ -140,9 +144,20 @@ def _served(row: dict[str, str], device: Device, shape: Architecture) -> serving
         readers = re.findall(r"(\d*)x tp(\d+)", row["prefill"]) or [("1", decoders[0][1])]
         servers, gpus, each = (int(n or 0) for n in decoders[0])
         total = total or float(servers * each)
-        return serving.load(shape, parts, device, gpus=gpus, batch=max(1.0, total / max(1, servers)), apart=True,
-                            readers=int(readers[0][0] or 1), counted=servers > 0, reader_gpus=int(readers[0][1]), total=total,
-                            whole_cache=gpus >= WIDE, **lengths)  # type: ignore[arg-type]
+        return serving.load(
+            shape,
+            parts,
+            device,
+            gpus=gpus,
+            batch=max(1.0, total / max(1, servers)),
+            apart=True,
+            readers=int(readers[0][0] or 1),
+            counted=servers > 0,
+            reader_gpus=int(readers[0][1]),
+            total=total,
+            whole_cache=gpus >= WIDE,
+            **lengths,
+        )  # type: ignore[arg-type]
     gpus, apart = _gpus(row)
     return serving.load(shape, parts, device, gpus=gpus, batch=total, whole_cache=apart, **lengths)  # type: ignore[arg-type]
 

@@ -8,8 +8,8 @@ from functools import cache
 import msgspec
 
 from trimtab.errors import ConfigError
-from trimtab.plan import cost, devices, models, naming, prices, rates, serving, speed, weights
 from trimtab.plan import cache as kv
+from trimtab.plan import cost, devices, models, naming, prices, rates, serving, speed, weights
 from trimtab.plan import load as waiting
 from trimtab.plan.cost import House
 from trimtab.plan.devices import Device
@@ -202,7 +202,7 @@ def settled(load: serving.Load, rate: float, slots: float) -> serving.Load:
 def _mixed(needs: Needs, found: list[Option]) -> list[Option]:
     """A cascade and a router over the cheapest small ones: what they are not trusted with goes to a provider."""
     listed = prices.find(needs.large)
-    if needs.private or not listed or "cloud" not in needs.where and "server" not in needs.where:
+    if needs.private or not listed or ("cloud" not in needs.where and "server" not in needs.where):
         return []
     api = cost.api(listed.price, needs.use)
     able = [one for one in found if one.cost is not None and not set(one.fails) - {"quality", "budget"}]
@@ -223,7 +223,9 @@ def _with_large(needs: Needs, one: Option, api: float) -> Iterator[Option]:
             first_p95=one.first_p95 + (needs.answer / one.pace + 1.5 if tries == 1.0 else 1.0), fails=fails,
         )  # fmt: skip
         if needs.quality is not None and (right is None or right < needs.quality):
-            made.fails["quality"] = f"{needs.benchmark} {'unknown' if right is None else f'{right:.0f} %'} after routing"
+            made.fails["quality"] = (
+                f"{needs.benchmark} {'unknown' if right is None else f'{right:.0f} %'} after routing"
+            )
         yield _judged(needs, made)
 
 
@@ -250,14 +252,23 @@ def _judged(needs: Needs, option: Option) -> Option:
     if needs.pace and option.pace < needs.pace:
         fails["pace"] = f"{option.pace:.1f} tok/s < {needs.pace:g}"
     if needs.budget and (option.cost is None or option.cost > needs.budget):
-        fails["budget"] = f"USD {'unknown' if option.cost is None else f'{option.cost:,.0f}'} a month > {needs.budget:,.0f}"
+        fails["budget"] = (
+            f"USD {'unknown' if option.cost is None else f'{option.cost:,.0f}'} a month > {needs.budget:,.0f}"
+        )
     if needs.watts and (option.watts or 0) > needs.watts:
         fails["watts"] = f"{option.watts:,.0f} W > {needs.watts:g} W"
     return option
 
 
 def _too_large(
-    name: str, precision: str, row: Listed, device: Device, gpus: int, held: float, reasons: dict[str, str], needs: Needs
+    name: str,
+    precision: str,
+    row: Listed,
+    device: Device,
+    gpus: int,
+    held: float,
+    reasons: dict[str, str],
+    needs: Needs,
 ) -> Option:
     return Option(
         model=name, precision=precision, runtime="vllm", device=device.id, gpus=gpus, servers=1, routing="small only",

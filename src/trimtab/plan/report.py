@@ -81,7 +81,9 @@ def figures(found: Mapping[str, Figure]) -> dict[str, Any]:
 def explained(shape: Architecture, stack: Mapping[str, Figure]) -> dict[str, str]:
     """Each term of the memory stack, and from what it follows."""
     kinds = {layer.mixer for layer in shape.layers}
-    about = {"layers": f"{len(shape.layers)} ({', '.join(sorted(kinds))}), width {shape.hidden}, vocabulary {shape.vocab}"}
+    about = {
+        "layers": f"{len(shape.layers)} ({', '.join(sorted(kinds))}), width {shape.hidden}, vocabulary {shape.vocab}"
+    }
     windows = sorted({layer.window for layer in shape.layers if layer.window})
     if windows:
         local = sum(bool(layer.window) for layer in shape.layers)
