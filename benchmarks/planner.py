@@ -271,11 +271,16 @@ def main() -> None:
         print(f"Skipped, planner.json left as it was: no {asked.data}")
         return
     data, shipped = asked.data, asked.as_shipped
-    found = kv(data) | sizes(data) | local(data, "decode", shipped) | local(data, "prefill", shipped)
-    found |= servers(data, shipped) | powers(data, shipped) | drafts(data) | whole()
     print("| quantity | bar | rows | answered | median | p90 | in the 80 % interval |\n|---|---|---|---|---|---|---|")
-    for name, row in found.items():
-        print(_line(name, row))
+    found: dict[str, Row] = {}
+    for part in (
+        lambda: kv(data), lambda: sizes(data), lambda: local(data, "decode", shipped),
+        lambda: local(data, "prefill", shipped), lambda: servers(data, shipped), lambda: powers(data, shipped),
+        lambda: drafts(data), whole,
+    ):  # fmt: skip
+        for name, row in part().items():
+            found[name] = row
+            print(_line(name, row), flush=True)
     machine = {"cpu": platform.machine(), "python": sys.version.split()[0]}
     asked.out.write_text(json.dumps({"machine": machine, "as_shipped": shipped, "rows": found}, indent=1) + "\n")
 

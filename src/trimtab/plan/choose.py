@@ -20,6 +20,8 @@ from trimtab.plan.options import Option
 FRONT, SHORT, ROUNDS = 12, 24, 8
 """How many a plan shows, how many are simulated at a time, and how often others may come up."""
 GROWTH = (1, 2, 10)
+FACTS = ("memory", "private", "where")
+"""Reasons that are no matter of degree: what breaks them is no near miss."""
 
 
 class Flip(msgspec.Struct, frozen=True):
@@ -251,23 +253,31 @@ def _contradiction(every: list[Option]) -> ConfigError:
     """Which constraint alone, or which two together, no option meets."""
     if not every:
         return ConfigError("Nothing was found to choose from.", "Name another place with --where.")
-    names = [name for name, _ in Counter(key for one in every for key in one.fails).most_common()]
+    pool = next(kept for kept in ([one for one in every if not set(FACTS) & set(one.fails)],
+                                  [one for one in every if "memory" not in one.fails], every) if kept)  # fmt: skip
+    names = [name for name, _ in Counter(key for one in pool for key in one.fails).most_common()]
     for count in (1, 2):
         for some in combinations(names, count):
-            if all(set(some) & set(one.fails) for one in every):
-                return _told(every, some)
-    return ConfigError(
-        f"No option meets all of {', '.join(names)} at once.", "Loosen one of them: trimtab plan --json shows each."
-    )
+            if all(set(some) & set(one.fails) for one in pool):
+                return _told(pool, some)
+    return ConfigError(f"No option meets all of {', '.join(names)} at once.", "Loosen one of them.", param=names[0])
 
 
-def _told(every: list[Option], some: tuple[str, ...]) -> ConfigError:
-    near = [min((one for one in every if name in one.fails and set(one.fails) <= set(some)), default=None,
-                key=lambda one: one.cost or 0.0) for name in some]  # fmt: skip
-    shown = [f"{one.name}: {one.fails[name]}" for one, name in zip(near, some, strict=True) if one]
+def _told(pool: list[Option], some: tuple[str, ...]) -> ConfigError:
+    """For each of them the option that comes nearest: it breaks no other constraint, or as few as can be."""
+    shown = []
+    for name in some:
+        broken = [one for one in pool if name in one.fails]
+        near = min(broken, key=lambda one: (len(one.fails), _distance(one, name)))
+        shown.append(f"{near.name}: {near.fails[name]}")
     what = f"{some[0]} and {some[1]} contradict each other" if len(some) == 2 else f"Nothing meets {some[0]}"
-    nearest = f" Nearest: {'; '.join(shown)}." if shown else ""
-    return ConfigError(f"{what}.{nearest}", f"Loosen {' or '.join(some)}.", param=some[0])
+    return ConfigError(f"{what}. Nearest: {'; '.join(shown)}.", f"Loosen {' or '.join(some)}.", param=some[0])
+
+
+def _distance(one: Option, name: str) -> float:
+    if name == "quality":
+        return -(one.quality or 0.0)
+    return one.first_p95 if name == "first_p95" else one.cost if one.cost is not None else float("inf")
 
 
 def _worth(one: Option) -> tuple[float, float, float]:
