@@ -214,3 +214,29 @@ def test_single_estimates_as_commands(capsys):
     assert round(first["size"] / 1e9, 1) == 7.0
     assert run(["plan", "memory", "llama-3.1-8b", "-c", "-5"]) == 2
     assert run(["plan", "memory", "llama-3.1-8b", "--cache-type-v", "q8_0", "--no-flash"]) == 2
+
+
+def test_a_draft_makes_one_sequence_faster_and_takes_memory():
+    every = options.all_of(needs.made({"model": "qwen3-32b", "where": ["server"], "device": "rtx-5090"}), cost.House())
+    plain = next(one for one in every if one.routing == "small only" and one.precision == "Q4_K_M")
+    drafted = next(one for one in every if one.routing == "drafting" and one.precision == "Q4_K_M")
+    assert drafted.draft == "qwen3-0.6b"
+    assert drafted.pace > plain.pace
+    assert drafted.memory > plain.memory
+    assert not drafted.known  # the acceptance is assumed, so every figure is extrapolated
+
+
+def test_the_ledger_is_compared_with_the_plan(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TRIMTAB_HOME", str(tmp_path / "home"))
+    path = tmp_path / "needs.toml"
+    path.write_text("answer = 5\nescalated = 0.0\n")
+    assert run(["plan", "check", "-f", str(path)]) == 2  # nothing was recorded yet
+    for question in ("What is 15% of 240?", "How many metres are 3 km?"):
+        assert run(["ask", question]) == 0
+    capsys.readouterr()
+    assert run(["plan", "check", "-f", str(path), "--json"]) == 0
+    rows = {row["what"]: row for row in json.loads(capsys.readouterr().out)["rows"]}
+    assert rows["escalated"] == {"what": "escalated", "planned": 0.0, "saw": 0.0, "ok": True}
+    assert rows["prompts' tokens"]["saw"] < 100
+    assert run(["plan", "check", "-f", str(path)]) == 1  # prompts are far shorter than was planned
+    assert "differs" in capsys.readouterr().out

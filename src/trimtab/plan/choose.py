@@ -156,29 +156,42 @@ def stack(found: Plan) -> tuple[dict[str, Figure], Architecture | None]:
 def flips(best: Option, needs: Needs, house: House, left: list[Option]) -> list[Flip]:
     """What changes the decision: the volume at which a provider wins or loses, escalation, and the next constraint."""
     found: list[Flip] = []
+    house_one = best if best.runtime != "api" else _cheapest_own(left)
+    if house_one and house_one.cost is not None and not needs.private:
+        found += _against_provider(house_one, needs, house)
+    return found + _next(best, needs, left)
+
+
+def _cheapest_own(left: list[Option]) -> Option | None:
+    """Of the options that run a model on hardware of one's own alone, the cheapest at this volume."""
+    own = [one for one in left if one.runtime != "api" and not one.large and one.cost]
+    return min(own, key=lambda one: one.cost or 0.0, default=None)
+
+
+def _against_provider(one: Option, needs: Needs, house: House) -> list[Flip]:
     listed = prices.find(needs.large)
-    if best.runtime != "api" and listed and best.cost is not None and not needs.private:
+    if not listed:
+        return []
 
-        def own(requests: float) -> float:
-            return cost_at(best, needs, house, requests / needs.requests) or 0.0
+    def own(requests: float) -> float:
+        return cost_at(one, needs, house, requests / needs.requests) or 0.0
 
-        def api(requests: float) -> float:
-            return cost.api(listed.price, msgspec.structs.replace(needs.use, requests=requests))
+    def api(requests: float) -> float:
+        return cost.api(listed.price, msgspec.structs.replace(needs.use, requests=requests))
 
-        at = cost.threshold(own, api, needs.requests / 1e4, needs.requests * 1e4)
-        tokens = at * (needs.prompt + needs.answer) if at else None
-        if tokens:
-            says = f"{needs.large} wins below {_short(tokens)} tokens a month; this plan wins above"
-        else:
-            always = "this plan" if own(needs.requests) <= api(needs.requests) else needs.large
-            says = f"{always} is cheaper at every volume that was tried"
-        found.append(Flip("volume", tokens, "tokens/month", says))
-        small = cascade.Rung(max(own(needs.requests) - (large_share(best, needs)), 0.0), (0.0,), 0.5)
-        edge = cascade.break_even(small, cascade.Rung(api(needs.requests), (0.0,), 0.5))
-        if edge < 1:
-            found.append(Flip("escalation", edge, "share",
-                              f"the small model loses to {needs.large} alone above {edge:.0%} escalation"))  # fmt: skip
-    found += _next(best, needs, left)
+    at = cost.threshold(own, api, needs.requests / 1e4, needs.requests * 1e4)
+    tokens = at * (needs.prompt + needs.answer) if at else None
+    if tokens:
+        says = f"{needs.large} wins below {_short(tokens)} tokens a month; {one.name} wins above"
+    else:
+        always = one.name if own(needs.requests) <= api(needs.requests) else needs.large
+        says = f"{always} is cheaper at every volume that was tried"
+    alone = max(own(needs.requests) - large_share(one, needs), 0.0)
+    edge = cascade.break_even(cascade.Rung(alone, (0.0,), 0.5), cascade.Rung(api(needs.requests), (0.0,), 0.5))
+    found = [Flip("volume", tokens, "tokens/month", says)]
+    if 0 < edge < 1:
+        says = f"a small model in front of {needs.large} loses to it alone above {edge:.0%} escalation"
+        found.append(Flip("escalation", edge, "share", says))
     return found
 
 

@@ -19,7 +19,9 @@ def runs(plan: Plan) -> str:
         wide = f" --tensor-parallel-size {one.gpus}" if one.gpus > 1 else ""
         kind = {"fp8": " --quantization fp8", "awq": " --quantization awq"}.get(one.precision, "")
         return f"vllm serve {row.hf_id}{kind} --max-model-len {plan.needs.length} --port {PORT}{wide}"
-    return f"llama-server -hf {_gguf(row.hf_id, one)} -c {plan.needs.length} -ngl 99 -fa on --port {PORT}"
+    draft = naming.match(one.draft, models.catalog()) if one.draft else None
+    also = f" -hfd {_gguf(draft.hf_id, one)} -ngld 99" if draft else ""
+    return f"llama-server -hf {_gguf(row.hf_id, one)}{also} -c {plan.needs.length} -ngl 99 -fa on --port {PORT}"
 
 
 def ollama(plan: Plan) -> str | None:
@@ -44,7 +46,7 @@ def checks(plan: Plan) -> str:
             f"vllm bench serve --model {one.model} --port {PORT} --random-input-len {int(needs.prompt)} "
             f"--random-output-len {int(needs.answer)} --request-rate {needs.rate:.2f} --save-result"
         )
-    return "trimtab plan check --recipe recipe.toml"
+    return "trimtab plan check -f plan.json -r recipe.toml"
 
 
 def recipe(plan: Plan) -> str:

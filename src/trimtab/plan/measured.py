@@ -184,25 +184,32 @@ def _split(shape: Architecture, precision: str) -> serving.Split:
 
 
 def _local(row: dict[str, str], known: dict[str, Listed], owned: dict[str, Device]) -> Sample[speed.Run] | None:
-    device, listed = owned.get(row["hw_id"]), known.get(row["model_key"])
-    weights = _weights(listed, row["quant"]) if listed else None
-    if not device or not listed or not weights:
+    device, shape = owned.get(row["hw_id"]), _named(row, known)
+    weights = _weights(shape, row["quant"]) if shape else None
+    if not device or not shape or not weights:
         return None
     gpus = int(row["n_gpu"] or 1)
     if weights.held.central > device.usable * FITS * gpus:
         return None
     ollama = row["engine"] == "ollama"
     run = speed.run(
-        listed.shape, weights, device, row["quant"], depth=int(row["depth"] or 0), tokens=int(row["n_tokens"] or 128),
+        shape, weights, device, row["quant"], depth=int(row["depth"] or 0), tokens=int(row["n_tokens"] or 128),
         gpus=gpus, flash=row["flash_attn"] in ("1", "True") or ollama, ollama=ollama,
         on_cpu=row["backend"].lower() == "cpu", micro=2048 if "llama.cpp benches" in row["source"] else speed.MICRO,
     )  # fmt: skip
-    return Sample(run, 1 / float(row["tok_s"]), device.id, row["model_key"])
+    return Sample(run, 1 / float(row["tok_s"]), device.id, shape.name)
 
 
-def _weights(listed: Listed, precision: str) -> Weights | None:
+def _named(row: dict[str, str], known: dict[str, Listed]) -> Architecture | None:
+    """The shape of a row: by its key, else by what the file called it, else sketched from sizes in that name."""
+    if row["model_key"] in known:
+        return known[row["model_key"]].shape
+    return _shape(row["model_key"] or row["model_raw"].split("|")[-1].strip(), known)
+
+
+def _weights(shape: Architecture, precision: str) -> Weights | None:
     try:
-        return _known_weights(listed.shape.name, precision, lambda: memory.weights(listed.shape, precision))
+        return _known_weights(shape.name, precision, lambda: memory.weights(shape, precision))
     except ConfigError:
         return None
 

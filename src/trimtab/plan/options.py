@@ -9,7 +9,7 @@ import msgspec
 
 from trimtab.errors import ConfigError
 from trimtab.plan import cache as kv
-from trimtab.plan import cost, devices, models, naming, prices, rates, serving, speed, weights
+from trimtab.plan import cost, devices, drafting, models, naming, prices, rates, serving, speed, weights
 from trimtab.plan import load as waiting
 from trimtab.plan.cost import House
 from trimtab.plan.devices import Device
@@ -32,6 +32,8 @@ EIGHT_BIT = ("rtx-40", "rtx-50", "rtx-6000-ada", "rtx-5880", "rtx-pro", "l4", "h
 """Devices that multiply at fp8; on others it saves memory alone and needs kernels that not all have."""
 PERSONAL = ("phone", "sbc", "edge", "browser")
 SERVED = ("nvidia", "amd")
+ACCEPTED = 0.7
+"""Share of a draft's tokens that a larger model of its family keeps: an assumption, to be measured."""
 LARGE_RIGHT = 90.0
 """Percent that a provider's large model is taken to get right where nobody lists it: an assumption, shown as one."""
 
@@ -58,6 +60,8 @@ class Option(msgspec.Struct, kw_only=True):
     carries: float = 0.0
     """Requests a second that one server could carry."""
     large: str = ""
+    draft: str = ""
+    """A small model of the same family that proposes tokens."""
     known: bool = True
     fails: dict[str, str] = msgspec.field(default_factory=dict)
     """Constraint -> why this option breaks it."""
@@ -66,7 +70,7 @@ class Option(msgspec.Struct, kw_only=True):
     def name(self) -> str:
         """As a table shows it."""
         hardware = f"{self.servers} x {self.gpus} x {self.device}" if self.device else "API"
-        also = f" + {self.large}" if self.large else ""
+        also = f" + {self.large}" if self.large else f" with {self.draft}" if self.draft else ""
         return f"{self.routing}: {self.model} {self.precision}{also} on {hardware}, {self.runtime}".replace("  ", " ")
 
 
@@ -83,6 +87,7 @@ def all_of(needs: Needs, house: House) -> list[Option]:
             found += _local(needs, house, name, row, device, local, reasons)
             if device.maker in SERVED and device.kind in ("gpu", "dc"):
                 found += _served(needs, house, name, row, device, served, reasons)
+    found += _drafted(needs, house, found)
     found += _mixed(needs, found)
     found += list(_api(needs))
     return found
@@ -197,6 +202,54 @@ def settled(load: serving.Load, rate: float, slots: float) -> serving.Load:
         load = msgspec.structs.replace(load, batch=batch, total=batch)
         batch = min(float(slots), max(1.0, (batch + rate * load.answer * rates.step_seconds(load)) / 2))
     return load
+
+
+def _drafted(needs: Needs, house: House, found: list[Option]) -> list[Option]:
+    """Speculative decoding for options that write one sequence at a time, where the family has a much smaller model."""
+    rows, made = models.catalog(), []
+    able = [one for one in found if one.runtime == "llama.cpp" and not set(one.fails) - {"pace", "first_p95", "budget"}]
+    for one in sorted(able, key=lambda one: one.cost if one.cost is not None else math.inf)[:60]:
+        shape = rows[one.model].shape
+        draft = next((row.shape for row in _siblings(one.model)), None)
+        if not draft or (draft.name, "Q4_K_M") not in weights.table():
+            continue
+        share = drafting.cost_of(draft.active or draft.params, shape.active or shape.params)
+        length = drafting.best_length(ACCEPTED, share)
+        size = weights.table()[draft.name, "Q4_K_M"].held + cached(draft.name, needs.length)
+        if length:
+            gain = drafting.speed_up(ACCEPTED, length, share).central
+            made.append(_faster(needs, house, one, draft.name, gain, size))
+    return made
+
+
+def _faster(needs: Needs, house: House, one: Option, draft: str, gain: float, size: float) -> Option:
+    """The option with a draft: more memory, faster tokens, and so perhaps fewer devices."""
+    pace = one.pace * gain
+    service = one.first + needs.answer / pace
+    device = devices.find(one.device)
+    personal = device.kind in PERSONAL
+    count = 1 if personal else max(1, math.ceil(needs.rate * service / house.utilisation)) + house.spare
+    wait = 0.0 if personal or count > 2000 else waiting.slots_p95(needs.rate, service, count)
+    power = (one.watts or 0.0) / max(1, one.gpus * one.servers)
+    fails = {key: why for key, why in one.fails.items() if key not in ("pace", "first_p95", "budget")}
+    return _judged(needs, msgspec.structs.replace(
+        one, routing="drafting", draft=draft, memory=one.memory + size / one.gpus, pace=pace, servers=count,
+        first_p95=one.first * 1.3 + wait, carries=1 / service, watts=power * one.gpus * count, known=False,
+        cost=_price(device, one.gpus, count, power, house, personal), fails=fails,
+    ))  # fmt: skip
+
+
+@cache
+def _siblings(name: str) -> tuple[Listed, ...]:
+    """Models of the same family and vocabulary with at most an eighth of the parameters, the smallest first."""
+    rows = models.catalog()
+    shape, stem = rows[name].shape, name.split("-", maxsplit=1)[0]
+    near = [
+        row for key, row in rows.items()
+        if key.split("-")[0] == stem and abs(row.shape.vocab - shape.vocab) < 200 and not row.shape.experts
+        and row.shape.params * 8 <= (shape.active or shape.params)
+    ]  # fmt: skip
+    return tuple(sorted(near, key=lambda row: row.shape.params))
 
 
 def _mixed(needs: Needs, found: list[Option]) -> list[Option]:

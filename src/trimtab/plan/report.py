@@ -66,7 +66,8 @@ def option(one: Option) -> dict[str, Any]:
     """An option's plain values."""
     return {
         "name": one.name, "model": one.model, "precision": one.precision, "runtime": one.runtime, "device": one.device,
-        "gpus": one.gpus, "servers": one.servers, "routing": one.routing, "large": one.large, "quality": one.quality,
+        "gpus": one.gpus, "servers": one.servers, "routing": one.routing,
+        "large": one.large, "draft": one.draft, "quality": one.quality,
         "memory_mib": round(one.memory, 1), "usable_mib": round(one.usable, 1), "tokens_s": round(one.pace, 2),
         "first_s": round(one.first, 4), "first_p95_s": round(one.first_p95, 4), "usd_month": one.cost,
         "watts": one.watts, "evidence": "calibrated" if one.known else "extrapolated",
