@@ -15,7 +15,7 @@ from trimtab.plan.cache import Session
 from trimtab.plan.cost import House
 from trimtab.plan.figure import Figure, around
 from trimtab.plan.needs import Needs
-from trimtab.plan.options import Option
+from trimtab.plan.option import PERSONAL, Option, cached
 
 FRONT, SHORT, ROUNDS = 12, 24, 8
 """How many a plan shows, how many are simulated at a time, and how often others may come up."""
@@ -98,7 +98,7 @@ def _front(every: list[Option], needs: Needs) -> list[Option]:
 def simulated(one: Option, needs: Needs, rate: float) -> load.Waits | None:
     """Waiting of one server of an option under its share of `rate`; None for a provider, and for a device that has its
     own user: nobody else is in the queue."""
-    if one.runtime == "api" or devices.find(one.device).kind in options.PERSONAL:
+    if one.runtime == "api" or devices.find(one.device).kind in PERSONAL:
         return None
     each = rate / max(1, one.servers - 1 if one.servers > 1 else 1)
     if one.runtime == "llama.cpp":
@@ -228,7 +228,7 @@ def cost_at(best: Option, needs: Needs, house: House, factor: float) -> float | 
         return None
     device, count = devices.find(best.device), _servers_at(best, needs, house, factor)
     power = (best.watts or 0) / max(1, best.gpus * best.servers)
-    priced = cost.own(device, best.gpus, count, power, house) if device.kind not in options.PERSONAL else None
+    priced = cost.own(device, best.gpus, count, power, house) if device.kind not in PERSONAL else None
     return (priced.central if priced else 0.0) + large_share(best, needs) * factor
 
 
@@ -249,7 +249,7 @@ def _load(one: Option, needs: Needs) -> serving.Load:
 
 def _slots(one: Option, needs: Needs) -> int:
     size = weights.table()[one.model, one.precision]
-    token = options.cached(one.model, 1024) / 1024
+    token = cached(one.model, 1024) / 1024
     room = (one.usable - options.SPARE_MIB) * one.gpus - size.held
     return max(1, int(min(options.MAX_BATCH, room / (token * needs.length + 0.01))))
 

@@ -5,7 +5,7 @@ import shlex
 
 from trimtab.plan import models, naming, prices
 from trimtab.plan.choose import Plan
-from trimtab.plan.options import Option
+from trimtab.plan.option import Option
 
 PORT = 8000
 

@@ -11,7 +11,7 @@ from trimtab.plan.architecture import Architecture
 from trimtab.plan.choose import Plan
 from trimtab.plan.figure import Figure
 from trimtab.plan.load import Waits
-from trimtab.plan.options import Option
+from trimtab.plan.option import Option
 
 UNITS = {"pace": "decode", "first": "first token", "watts": "power", "joules": "energy", "cost": "cost"}
 
