@@ -104,7 +104,7 @@ def local(data: Path, test: str, shipped: bool) -> dict[str, Row]:
     found = _calibrated(test, formula, prior, samples, rows, shipped)
     if samples:
         errors = _errors(test, formula, prior, samples, shipped, lambda sample: sample.device)
-        found[f"{test}, one probe"] = _score(_probed(samples, errors), rows, rates.PROBED)
+        found[f"{test}, one probe"] = _score(fit.probed(samples, errors), rows, rates.calibration(test).probed)
     if test == "decode":
         for name, peer in PEERS.items():
             found[f"decode: {name}"] = summary((peer(s.run) * s.measured - 1 for s in samples), rows)
@@ -121,17 +121,14 @@ def _calibrated(
         errors = _errors(name, formula, prior, samples, True, lambda sample: sample.device)
         return {name: _score(errors, rows, rates.calibration(name).interval)}
     found = {}
-    for word, by in (("device", lambda s: s.device), ("model", lambda s: s.model)):
-        errors = fit.held_out(formula, prior, samples, by)
-        # an interval that has not seen the row: from the errors of the other half of the groups
-        halves = [int(fit.mixed(by(sample))[:2], 16) % 2 for sample in samples]
-        inside = sum(
-            _within(error, fit.interval([e for e, h in zip(errors, halves, strict=True) if h != half] or errors))
-            for error, half in zip(errors, halves, strict=True)
-        )
-        found[f"{name}, {word} held out"] = summary(
-            (math.expm1(error) for error in errors), rows, inside / len(errors)
-        )
+    names = ("device", "model")
+    for word, errors, other in zip(names, pair := fit.pooled(formula, prior, samples), pair[::-1], strict=True):
+        # an interval that has not seen the row: from the rows of the other half of the groups, both ways held out
+        halves = [int(fit.mixed(getattr(sample, word))[:2], 16) % 2 for sample in samples]
+        edges = [fit.interval([e for both in (errors, other) for e, h in zip(both, halves, strict=True) if h != half]
+                              or errors) for half in (0, 1)]  # fmt: skip
+        inside = sum(_within(error, edges[half]) for error, half in zip(errors, halves, strict=True))
+        found[f"{name}, {word} held out"] = summary((math.expm1(e) for e in errors), rows, inside / len(errors))
     return found
 
 
@@ -154,22 +151,12 @@ def _within(error: float, interval: tuple[float, float]) -> bool:
     return interval[0] <= math.exp(-error) <= interval[1]
 
 
-def _probed(samples: Sequence[Sample[Any]], errors: Sequence[float]) -> list[float]:
-    """Errors after one row of each device (the middle one in the file) has scaled the others; it is not counted."""
-    groups: dict[tuple[str, int], list[int]] = {}
-    for index, sample in enumerate(samples):
-        groups.setdefault((sample.device, sample.run.gpus), []).append(index)
-    return [
-        errors[index] - errors[group[len(group) // 2]]
-        for group in groups.values() for at, index in enumerate(group) if at != len(group) // 2
-    ]  # fmt: skip
-
-
 def servers(data: Path, shipped: bool) -> dict[str, Row]:
     found: dict[str, Row] = {}
     rows = list(measured.rows(data / "serving_inferencex.csv"))
     for column, name, key, formula, prior in (
-        ("tpot_ms", "TPOT", "step", serving.step, serving.STEP), ("ttft_ms", "TTFT", "first", serving.first, serving.FIRST),
+        ("tpot_ms", "TPOT", "step", serving.step, serving.STEP),
+        ("ttft_ms", "TTFT", "first", serving.first, serving.FIRST),
     ):  # fmt: skip
         samples = measured.served(data, column)
         scored = _calibrated(key, formula, prior, samples, len(rows), shipped)
@@ -263,24 +250,33 @@ PEERS: dict[str, Callable[[speed.Run], float]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data" / "planner")
-    parser.add_argument("--as-shipped", action="store_true", help="score the shipped coefficients: rows are new to them")
+    parser.add_argument(
+        "--as-shipped", action="store_true", help="score the shipped coefficients: rows are new to them"
+    )
     parser.add_argument("--out", type=Path, default=HERE / "results" / "planner.json")
     asked = parser.parse_args()
     if not asked.data.is_dir():
         print(f"Skipped, planner.json left as it was: no {asked.data}")
         return
     data, shipped = asked.data, asked.as_shipped
-    found = kv(data) | sizes(data) | local(data, "decode", shipped) | local(data, "prefill", shipped)
-    found |= servers(data, shipped) | powers(data, shipped) | drafts(data) | whole()
     print("| quantity | bar | rows | answered | median | p90 | in the 80 % interval |\n|---|---|---|---|---|---|---|")
-    for name, row in found.items():
-        print(_line(name, row))
+    found: dict[str, Row] = {}
+    for part in (
+        lambda: kv(data), lambda: sizes(data), lambda: local(data, "decode", shipped),
+        lambda: local(data, "prefill", shipped), lambda: servers(data, shipped), lambda: powers(data, shipped),
+        lambda: drafts(data), whole,
+    ):  # fmt: skip
+        for name, row in part().items():
+            found[name] = row
+            print(_line(name, row), flush=True)
     machine = {"cpu": platform.machine(), "python": sys.version.split()[0]}
     asked.out.write_text(json.dumps({"machine": machine, "as_shipped": shipped, "rows": found}, indent=1) + "\n")
 
 
 def _line(name: str, row: Row) -> str:
-    bar = next((BARS[key] for key in sorted(BARS, key=len, reverse=True) if name.startswith(key) and ":" not in name), "")
+    bar = next(
+        (BARS[key] for key in sorted(BARS, key=len, reverse=True) if name.startswith(key) and ":" not in name), ""
+    )
     if "equal" in row:
         return f"| {name} | {bar} | {row['rows']} | {row['answered']:.1%} | equal in {row['equal']:.1%} | | |"
     if "seconds" in row:

@@ -86,7 +86,7 @@ def test_every_model_of_the_catalog_is_explained_by_its_tensors():
 
 
 def test_an_unknown_model_or_precision_names_what_is_near():
-    with pytest.raises(ConfigError, match="No model 'lama-3.1-8b'") as caught:
+    with pytest.raises(ConfigError, match=r"No model 'lama-3.1-8b'") as caught:
         models.find("lama-3.1-8b")
     assert "llama-3.1-8b" in caught.value.fix
     with pytest.raises(ConfigError, match="No quantization 'Q4_X'"):

@@ -9,12 +9,17 @@ from trimtab.cli import _out
 
 if TYPE_CHECKING:
     from trimtab.plan.architecture import Architecture
-    from trimtab.plan.figure import Figure
     from trimtab.plan.tensors import Tensor
 
 ABOUT = """Choose model, precision, hardware and routing from constraints.
 
 At a terminal without options it asks; figures carry low, central, high and what they rest on."""
+FILE = typer.Option(None, "--file", "-f", help="Constraints as TOML; flags lie over it.")
+WHERE = typer.Option([], "--where", help="device, edge, browser, server, cloud; repeat it.")
+HTML = typer.Option(None, "--html", help="Write one self-contained page.")
+WRITE = typer.Option(None, "--write", help="Write a recipe.toml for trimtab serve.")
+PROBE = typer.Option(None, "--probe", help="What llama-bench -o json wrote on the device.")
+PLANNED = typer.Option(..., "--file", "-f", help="The plan's constraints, or its --json output.")
 JSON = typer.Option(False, "--json", help="One JSON object on stdout.")
 
 
@@ -29,10 +34,10 @@ def attach(app: typer.Typer) -> None:
     app.add_typer(verb)
 
 
-def plan(  # noqa: PLR0913 - each is a constraint
+def plan(
     context: typer.Context,
-    file: Path | None = typer.Option(None, "--file", "-f", help="Constraints as TOML; flags lie over it."),
-    where: list[str] = typer.Option([], "--where", help="device, edge, browser, server, cloud; repeat it."),
+    file: Path | None = FILE,
+    where: list[str] = WHERE,
     device: str = typer.Option("", help="One device of the catalog."),
     model: str = typer.Option("", help="One model of the catalog."),
     requests: float | None = typer.Option(None, help="Requests a month."),
@@ -54,8 +59,8 @@ def plan(  # noqa: PLR0913 - each is a constraint
     fails: str = typer.Option("", help="Which failure matters most: cost, latency, quality, privacy."),
     explain: bool = typer.Option(False, "--explain", help="Each term and what it follows from."),
     json: bool = JSON,
-    html: Path | None = typer.Option(None, "--html", help="Write one self-contained page."),
-    write: Path | None = typer.Option(None, "--write", help="Write a recipe.toml for trimtab serve."),
+    html: Path | None = HTML,
+    write: Path | None = WRITE,
 ) -> None:
     if context.invoked_subcommand:
         return
@@ -119,7 +124,7 @@ def fit(
     context: int = typer.Option(8192, "--context", "-c", min=1, help="Cells."),
     depth: int = typer.Option(0, "--depth", min=0, help="Tokens in the context already."),
     gpus: int = typer.Option(1, "--gpus", min=1, max=64, help="Devices."),
-    probe: Path | None = typer.Option(None, "--probe", help="llama-bench -o json, vLLM's or GuideLLM's JSON."),
+    probe: Path | None = PROBE,
     json: bool = JSON,
 ) -> None:
     from trimtab.plan import devices, fits, report
@@ -155,7 +160,9 @@ def tco(
 
 
 def train_budget(
-    quality: float = typer.Option(..., "--quality-of", help="Parameters of the compute-optimal model to be as good as."),
+    quality: float = typer.Option(
+        ..., "--quality-of", help="Parameters of the compute-optimal model to be as good as."
+    ),
     served: float = typer.Option(..., "--served", help="Tokens it will serve in its life."),
     json: bool = JSON,
 ) -> None:
@@ -174,7 +181,7 @@ def train_budget(
 
 def check(
     recipe: str = typer.Option("starter", "--recipe", "-r", help="The recipe whose ledger is read."),
-    file: Path = typer.Option(..., "--file", "-f", help="The plan's constraints, or its --json output."),
+    file: Path = PLANNED,
     json: bool = JSON,
 ) -> None:
     import asyncio

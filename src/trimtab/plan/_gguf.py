@@ -1,4 +1,4 @@
-"""GGUF headers: keys, tensors and their types; and the shape that follows. Format: ggml `docs/gguf.md`, version 2, 3."""
+"""GGUF headers: keys, tensors with their types, and the shape that follows. Format: ggml `docs/gguf.md`, 2 and 3."""
 
 import struct
 from pathlib import Path
@@ -64,7 +64,7 @@ def shape(found: Header, name: str) -> Architecture:
         raise ConfigError(f"{name}: the header names no architecture, layers or width.", "Is it a language model?")
     table = next((tensor for tensor in found.tensors if tensor.name == "token_embd.weight"), None)
     names = {tensor.name for tensor in found.tensors}
-    width = key("attention.key_length", 0) or hidden // max(1, max(_all(heads, count)))
+    width = key("attention.key_length", 0) or hidden // max(1, *_all(heads, count))
     layers = tuple(_layer(index, count, key, names, int(width), arch) for index in range(count))
     return Architecture(
         name=name, family=FAMILIES.get(arch, arch), hidden=hidden, vocab=table.dims[1] if table else 0,
@@ -91,7 +91,7 @@ def _layer(index: int, count: int, key: Any, names: set[str], width: int, arch: 
         mixer = "mamba2"
     elif f"{at}shortconv.in_proj.weight" in names:
         mixer = "conv"
-    window = _window(index, count, key, arch)
+    window = _window(index, key, arch)
     head_k = int(key("attention.key_length_swa", width) if window else width)
     head_v = int(key("attention.value_length_swa", 0) if window else 0) or int(key("attention.value_length", head_k))
     if mixer == "mla":
@@ -107,7 +107,7 @@ def _layer(index: int, count: int, key: Any, names: set[str], width: int, arch: 
     )  # fmt: skip
 
 
-def _window(index: int, count: int, key: Any, arch: str) -> int:
+def _window(index: int, key: Any, arch: str) -> int:
     window, pattern = int(key("attention.sliding_window")), key("attention.sliding_window_pattern", None)
     if arch == "llama4":
         window = window or 8192

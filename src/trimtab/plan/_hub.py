@@ -45,7 +45,7 @@ def _shape(found: dict[str, Any], kind: str, name: str) -> Architecture:
     return Architecture(
         name=name, family=family, hidden=hidden, vocab=int(found["vocab_size"]),
         tied=bool(found.get("tie_word_embeddings", family in ("gemma", "gemma3n", "gemma4"))),
-        layers=tuple(_layer(found, kind, family, index, count) for index in range(count)),
+        layers=tuple(_layer(found, kind, index, count) for index in range(count)),
         context=int(found.get("max_position_embeddings") or 0), state=_state(found),
         latent=Latent(int(found.get("kv_lora_rank") or 512), int(found.get("q_lora_rank") or 0),
                       int(found.get("qk_rope_head_dim") or 64)),
@@ -53,7 +53,7 @@ def _shape(found: dict[str, Any], kind: str, name: str) -> Architecture:
     )  # fmt: skip
 
 
-def _layer(found: dict[str, Any], kind: str, family: str, index: int, count: int) -> Layer:
+def _layer(found: dict[str, Any], kind: str, index: int, count: int) -> Layer:
     mixer, window = _mixer(found, index), _window(found, kind, index)
     heads = int(found["num_attention_heads"])
     kv = int(found.get("num_key_value_heads") or heads)

@@ -15,10 +15,13 @@ from trimtab.plan.cache import Session
 from trimtab.plan.cost import House
 from trimtab.plan.figure import Figure, around
 from trimtab.plan.needs import Needs
-from trimtab.plan.options import Option
+from trimtab.plan.option import PERSONAL, Option, cached
 
-FRONT = 12
+FRONT, SHORT, ROUNDS = 12, 24, 8
+"""How many a plan shows, how many are simulated at a time, and how often others may come up."""
 GROWTH = (1, 2, 10)
+FACTS = ("memory", "private", "where")
+"""Reasons that are no matter of degree: what breaks them is no near miss."""
 
 
 class Flip(msgspec.Struct, frozen=True):
@@ -55,45 +58,47 @@ def plan(needs: Needs, house: House | None = None) -> Plan:
     every = options.all_of(needs, house)
     front = _front(every, needs)
     if not front:
-        raise _contradiction(every, needs)
+        raise _contradiction(every)
     best, left = front[0], [one for one in every if not one.fails]
     return Plan(
         needs=needs, house=house, best=best, front=tuple(front[:FRONT]), rejected=_rejected(every),
-        figures=figures(best, needs), growth={f"{n}x": _grown(best, needs, house, n) for n in GROWTH},
+        figures=figures(best, house), growth={f"{n}x": _grown(best, needs, house, n) for n in GROWTH},
         flips=tuple(flips(best, needs, house, left)), considered=len(every), seconds=time.perf_counter() - began,
     )  # fmt: skip
 
 
 def pareto(found: list[Option], needs: Needs) -> list[Option]:
-    """Those that no other beats in cost, p95 and quality at once; the best by what matters most first."""
-    ordered = sorted(found, key=_order(needs))
-    front: list[Option] = []
-    for one in ordered:
-        if not any(_beats(other, one) for other in front):
-            front.append(one)
-    return front
+    """Those that no other beats in cost, p95 and quality at once; the best by what matters most first.
+
+    Differences below a dollar, 10 ms and a tenth of a percent are none.
+    """
+    front: list[tuple[tuple[float, ...], Option]] = []
+    for worth, one in sorted(((_worth(one), one) for one in found), key=lambda pair: pair[0]):
+        if not any(a[1] <= worth[1] and a[2] <= worth[2] for a, _ in front):  # a[0] is lower by the order
+            front.append((worth, one))
+    return sorted((one for _, one in front), key=_order(needs))
 
 
 def _front(every: list[Option], needs: Needs) -> list[Option]:
-    """The front, its p95 simulated; whoever breaks the limit in the simulation falls out and the next come up."""
-    done: set[int] = set()
-    while front := pareto([one for one in every if not one.fails], needs)[:FRONT]:
-        fresh = [one for one in front if id(one) not in done]
-        if not fresh:
-            return front
-        for one in fresh:
-            done.add(id(one))
+    """The front with its p95 simulated; whoever breaks the limit in the simulation falls out and others come up."""
+    for _ in range(ROUNDS):
+        front = pareto([one for one in every if not one.fails], needs)[:SHORT]
+        if not front:
+            return []
+        for one in front:
             if waits := simulated(one, needs, needs.rate):
                 one.first_p95 = waits.first_p95 + (one.first_p95 - one.first * options.P95 if one.large else 0.0)
             if needs.first_p95 and one.first_p95 > needs.first_p95:
                 one.fails["first_p95"] = f"p95 TTFT {one.first_p95:.1f} s > {needs.first_p95:g} s (simulated)"
+        if kept := pareto([one for one in front if not one.fails], needs)[:FRONT]:
+            return kept
     return []
 
 
 def simulated(one: Option, needs: Needs, rate: float) -> load.Waits | None:
     """Waiting of one server of an option under its share of `rate`; None for a provider, and for a device that has its
     own user: nobody else is in the queue."""
-    if one.runtime == "api" or devices.find(one.device).kind in options.PERSONAL:
+    if one.runtime == "api" or devices.find(one.device).kind in PERSONAL:
         return None
     each = rate / max(1, one.servers - 1 if one.servers > 1 else 1)
     if one.runtime == "llama.cpp":
@@ -108,7 +113,7 @@ def simulated(one: Option, needs: Needs, rate: float) -> load.Waits | None:
     )  # fmt: skip
 
 
-def figures(one: Option, needs: Needs) -> dict[str, Figure]:
+def figures(one: Option, house: House) -> dict[str, Figure]:
     """The option's figures with their intervals."""
     if one.runtime == "api":
         return {
@@ -130,7 +135,7 @@ def figures(one: Option, needs: Needs) -> dict[str, Figure]:
         found["joules"] = around(one.watts / max(written, 1e-9), 0.6, 1.6, "J/token", power.tag)
     device = devices.find(one.device)
     if one.cost is not None:
-        priced = cost.own(device, one.gpus, one.servers, (one.watts or 0) / max(1, one.servers * one.gpus), House())
+        priced = cost.own(device, one.gpus, one.servers, (one.watts or 0) / max(1, one.servers * one.gpus), house)
         spread = (priced.low / priced.central, priced.high / priced.central) if priced else (1.0, 1.0)
         found["cost"] = around(one.cost, *spread, "USD/month", "extrapolated")
     return found
@@ -151,28 +156,42 @@ def stack(found: Plan) -> tuple[dict[str, Figure], Architecture | None]:
 def flips(best: Option, needs: Needs, house: House, left: list[Option]) -> list[Flip]:
     """What changes the decision: the volume at which a provider wins or loses, escalation, and the next constraint."""
     found: list[Flip] = []
+    house_one = best if best.runtime != "api" else _cheapest_own(left)
+    if house_one and house_one.cost is not None and not needs.private:
+        found += _against_provider(house_one, needs, house)
+    return found + _next(best, needs, left)
+
+
+def _cheapest_own(left: list[Option]) -> Option | None:
+    """Of the options that run a model on hardware of one's own alone, the cheapest at this volume."""
+    own = [one for one in left if one.runtime != "api" and not one.large and one.cost]
+    return min(own, key=lambda one: one.cost or 0.0, default=None)
+
+
+def _against_provider(one: Option, needs: Needs, house: House) -> list[Flip]:
     listed = prices.find(needs.large)
-    if best.runtime != "api" and listed and best.cost is not None and not needs.private:
-        def own(requests: float) -> float:
-            return cost_at(best, needs, house, requests / needs.requests) or 0.0
+    if not listed:
+        return []
 
-        def api(requests: float) -> float:
-            return cost.api(listed.price, msgspec.structs.replace(needs.use, requests=requests))
+    def own(requests: float) -> float:
+        return cost_at(one, needs, house, requests / needs.requests) or 0.0
 
-        at = cost.threshold(own, api, needs.requests / 1e4, needs.requests * 1e4)
-        tokens = at * (needs.prompt + needs.answer) if at else None
-        if tokens:
-            says = f"{needs.large} wins below {_short(tokens)} tokens a month; this plan wins above"
-        else:
-            always = "this plan" if own(needs.requests) <= api(needs.requests) else needs.large
-            says = f"{always} is cheaper at every volume that was tried"
-        found.append(Flip("volume", tokens, "tokens/month", says))
-        small = cascade.Rung(max(own(needs.requests) - (large_share(best, needs)), 0.0), (0.0,), 0.5)
-        edge = cascade.break_even(small, cascade.Rung(api(needs.requests), (0.0,), 0.5))
-        if edge < 1:
-            found.append(Flip("escalation", edge, "share",
-                              f"the small model loses against {needs.large} alone above {edge:.0%} escalation"))  # fmt: skip
-    found += _next(best, needs, left)
+    def api(requests: float) -> float:
+        return cost.api(listed.price, msgspec.structs.replace(needs.use, requests=requests))
+
+    at = cost.threshold(own, api, needs.requests / 1e4, needs.requests * 1e4)
+    tokens = at * (needs.prompt + needs.answer) if at else None
+    if tokens:
+        says = f"{needs.large} wins below {_short(tokens)} tokens a month; {one.name} wins above"
+    else:
+        always = one.name if own(needs.requests) <= api(needs.requests) else needs.large
+        says = f"{always} is cheaper at every volume that was tried"
+    alone = max(own(needs.requests) - large_share(one, needs), 0.0)
+    edge = cascade.break_even(cascade.Rung(alone, (0.0,), 0.5), cascade.Rung(api(needs.requests), (0.0,), 0.5))
+    found = [Flip("volume", tokens, "tokens/month", says)]
+    if 0 < edge < 1:
+        says = f"a small model in front of {needs.large} loses to it alone above {edge:.0%} escalation"
+        found.append(Flip("escalation", edge, "share", says))
     return found
 
 
@@ -186,9 +205,7 @@ def _next(best: Option, needs: Needs, left: list[Option]) -> list[Flip]:
                  f"below a limit of {best.first_p95:.2f} s to the first token (p95) {then.name} is next")]  # fmt: skip
 
 
-def _grown(
-    best: Option, needs: Needs, house: House, factor: int
-) -> tuple[float | None, load.Waits | None, int]:
+def _grown(best: Option, needs: Needs, house: House, factor: int) -> tuple[float | None, load.Waits | None, int]:
     """USD a month, waiting on today's servers, and servers that are needed, at `factor` times the volume."""
     return (
         cost_at(best, needs, house, factor), simulated(best, needs, needs.rate * factor),
@@ -211,7 +228,7 @@ def cost_at(best: Option, needs: Needs, house: House, factor: float) -> float | 
         return None
     device, count = devices.find(best.device), _servers_at(best, needs, house, factor)
     power = (best.watts or 0) / max(1, best.gpus * best.servers)
-    priced = cost.own(device, best.gpus, count, power, house) if device.kind not in options.PERSONAL else None
+    priced = cost.own(device, best.gpus, count, power, house) if device.kind not in PERSONAL else None
     return (priced.central if priced else 0.0) + large_share(best, needs) * factor
 
 
@@ -232,7 +249,7 @@ def _load(one: Option, needs: Needs) -> serving.Load:
 
 def _slots(one: Option, needs: Needs) -> int:
     size = weights.table()[one.model, one.precision]
-    token = options.cached(one.model, 1024) / 1024
+    token = cached(one.model, 1024) / 1024
     room = (one.usable - options.SPARE_MIB) * one.gpus - size.held
     return max(1, int(min(options.MAX_BATCH, room / (token * needs.length + 0.01))))
 
@@ -245,36 +262,41 @@ def _rejected(every: list[Option]) -> dict[str, tuple[int, str]]:
     return found
 
 
-def _contradiction(every: list[Option], needs: Needs) -> ConfigError:
+def _contradiction(every: list[Option]) -> ConfigError:
     """Which constraint alone, or which two together, no option meets."""
     if not every:
         return ConfigError("Nothing was found to choose from.", "Name another place with --where.")
-    names = [name for name, _ in Counter(key for one in every for key in one.fails).most_common()]
+    pool = next(kept for kept in ([one for one in every if not set(FACTS) & set(one.fails)],
+                                  [one for one in every if "memory" not in one.fails], every) if kept)  # fmt: skip
+    names = [name for name, _ in Counter(key for one in pool for key in one.fails).most_common()]
     for count in (1, 2):
         for some in combinations(names, count):
-            if all(set(some) & set(one.fails) for one in every):
-                return _told(every, some)
-    return ConfigError(
-        f"No option meets all of {', '.join(names)} at once.", "Loosen one of them: trimtab plan --json shows each."
-    )
+            if all(set(some) & set(one.fails) for one in pool):
+                return _told(pool, some)
+    return ConfigError(f"No option meets all of {', '.join(names)} at once.", "Loosen one of them.", param=names[0])
 
 
-def _told(every: list[Option], some: tuple[str, ...]) -> ConfigError:
-    near = [min((one for one in every if name in one.fails and set(one.fails) <= set(some)), default=None,
-                key=lambda one: one.cost or 0.0) for name in some]  # fmt: skip
-    shown = [f"{one.name}: {one.fails[name]}" for one, name in zip(near, some, strict=True) if one]
+def _told(pool: list[Option], some: tuple[str, ...]) -> ConfigError:
+    """For each of them the option that comes nearest: it breaks no other constraint, or as few as can be."""
+    shown = []
+    for name in some:
+        broken = [one for one in pool if name in one.fails]
+        near = min(broken, key=lambda one: (len(one.fails), _distance(one, name)))
+        shown.append(f"{near.name}: {near.fails[name]}")
     what = f"{some[0]} and {some[1]} contradict each other" if len(some) == 2 else f"Nothing meets {some[0]}"
-    nearest = f" Nearest: {'; '.join(shown)}." if shown else ""
-    return ConfigError(f"{what}.{nearest}", f"Loosen {' or '.join(some)}.", param=some[0])
+    return ConfigError(f"{what}. Nearest: {'; '.join(shown)}.", f"Loosen {' or '.join(some)}.", param=some[0])
 
 
-def _beats(one: Option, other: Option) -> bool:
-    def worth(option: Option) -> tuple[float, float, float]:
-        dear = option.cost if option.cost is not None else float("inf")
-        return (dear, option.first_p95, -(option.quality if option.quality is not None else 0.0))
+def _distance(one: Option, name: str) -> float:
+    if name == "quality":
+        return -(one.quality or 0.0)
+    return one.first_p95 if name == "first_p95" else one.cost if one.cost is not None else float("inf")
 
-    first, second = worth(one), worth(other)
-    return all(a <= b for a, b in zip(first, second, strict=True)) and first != second
+
+def _worth(one: Option) -> tuple[float, float, float]:
+    """Cost, p95 and what is not right: of each, less is better."""
+    dear = round(one.cost) if one.cost is not None else float("inf")
+    return (dear, round(one.first_p95, 2), -round(one.quality, 1) if one.quality is not None else 0.0)
 
 
 def _order(needs: Needs) -> Callable[[Option], tuple[float, ...]]:

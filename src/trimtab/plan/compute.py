@@ -47,6 +47,6 @@ def _scores(shape: Architecture, session: Session) -> float:
         return 0.0
     held = cells(session)
     return max(
-        layer.heads * held + held + 3 * shape.hidden + 2 * layer.heads * layer.head_k + 2 * layer.kv_heads * layer.head_k
+        (layer.heads + 1) * held + 3 * shape.hidden + 2 * (layer.heads + layer.kv_heads) * layer.head_k
         for layer in shape.layers
     )  # fmt: skip

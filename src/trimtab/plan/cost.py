@@ -83,7 +83,9 @@ def own(device: Device, gpus: int, count: int, watts: float, house: House) -> Fi
     return None
 
 
-def threshold(first: Callable[[float], float], second: Callable[[float], float], low: float, high: float) -> float | None:
+def threshold(
+    first: Callable[[float], float], second: Callable[[float], float], low: float, high: float
+) -> float | None:
     """Where the cheaper of two changes between `low` and `high`, on a logarithmic scale; None where it does not.
 
     Of a staircase it is the first crossing; steps are found to 1 %.

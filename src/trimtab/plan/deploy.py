@@ -5,7 +5,7 @@ import shlex
 
 from trimtab.plan import models, naming, prices
 from trimtab.plan.choose import Plan
-from trimtab.plan.options import Option
+from trimtab.plan.option import Option
 
 PORT = 8000
 
@@ -19,7 +19,9 @@ def runs(plan: Plan) -> str:
         wide = f" --tensor-parallel-size {one.gpus}" if one.gpus > 1 else ""
         kind = {"fp8": " --quantization fp8", "awq": " --quantization awq"}.get(one.precision, "")
         return f"vllm serve {row.hf_id}{kind} --max-model-len {plan.needs.length} --port {PORT}{wide}"
-    return f"llama-server -hf {_gguf(row.hf_id, one)} -c {plan.needs.length} -ngl 99 -fa on --port {PORT}"
+    draft = naming.match(one.draft, models.catalog()) if one.draft else None
+    also = f" -hfd {_gguf(draft.hf_id, one)} -ngld 99" if draft else ""
+    return f"llama-server -hf {_gguf(row.hf_id, one)}{also} -c {plan.needs.length} -ngl 99 -fa on --port {PORT}"
 
 
 def ollama(plan: Plan) -> str | None:
@@ -44,11 +46,11 @@ def checks(plan: Plan) -> str:
             f"vllm bench serve --model {one.model} --port {PORT} --random-input-len {int(needs.prompt)} "
             f"--random-output-len {int(needs.answer)} --request-rate {needs.rate:.2f} --save-result"
         )
-    return "trimtab plan check --recipe recipe.toml"
+    return "trimtab plan check -f plan.json -r recipe.toml"
 
 
 def recipe(plan: Plan) -> str:
-    """A recipe.toml for `trimtab serve`: the local server as the first rung, the provider above it where it is needed."""
+    """A recipe.toml for `trimtab serve`: the local server as the first rung, the provider above it."""
     one, needs = plan.best, plan.needs
     lines = [
         "# Written by trimtab plan. Start the model first:", f"#   {runs(plan)}", "",
@@ -83,7 +85,8 @@ def _rung(name: str, url: str, model: str, price: tuple[str, str, str | None], k
 
 def _baseline(model: str, price_in: str, price_out: str, source: str) -> list[str]:
     return [
-        "[baseline]", f"model = {_text(model)}", f"price = {{ input = {_text(price_in)}, output = {_text(price_out)} }}",
+        "[baseline]", f"model = {_text(model)}",
+        f"price = {{ input = {_text(price_in)}, output = {_text(price_out)} }}",
         f"source = {_text(source)}", "",
     ]  # fmt: skip
 

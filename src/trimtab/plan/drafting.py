@@ -43,7 +43,7 @@ def cost_of(draft: float, target: float) -> float:
 
 def given_tokens(tokens: float, drafted: int, cost: float, batch: float = 1, knee: float = 64) -> Figure:
     """The same where `tokens` a step were measured."""
-    bound = min(1.0, batch / knee)
+    bound = min(1.0, (batch - 1) / knee)
     step = 1 + drafted * cost + drafted * (VERIFY * (1 - bound) + bound)
     central = tokens / step
     return Figure(central * SPREAD[0], central, central * SPREAD[1], "x", "calibrated", f"{tokens:.2f} tokens a step")
@@ -55,7 +55,9 @@ def by_method(tokens: float, method: str) -> Figure | None:
     if word is None:
         return None
     central = tokens / STEPS[word]
-    return Figure(central * SPREAD[0], central, central * SPREAD[1], "x", "calibrated", f"{method}, {tokens:.2f} a step")
+    return Figure(
+        central * SPREAD[0], central, central * SPREAD[1], "x", "calibrated", f"{method}, {tokens:.2f} a step"
+    )
 
 
 def best_length(acceptance: float, cost: float, batch: float = 1, most: int = 16) -> int:

@@ -12,7 +12,7 @@ WATTS: dict[str, tuple[float, float]] = {
     "floor": (math.log(0.3), 0.5), "memory": (math.log(0.35), 0.5), "operations": (math.log(0.6), 0.5),
     "apart": (0.0, 3.0), "bend": (0.0, 1.0),
 }  # fmt: skip
-"""Start and stiffness: shares of the device's rated power when idle in a batch, bound by memory, bound by operations."""
+"""Start and stiffness: shares of the rated power: at least, and what memory and operations add."""
 LOCAL = (0.35, 0.62, 0.9)
 """Share of rated power that one sequence draws on a local device (energy_edge.csv, whole machines)."""
 SUSTAINED = {"phone": (0.4, 0.55, 0.85), "sbc": (0.7, 0.9, 1.0), "edge": (0.8, 0.95, 1.0)}

@@ -55,4 +55,5 @@ def total(parts: Iterable[Figure], unit: str) -> Figure:
 
 def weakest(tags: Iterable[Tag]) -> Tag:
     """The least sure of the tags; `exact` of none."""
-    return max(tags, key=ORDER.index, default="exact")
+    found: list[Tag] = [*tags, "exact"]
+    return max(found, key=ORDER.index)

@@ -47,8 +47,8 @@ class Sequence(msgspec.Struct):
 
 
 def simulate(
-    rate: float, prompt: float, answer: float, *, step: Callable[[float], float], read: float, slots: int, seed: int = 0,
-    requests: int = REQUESTS,
+    rate: float, prompt: float, answer: float, *, step: Callable[[float], float], read: float, slots: int,
+    seed: int = 0, requests: int = REQUESTS,
 ) -> Waits:  # fmt: skip
     """One server under `rate` requests a second of `prompt` and `answer` tokens on average.
 
@@ -128,9 +128,7 @@ def _arrivals(coin: random.Random, rate: float, prompt: float, answer: float, re
     return found
 
 
-def _leap(
-    running: list[Sequence], waiting: list[Sequence], step: float, now: float, slots: int
-) -> tuple[int, float]:
+def _leap(running: list[Sequence], waiting: list[Sequence], step: float, now: float, slots: int) -> tuple[int, float]:
     """How many steps nothing changes in: until the first one ends, or the next comes in while there is room."""
     if not running:
         return 0, 0.0

@@ -33,7 +33,9 @@ def quantities(data: Path) -> dict[str, Quantity]:
         "decode": (speed.decode, speed.DECODE, local(data, "decode"), "speed_local.csv, test=decode"),
         "step": (serving.step, serving.STEP, served(data, "tpot_ms"), "serving_inferencex.csv, tpot"),
         "watts": (
-            lambda given, load: energy.watts(given, load, pace()), energy.WATTS, powered(data),
+            lambda given, load: energy.watts(given, load, pace()),
+            energy.WATTS,
+            powered(data),
             "serving_energy_mlenergy.csv, avg_power_w_total",
         ),
         "first": (serving.first, serving.FIRST, served(data, "ttft_ms"), "serving_inferencex.csv, ttft"),
@@ -93,7 +95,9 @@ def powered(data: Path) -> list[Sample[serving.Load]]:
     """Rows of serving_energy_mlenergy.csv: watts of one device (vLLM)."""
     known, owned = facts(data)
     found = [
-        Sample(_powered(row, device, shape), float(row["avg_power_w_total"]) / int(row["num_gpus"]), device.id, shape.name)
+        Sample(
+            _powered(row, device, shape), float(row["avg_power_w_total"]) / int(row["num_gpus"]), device.id, shape.name
+        )
         for row in rows(data / "serving_energy_mlenergy.csv")
         if (device := _device(f"{row['gpu'].lower()}-sxm", owned)) and float(row["avg_power_w_total"] or 0) > 0
         and (shape := _shape(row["model"], known))
@@ -140,9 +144,20 @@ def _served(row: dict[str, str], device: Device, shape: Architecture) -> serving
         readers = re.findall(r"(\d*)x tp(\d+)", row["prefill"]) or [("1", decoders[0][1])]
         servers, gpus, each = (int(n or 0) for n in decoders[0])
         total = total or float(servers * each)
-        return serving.load(shape, parts, device, gpus=gpus, batch=max(1.0, total / max(1, servers)), apart=True,
-                            readers=int(readers[0][0] or 1), counted=servers > 0, reader_gpus=int(readers[0][1]), total=total,
-                            whole_cache=gpus >= WIDE, **lengths)  # type: ignore[arg-type]
+        return serving.load(
+            shape,
+            parts,
+            device,
+            gpus=gpus,
+            batch=max(1.0, total / max(1, servers)),
+            apart=True,
+            readers=int(readers[0][0] or 1),
+            counted=servers > 0,
+            reader_gpus=int(readers[0][1]),
+            total=total,
+            whole_cache=gpus >= WIDE,
+            **lengths,
+        )  # type: ignore[arg-type]
     gpus, apart = _gpus(row)
     return serving.load(shape, parts, device, gpus=gpus, batch=total, whole_cache=apart, **lengths)  # type: ignore[arg-type]
 
@@ -169,25 +184,32 @@ def _split(shape: Architecture, precision: str) -> serving.Split:
 
 
 def _local(row: dict[str, str], known: dict[str, Listed], owned: dict[str, Device]) -> Sample[speed.Run] | None:
-    device, listed = owned.get(row["hw_id"]), known.get(row["model_key"])
-    weights = _weights(listed, row["quant"]) if listed else None
-    if not device or not listed or not weights:
+    device, shape = owned.get(row["hw_id"]), _named(row, known)
+    weights = _weights(shape, row["quant"]) if shape else None
+    if not device or not shape or not weights:
         return None
     gpus = int(row["n_gpu"] or 1)
     if weights.held.central > device.usable * FITS * gpus:
         return None
     ollama = row["engine"] == "ollama"
     run = speed.run(
-        listed.shape, weights, device, row["quant"], depth=int(row["depth"] or 0), tokens=int(row["n_tokens"] or 128),
+        shape, weights, device, row["quant"], depth=int(row["depth"] or 0), tokens=int(row["n_tokens"] or 128),
         gpus=gpus, flash=row["flash_attn"] in ("1", "True") or ollama, ollama=ollama,
         on_cpu=row["backend"].lower() == "cpu", micro=2048 if "llama.cpp benches" in row["source"] else speed.MICRO,
     )  # fmt: skip
-    return Sample(run, 1 / float(row["tok_s"]), device.id, row["model_key"])
+    return Sample(run, 1 / float(row["tok_s"]), device.id, shape.name)
 
 
-def _weights(listed: Listed, precision: str) -> Weights | None:
+def _named(row: dict[str, str], known: dict[str, Listed]) -> Architecture | None:
+    """The shape of a row: by its key, else by what the file called it, else sketched from sizes in that name."""
+    if row["model_key"] in known:
+        return known[row["model_key"]].shape
+    return _shape(row["model_key"] or row["model_raw"].split("|")[-1].strip(), known)
+
+
+def _weights(shape: Architecture, precision: str) -> Weights | None:
     try:
-        return _known_weights(listed.shape.name, precision, lambda: memory.weights(listed.shape, precision))
+        return _known_weights(shape.name, precision, lambda: memory.weights(shape, precision))
     except ConfigError:
         return None
 

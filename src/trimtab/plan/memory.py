@@ -1,5 +1,6 @@
 """What a model needs in memory, part by part: weights, cache, states, buffers, and what the runtime itself takes."""
 
+import re
 from collections.abc import Iterable
 
 import msgspec
@@ -21,8 +22,10 @@ ENGINE_BITS = {
 }  # fmt: skip
 """Bits of linear layers (scales of groups of 128, 16 or 32 included) and of embeddings, as vLLM loads checkpoints."""
 ALIASES = {
-    "MXFP4": "MXFP4_MOE", "UD-Q4_K_XL": "Q4_K_M", "UD-Q4_K_M": "Q4_K_M", "UD-Q8_K_XL": "Q8_0", "FP16": "F16",
-    "Q4": "Q4_K_M", "4BIT": "Q4_0", "Q8": "Q8_0", "8BIT": "Q8_0",
+    "MXFP4": "MXFP4_MOE", "FP16": "F16", "Q4": "Q4_K_M", "4BIT": "Q4_0", "Q8": "Q8_0", "8BIT": "Q8_0", "Q4_K": "Q4_K_M",
+    "Q5_K": "Q5_K_M", "Q3_K": "Q3_K_M", "Q8_K": "Q8_0", "FP32": "F32", "Q4_K_XL": "Q4_K_M", "Q5_K_XL": "Q5_K_M",
+    "Q6_K_XL": "Q6_K", "Q8_K_XL": "Q8_0", "Q3_K_XL": "Q3_K_L", "Q2_K_XL": "Q2_K", "Q2_K_L": "Q2_K", "Q4_K_L": "Q4_K_M",
+    "Q5_K_L": "Q5_K_M", "Q6_K_L": "Q6_K",
 }  # fmt: skip
 """Names of files that llama-quantize does not make, and the mixture that is nearest in bytes."""
 
@@ -41,11 +44,11 @@ def weights(shape: Architecture, precision: str, found: Iterable[Tensor] = ()) -
         ConfigError: no such precision.
     """
     listed = tuple(found) or tensors(shape)
-    if precision in ENGINE_BITS:  # lower case: an engine; upper case: a GGUF mixture
-        sized = [(tensor, _engine(tensor, precision)) for tensor in listed]
+    meant = named(precision)
+    if meant in ENGINE_BITS:
+        sized = [(tensor, _engine(tensor, meant)) for tensor in listed]
     else:
-        mixture = ALIASES.get(precision.upper(), precision)
-        sized = [(tensor, quantize.size(tensor, kind)) for tensor, kind in quantize.types(shape, listed, mixture)]
+        sized = [(tensor, quantize.size(tensor, kind)) for tensor, kind in quantize.types(shape, listed, meant)]
     held = sum(size for _, size in sized) / MIB
     read = sum(size * tensor.read for tensor, size in sized) / MIB
     if any(tensor.kind for tensor in listed):
@@ -55,6 +58,17 @@ def weights(shape: Architecture, precision: str, found: Iterable[Tensor] = ()) -
         return Weights(exact(held, "MiB", f"{precision}, tensor by tensor"), read)
     why = f"{off:.1%} of the parameters are not explained by the known tensors"
     return Weights(Figure(held * (1 - off), held, held * (1 + off), "MiB", "extrapolated", why), read)
+
+
+def named(precision: str) -> str:
+    """What a name of a precision means: an engine's in lower case, else a GGUF mixture in upper case."""
+    if precision in ENGINE_BITS:
+        return precision
+    word = precision.upper().removeprefix("UD-")
+    if word in quantize.MIXTURES or word in ALIASES:
+        return ALIASES.get(word, word)
+    engine = re.split(r"[-_ ]", precision.lower())[0]
+    return engine if engine in ENGINE_BITS else word
 
 
 def stack(shape: Architecture, precision: str, session: Session, *, found: Iterable[Tensor] = (),

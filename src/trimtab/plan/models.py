@@ -73,7 +73,7 @@ def shape(row: dict[str, str]) -> Architecture:
         family = "llama"
     count = _int(row["layers"])
     kinds = _mixers(count, text, row["linear_state"])
-    layers = tuple(_layer(row, family, index, mixer) for index, mixer in enumerate(kinds))
+    layers = tuple(_layer(row, index, mixer) for index, mixer in enumerate(kinds))
     return Architecture(
         name=row["key"], family=family, hidden=_int(row["hidden"]), vocab=_int(row["vocab"]),
         tied=row["tied_embeddings"] == "1", layers=layers, context=_int(row["context"]),
@@ -104,7 +104,7 @@ def _mixers(count: int, attention: str, state: str) -> list[str]:
     return [full if (index + 1) * others // count > index * others // count else kind for index in range(count)]
 
 
-def _layer(row: dict[str, str], family: str, index: int, mixer: str) -> Layer:
+def _layer(row: dict[str, str], index: int, mixer: str) -> Layer:
     local = _is_local(row, index)
     heads, kv, dims = _int(row["heads"]), _int(row["kv_heads"]), _numbers(row["head_dim"])
     head_k = dims[0] if dims else _int(row["hidden"]) // max(heads, 1)
@@ -116,14 +116,14 @@ def _layer(row: dict[str, str], family: str, index: int, mixer: str) -> Layer:
             kv = int(found[1])
     shared = re.search(r"(\d+) of (\d+)", row["kv_shared_layers"])
     caches = not shared or index < int(shared[2]) - int(shared[1])
-    return _with_ffn(row, family, index, caches, Layer(
+    return _with_ffn(row, index, caches, Layer(
         mixer=mixer, heads=heads, kv_heads=kv, head_k=head_k, head_v=head_v,  # type: ignore[arg-type]
         window=_window(row) if local else 0, caches=caches and mixer in ("attention", "mla"),
         values=local or "K=V on global" not in row["attention"],
     ))  # fmt: skip
 
 
-def _with_ffn(row: dict[str, str], family: str, index: int, caches: bool, layer: Layer) -> Layer:
+def _with_ffn(row: dict[str, str], index: int, caches: bool, layer: Layer) -> Layer:
     widths, moe = _numbers(row["ffn"]), row["moe"]
     if not moe:
         wide = widths[-1] if not caches else widths[0]

@@ -1,4 +1,4 @@
-"""What a plan has to meet: where it may run, how much of what, how fast, how good, at what cost. Flags or a TOML file."""
+"""What a plan has to meet: where it may run, how much of what, how fast, how good, at what cost; from flags or TOML."""
 
 import json
 import tomllib
@@ -62,9 +62,7 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     @property
     def use(self) -> Use:
         """The month's volume."""
-        return Use(
-            requests=self.requests, prompt=self.prompt, answer=self.answer, cached=self.cached, batch=self.batch
-        )
+        return Use(requests=self.requests, prompt=self.prompt, answer=self.answer, cached=self.cached, batch=self.batch)
 
     @property
     def length(self) -> int:
@@ -136,7 +134,9 @@ def _check(needs: Needs) -> None:
     for name in ("requests", "prompt", "answer", "context", "first_p95", "pace", "budget", "watts", "peak"):
         value = getattr(needs, name)
         if value is not None and not 0 < value <= LARGEST:
-            raise ConfigError(f"{name} = {value} cannot be.", f"Give a number above 0, up to {LARGEST:.0e}.", param=name)
+            raise ConfigError(
+                f"{name} = {value} cannot be.", f"Give a number above 0, up to {LARGEST:.0e}.", param=name
+            )
     for name, most in (("escalated", 1.0), ("cached", 1.0), ("batch", 1.0), ("quality", 100.0), ("harm", LARGEST)):
         value = getattr(needs, name)
         if value is not None and not 0 <= value <= most:

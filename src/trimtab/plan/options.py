@@ -8,21 +8,20 @@ from functools import cache
 import msgspec
 
 from trimtab.errors import ConfigError
-from trimtab.plan import cost, devices, models, naming, prices, rates, serving, speed, weights
-from trimtab.plan import cache as kv
+from trimtab.plan import cost, devices, models, naming, prices, rates, routings, serving, speed, weights
 from trimtab.plan import load as waiting
 from trimtab.plan.cost import House
 from trimtab.plan.devices import Device
 from trimtab.plan.energy import local as local_watts
-from trimtab.plan.figure import Figure, exact
+from trimtab.plan.figure import exact
 from trimtab.plan.memory import Weights
 from trimtab.plan.models import Listed
 from trimtab.plan.needs import KINDS, Needs
+from trimtab.plan.option import PERSONAL, Option, cached, judged, price
 
 MAX_BATCH = 256
 SHARE = 0.9
 """Of a device's memory that vLLM takes."""
-STEP_TOKENS = 4096
 SPARE_MIB = 700.0
 """For what a runtime needs beside weights and cache (see `memory.RUNTIME`)."""
 COUNTS = (1, 2, 4, 8)
@@ -30,44 +29,7 @@ P95 = 2.2
 """p95 over the mean of the time to the first token, until the simulation says it better."""
 EIGHT_BIT = ("rtx-40", "rtx-50", "rtx-6000-ada", "rtx-5880", "rtx-pro", "l4", "h1", "h2", "b2", "b3", "gb", "mi3")
 """Devices that multiply at fp8; on others it saves memory alone and needs kernels that not all have."""
-PERSONAL = ("phone", "sbc", "edge", "browser")
 SERVED = ("nvidia", "amd")
-LARGE_RIGHT = 90.0
-"""Percent that a provider's large model is taken to get right where nobody lists it: an assumption, shown as one."""
-
-
-class Option(msgspec.Struct, kw_only=True):
-    """One way to run it. Seconds, tokens a second, MiB on each device, USD a month, watts in all; None: not known."""
-
-    model: str
-    precision: str
-    runtime: str
-    device: str
-    gpus: int
-    servers: int
-    routing: str
-    quality: float | None
-    memory: float
-    usable: float
-    pace: float
-    first: float
-    first_p95: float
-    cost: float | None
-    watts: float | None
-    batch: float = 1.0
-    carries: float = 0.0
-    """Requests a second that one server could carry."""
-    large: str = ""
-    known: bool = True
-    fails: dict[str, str] = msgspec.field(default_factory=dict)
-    """Constraint -> why this option breaks it."""
-
-    @property
-    def name(self) -> str:
-        """As a table shows it."""
-        hardware = f"{self.servers} x {self.gpus} x {self.device}" if self.device else "API"
-        also = f" + {self.large}" if self.large else ""
-        return f"{self.routing}: {self.model} {self.precision}{also} on {hardware}, {self.runtime}".replace("  ", " ")
 
 
 def all_of(needs: Needs, house: House) -> list[Option]:
@@ -83,8 +45,9 @@ def all_of(needs: Needs, house: House) -> list[Option]:
             found += _local(needs, house, name, row, device, local, reasons)
             if device.maker in SERVED and device.kind in ("gpu", "dc"):
                 found += _served(needs, house, name, row, device, served, reasons)
-    found += _mixed(needs, found)
-    found += list(_api(needs))
+    found += routings.drafted(needs, house, found)
+    found += routings.mixed(needs, found)
+    found += list(routings.api(needs))
     return found
 
 
@@ -147,11 +110,11 @@ def _local(
         count = 1 if personal else max(1, math.ceil(needs.rate * service / house.utilisation)) + house.spare
         wait = 0.0 if personal or count > 2000 else waiting.slots_p95(needs.rate, service, count)
         power = local_watts(device).central
-        yield _judged(needs, Option(
+        yield judged(needs, Option(
             model=name, precision=precision, runtime="llama.cpp", device=device.id, gpus=gpus, servers=count,
             routing="small only", quality=row.quality.get(needs.benchmark), memory=need / gpus, usable=device.usable,
             pace=1 / token, first=read + token, first_p95=(read + token) * 1.3 + wait,
-            cost=_price(device, gpus, count, power, house, personal), watts=power * gpus * count, carries=1 / service,
+            cost=price(device, gpus, count, power, house, personal), watts=power * gpus * count, carries=1 / service,
             known=row.shape.known, fails=dict(reasons),
         ))  # fmt: skip
 
@@ -169,7 +132,7 @@ def _served(
         gpus = next((n for n in COUNTS if size.held / n + max(2 * token * needs.length / n, 1024) < room), 8)
         slots = int(min(MAX_BATCH, max(0.0, (room * gpus - size.held) / (token * needs.length + 0.01))))
         if slots < 1:
-            yield _judged(needs, _too_large(name, precision, row, device, gpus, size.held, reasons, needs))
+            yield judged(needs, _too_large(name, precision, row, device, gpus, size.held, reasons, needs))
             continue
         facts = _load_facts(name, precision)
         load = msgspec.structs.replace(
@@ -181,11 +144,11 @@ def _served(
         load = settled(load, needs.rate / max(1, count - house.spare), slots)
         pace, first = 1 / rates.step_seconds(load), rates.first_seconds(load)
         power = rates.watts(load).central
-        yield _judged(needs, Option(
+        yield judged(needs, Option(
             model=name, precision=precision, runtime="vllm", device=device.id, gpus=gpus, servers=count,
             routing="small only", quality=row.quality.get(needs.benchmark), usable=device.memory * SHARE,
             memory=size.held / gpus + SPARE_MIB + load.batch * token * needs.length / gpus, pace=pace, first=first,
-            first_p95=first * P95, cost=_price(device, gpus, count, power, house, False), watts=power * gpus * count,
+            first_p95=first * P95, cost=price(device, gpus, count, power, house, False), watts=power * gpus * count,
             batch=load.batch, carries=carries, known=row.shape.known, fails=dict(reasons),
         ))  # fmt: skip
 
@@ -199,65 +162,15 @@ def settled(load: serving.Load, rate: float, slots: float) -> serving.Load:
     return load
 
 
-def _mixed(needs: Needs, found: list[Option]) -> list[Option]:
-    """A cascade and a router over the cheapest small ones: what they are not trusted with goes to a provider."""
-    listed = prices.find(needs.large)
-    if needs.private or not listed or "cloud" not in needs.where and "server" not in needs.where:
-        return []
-    api = cost.api(listed.price, needs.use)
-    able = [one for one in found if one.cost is not None and not set(one.fails) - {"quality", "budget"}]
-    able.sort(key=lambda one: (one.cost or 0.0) - 20 * (one.quality or 0))
-    return [made for one in able[:40] for made in _with_large(needs, one, api)]
-
-
-def _with_large(needs: Needs, one: Option, api: float) -> Iterator[Option]:
-    for routing, caught, tries in (("cascade", 0.8, 1.0), ("router", 0.6, 1 - needs.escalated)):
-        right = None
-        if one.quality is not None:
-            wrong = 100 - one.quality
-            helped = min(caught * wrong, 100 * needs.escalated) * LARGE_RIGHT / 100
-            right = one.quality + helped
-        fails = {key: why for key, why in one.fails.items() if key not in ("quality", "budget")}
-        made = msgspec.structs.replace(
-            one, routing=routing, large=needs.large, quality=right, cost=(one.cost or 0) + needs.escalated * api,
-            first_p95=one.first_p95 + (needs.answer / one.pace + 1.5 if tries == 1.0 else 1.0), fails=fails,
-        )  # fmt: skip
-        if needs.quality is not None and (right is None or right < needs.quality):
-            made.fails["quality"] = f"{needs.benchmark} {'unknown' if right is None else f'{right:.0f} %'} after routing"
-        yield _judged(needs, made)
-
-
-def _api(needs: Needs) -> Iterator[Option]:
-    """The provider alone."""
-    listed = prices.find(needs.large)
-    if listed:
-        fails = {"private": "requests leave for a provider"} if needs.private else {}
-        if "cloud" not in needs.where:
-            fails["where"] = "a provider is a cloud"
-        yield _judged(needs, Option(
-            model=needs.large, precision="", runtime="api", device="", gpus=0, servers=0, routing="large only",
-            quality=None, memory=0, usable=0, pace=60.0, first=0.8, first_p95=2.0, watts=None, known=False, fails=fails,
-            cost=cost.api(listed.price, needs.use),
-        ))  # fmt: skip
-
-
-def _judged(needs: Needs, option: Option) -> Option:
-    fails = option.fails
-    if option.memory > option.usable and option.device:
-        fails["memory"] = f"{option.memory / 1024:.1f} GiB > {option.usable / 1024:.1f} GiB on {option.device}"
-    if needs.first_p95 and option.first_p95 > needs.first_p95:
-        fails["first_p95"] = f"p95 TTFT {option.first_p95:.1f} s > {needs.first_p95:g} s"
-    if needs.pace and option.pace < needs.pace:
-        fails["pace"] = f"{option.pace:.1f} tok/s < {needs.pace:g}"
-    if needs.budget and (option.cost is None or option.cost > needs.budget):
-        fails["budget"] = f"USD {'unknown' if option.cost is None else f'{option.cost:,.0f}'} a month > {needs.budget:,.0f}"
-    if needs.watts and (option.watts or 0) > needs.watts:
-        fails["watts"] = f"{option.watts:,.0f} W > {needs.watts:g} W"
-    return option
-
-
 def _too_large(
-    name: str, precision: str, row: Listed, device: Device, gpus: int, held: float, reasons: dict[str, str], needs: Needs
+    name: str,
+    precision: str,
+    row: Listed,
+    device: Device,
+    gpus: int,
+    held: float,
+    reasons: dict[str, str],
+    needs: Needs,
 ) -> Option:
     return Option(
         model=name, precision=precision, runtime="vllm", device=device.id, gpus=gpus, servers=1, routing="small only",
@@ -266,25 +179,11 @@ def _too_large(
     )  # fmt: skip
 
 
-def _price(device: Device, gpus: int, count: int, watts: float, house: House, personal: bool) -> float | None:
-    if personal:
-        return 0.0
-    found: Figure | None = cost.own(device, gpus, count, watts, house)
-    return found.central if found else None
-
-
 def _count(need: float, device: Device) -> int:
     return next((n for n in COUNTS if need / n < device.usable), 8)
 
 
 MIB = 2**20 / 1e9
-
-
-@cache
-def cached(name: str, tokens: int) -> float:
-    """MiB of one sequence's cache and state."""
-    shape = models.catalog()[name].shape
-    return kv.keys_values(shape, kv.Session(context=tokens)) + kv.states(shape, 1)
 
 
 @cache

@@ -10,7 +10,8 @@ from trimtab.plan.figure import Figure
 WIDTH, HEIGHT, EDGE = 640, 240, 44
 COLOURS = ("#2563eb", "#d97706", "#059669", "#7c3aed", "#dc2626", "#0891b2")
 STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:44rem;margin:2rem auto;padding:0 1rem;color:#111;background:#fff}"
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:44rem;margin:2rem auto;padding:0 1rem;color:#111;"
+    "background:#fff}"
     "h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem}table{border-collapse:collapse;width:100%}"
     "td,th{text-align:left;padding:.25rem .5rem;border-bottom:1px solid #ddd;font-size:.9rem}"
     "svg{width:100%;height:auto}code{background:#f3f4f6;padding:.1rem .3rem;word-break:break-all}"

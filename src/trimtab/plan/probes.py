@@ -10,7 +10,7 @@ from trimtab.errors import ConfigError
 
 
 class Probe(msgspec.Struct, frozen=True):
-    """What one file says: tokens a second of decode and of prefill, seconds a token and to the first; None: not said."""
+    """What one file says: tokens a second, decode and prefill; seconds a token and to the first; or None."""
 
     decode: float | None = None
     prefill: float | None = None

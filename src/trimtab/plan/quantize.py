@@ -37,6 +37,11 @@ NEVER = (
     "_norm.weight", "ffn_gate_inp.weight", "altup", "laurel", "per_layer_model_proj", "ssm_conv1d",
     "shortconv.conv.weight", "indexer.",
 )  # fmt: skip
+EMBEDDINGS = {
+    **dict.fromkeys(("IQ2_XXS", "IQ2_XS", "IQ1_S", "IQ1_M"), "Q2_K"), "IQ2_S": "IQ3_S", "IQ2_M": "IQ3_S",
+    "IQ3_XXS": "IQ3_S", "TQ1_0": "Q4_K", "TQ2_0": "Q4_K",
+}  # fmt: skip
+"""Tables of embeddings that are not the output too."""
 FULL = ("ffn_gate_inp.weight", "ssm_conv1d", "_norm")
 """Of those, what converters keep at 32 bit."""
 MIXTURES = ("F32", "F16", "BF16", *dict.fromkeys((
@@ -108,20 +113,16 @@ class _Chooser:
             return self._output(tensor)
         if mix == "MXFP4_MOE":
             return "MXFP4" if len(tensor.dims) > 2 and tensor.dims[2] > 1 else "Q8_0"
-        if embedding:
-            return _first(mix, (
-                (("IQ2_XXS", "IQ2_XS", "IQ1_S", "IQ1_M"), "Q2_K"), (("IQ2_S", "IQ2_M", "IQ3_XXS"), "IQ3_S"),
-                (("TQ1_0", "TQ2_0"), "Q4_K"),
-            ), self.default)  # fmt: skip
+        return EMBEDDINGS.get(mix, self.default) if embedding else self._inner(name, mix)
+
+    def _inner(self, name: str, mix: str) -> str:
         low = mix in ("IQ2_XXS", "IQ2_XS", "IQ1_S", "IQ2_S", "IQ2_M", "IQ1_M")
         if any(word in name for word in ("attn_qkv.weight", "attn_kv_b.weight", "attn_v.weight")):
             return self._values(low)
-        if "attn_k.weight" in name:
-            if self.experts == 8:
-                return "Q4_K" if low else "Q8_0"
-            return _first(mix, ((("IQ3_XS",), "IQ3_XXS"), (("IQ3_XXS",), "IQ2_S")), self.default)
-        if "attn_q.weight" in name:
-            return _first(mix, ((("IQ3_XS",), "IQ3_XXS"), (("IQ3_XXS",), "IQ2_S")), self.default)
+        if "attn_k.weight" in name and self.experts == 8:
+            return "Q4_K" if low else "Q8_0"
+        if "attn_k.weight" in name or "attn_q.weight" in name:
+            return {"IQ3_XS": "IQ3_XXS", "IQ3_XXS": "IQ2_S"}.get(mix, self.default)
         if "attn_output.weight" in name:
             return self._attention_output(low)
         if "ffn_down" in name:

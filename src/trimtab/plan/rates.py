@@ -11,8 +11,6 @@ from trimtab.plan import energy, serving, speed
 from trimtab.plan.figure import Figure, Tag, around
 
 CATALOG = Path(__file__).parent / "catalog" / "coefficients.json"
-PROBED = (0.85, 1.15)
-"""Factors between which four in five rows lay once another row of the same device had scaled the formula."""
 WIDER = 2.0
 """How much wider the interval is (as a power) outside of what was fitted."""
 
@@ -22,6 +20,8 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
 
     coefficients: Mapping[str, float]
     interval: tuple[float, float]
+    probed: tuple[float, float]
+    """The same once another row of the same device had scaled the formula."""
     rows: int
     devices: int
     models: int
@@ -96,7 +96,8 @@ def read_seconds(load: serving.Load) -> float:
 def _rate(name: str, seconds: float, known: bool, probe: float | None) -> Figure:
     low, high = calibration(name).interval
     if probe:
-        return around(probe / seconds, *PROBED, "tok/s", "probed")
+        low, high = calibration(name).probed
+        return around(probe / seconds, 1 / high, 1 / low, "tok/s", "probed")
     tag: Tag = "calibrated"
     if not known:
         low, high, tag = low**WIDER, high**WIDER, "extrapolated"

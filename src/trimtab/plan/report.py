@@ -11,7 +11,7 @@ from trimtab.plan.architecture import Architecture
 from trimtab.plan.choose import Plan
 from trimtab.plan.figure import Figure
 from trimtab.plan.load import Waits
-from trimtab.plan.options import Option
+from trimtab.plan.option import Option
 
 UNITS = {"pace": "decode", "first": "first token", "watts": "power", "joules": "energy", "cost": "cost"}
 
@@ -66,7 +66,8 @@ def option(one: Option) -> dict[str, Any]:
     """An option's plain values."""
     return {
         "name": one.name, "model": one.model, "precision": one.precision, "runtime": one.runtime, "device": one.device,
-        "gpus": one.gpus, "servers": one.servers, "routing": one.routing, "large": one.large, "quality": one.quality,
+        "gpus": one.gpus, "servers": one.servers, "routing": one.routing,
+        "large": one.large, "draft": one.draft, "quality": one.quality,
         "memory_mib": round(one.memory, 1), "usable_mib": round(one.usable, 1), "tokens_s": round(one.pace, 2),
         "first_s": round(one.first, 4), "first_p95_s": round(one.first_p95, 4), "usd_month": one.cost,
         "watts": one.watts, "evidence": "calibrated" if one.known else "extrapolated",
@@ -81,7 +82,9 @@ def figures(found: Mapping[str, Figure]) -> dict[str, Any]:
 def explained(shape: Architecture, stack: Mapping[str, Figure]) -> dict[str, str]:
     """Each term of the memory stack, and from what it follows."""
     kinds = {layer.mixer for layer in shape.layers}
-    about = {"layers": f"{len(shape.layers)} ({', '.join(sorted(kinds))}), width {shape.hidden}, vocabulary {shape.vocab}"}
+    about = {
+        "layers": f"{len(shape.layers)} ({', '.join(sorted(kinds))}), width {shape.hidden}, vocabulary {shape.vocab}"
+    }
     windows = sorted({layer.window for layer in shape.layers if layer.window})
     if windows:
         local = sum(bool(layer.window) for layer in shape.layers)

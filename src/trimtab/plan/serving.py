@@ -9,9 +9,9 @@ import math
 import msgspec
 
 from trimtab.plan.architecture import Architecture
+from trimtab.plan.cache import Session
 from trimtab.plan.devices import Device
 from trimtab.plan.memory import ENGINE_BITS, per_token
-from trimtab.plan.cache import Session
 from trimtab.plan.speed import Coefficients
 from trimtab.plan.tensors import tensors
 
@@ -90,7 +90,8 @@ def load(
         active=(shape.active or shape.params) / 1e9, layers=len(shape.layers), hidden=shape.hidden,
         token=per_token(shape, Session(context=1)) * 2**20 / 1e9,
         spread=gpus if whole_cache else 1 if latent else max(1, min(gpus, kv)), precision=canonical(precision),
-        engine=engine, apart=apart, readers=readers, reader_gpus=reader_gpus or gpus, total=total or batch, counted=counted,
+        engine=engine, apart=apart, readers=readers, reader_gpus=reader_gpus or gpus, total=total or batch,
+        counted=counted,
     )  # fmt: skip
 
 
@@ -133,7 +134,9 @@ def _decoding(given: Coefficients, load: Load) -> float:
     cached = batch * context * load.token / load.spread / (device.bandwidth * math.exp(given["cached"]))
     rate = _rate(load) * 1e3 * gpus * math.exp(given["operations"])
     multiplied = 2 * load.active * batch / rate
-    talking = math.log2(gpus) * math.exp(given["talk"]) + batch * load.hidden * 2e-9 * math.exp(given["wire"]) * (gpus > 1)
+    talking = math.log2(gpus) * math.exp(given["talk"]) + batch * load.hidden * 2e-9 * math.exp(given["wire"]) * (
+        gpus > 1
+    )
     each = math.exp(given["layer"] + given["layer_experts"] * (load.split.routed > 0)) + talking
     engine = given.get(f"engine:{load.engine}", 0.0) + given["apart"] * load.apart
     engine += given["apart_trtllm"] * (load.apart and load.engine == "trtllm")

@@ -68,7 +68,8 @@ def run(
             held += 4 * layer.heads * layer.head_k * seen
     return Run(
         device=device, read=weights.read * 2**20 / 1e9, held=weights.held.central * 2**20 / 1e9,
-        active=(shape.active or shape.params) / 1e9, params=shape.params / 1e9, layers=len(shape.layers), hidden=shape.hidden, precision=precision,
+        active=(shape.active or shape.params) / 1e9, params=shape.params / 1e9, layers=len(shape.layers),
+        hidden=shape.hidden, precision=precision,
         cached=read / 1e9 + cache.states(shape, 1) * 2**20 / 1e9, attended=held / 1e12, tokens=tokens, gpus=gpus,
         experts=shape.experts > 0, flash=flash, ollama=ollama, on_cpu=on_cpu, micro=micro,
     )  # fmt: skip

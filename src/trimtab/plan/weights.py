@@ -1,6 +1,6 @@
 """Weights of every model of the catalog at the precisions a plan tries: a table, since counting tensors takes time.
 
-    python -m trimtab.plan.weights      writes catalog/weights.csv from `memory.weights`; a test holds it to that
+python -m trimtab.plan.weights      writes catalog/weights.csv from `memory.weights`; a test holds it to that
 """
 
 import csv
@@ -19,7 +19,7 @@ NATIVE = {"gpt-oss": (("MXFP4",), ("mxfp4",))}
 
 
 class Sized(msgspec.Struct, frozen=True):
-    """MiB held and read a token; GB of routed experts, of all else that a token reads, and the share of experts used."""
+    """MiB held and read a token; GB of routed experts, of all else that is read, and the share of experts used."""
 
     held: float
     read: float

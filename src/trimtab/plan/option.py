@@ -1,0 +1,83 @@
+"""One way to run a model: what it gives, what it needs, and which constraints it breaks."""
+
+from functools import cache
+
+import msgspec
+
+from trimtab.plan import cache as kv
+from trimtab.plan import cost, models
+from trimtab.plan.cost import House
+from trimtab.plan.devices import Device
+from trimtab.plan.figure import Figure
+from trimtab.plan.needs import Needs
+
+PERSONAL = ("phone", "sbc", "edge", "browser")
+"""Kinds of devices that have their own user, and no bill."""
+
+
+class Option(msgspec.Struct, kw_only=True):
+    """One way to run it. Seconds, tokens a second, MiB on each device, USD a month, watts in all; None: not known."""
+
+    model: str
+    precision: str
+    runtime: str
+    device: str
+    gpus: int
+    servers: int
+    routing: str
+    quality: float | None
+    memory: float
+    usable: float
+    pace: float
+    first: float
+    first_p95: float
+    cost: float | None
+    watts: float | None
+    batch: float = 1.0
+    carries: float = 0.0
+    """Requests a second that one server could carry."""
+    large: str = ""
+    draft: str = ""
+    """A small model of the same family that proposes tokens."""
+    known: bool = True
+    fails: dict[str, str] = msgspec.field(default_factory=dict)
+    """Constraint -> why this option breaks it."""
+
+    @property
+    def name(self) -> str:
+        """As a table shows it."""
+        hardware = f"{self.servers} x {self.gpus} x {self.device}" if self.device else "API"
+        also = f" + {self.large}" if self.large else f" with {self.draft}" if self.draft else ""
+        return f"{self.routing}: {self.model} {self.precision}{also} on {hardware}, {self.runtime}".replace("  ", " ")
+
+
+def judged(needs: Needs, option: Option) -> Option:
+    """The option with the reasons why it breaks constraints of degree."""
+    fails = option.fails
+    if option.memory > option.usable and option.device:
+        fails["memory"] = f"{option.memory / 1024:.1f} GiB > {option.usable / 1024:.1f} GiB on {option.device}"
+    if needs.first_p95 and option.first_p95 > needs.first_p95:
+        fails["first_p95"] = f"p95 TTFT {option.first_p95:.1f} s > {needs.first_p95:g} s"
+    if needs.pace and option.pace < needs.pace:
+        fails["pace"] = f"{option.pace:.1f} tok/s < {needs.pace:g}"
+    if needs.budget and (option.cost is None or option.cost > needs.budget):
+        fails["budget"] = (
+            f"USD {'unknown' if option.cost is None else f'{option.cost:,.0f}'} a month > {needs.budget:,.0f}"
+        )
+    if needs.watts and (option.watts or 0) > needs.watts:
+        fails["watts"] = f"{option.watts:,.0f} W > {needs.watts:g} W"
+    return option
+
+
+def price(device: Device, gpus: int, count: int, watts: float, house: House, personal: bool) -> float | None:
+    if personal:
+        return 0.0
+    found: Figure | None = cost.own(device, gpus, count, watts, house)
+    return found.central if found else None
+
+
+@cache
+def cached(name: str, tokens: int) -> float:
+    """MiB of one sequence's cache and state."""
+    shape = models.catalog()[name].shape
+    return kv.keys_values(shape, kv.Session(context=tokens)) + kv.states(shape, 1)

@@ -1,0 +1,242 @@
+"""The plan itself: what it recommends, rejects and refuses; and its recipe, which the gateway loads."""
+
+import csv
+import json
+import tomllib
+
+import pytest
+
+from trimtab import settings
+from trimtab.cli.app import run
+from trimtab.errors import ConfigError
+from trimtab.plan import choose, cost, deploy, models, needs, options, page, report, weights
+
+
+@pytest.fixture(scope="module")
+def chosen() -> choose.Plan:
+    return choose.plan(needs.made({"quality": 70, "requests": 1_000_000, "first_p95": 3, "licence": "Apache"}))
+
+
+def test_the_recommendation_meets_every_constraint(chosen):
+    best = chosen.best
+    assert not best.fails
+    assert best.quality >= 70
+    assert best.first_p95 <= 3
+    assert "Apache" in models.find(best.model).licence
+    assert best.memory <= best.usable
+
+
+def test_nobody_on_the_front_beats_another(chosen):
+    for one in chosen.front:
+        better = [
+            other for other in chosen.front
+            if other is not one and other.cost <= one.cost and other.quality >= one.quality
+            and other.first_p95 < one.first_p95
+        ]  # fmt: skip
+        assert not better
+
+
+def test_rejections_say_why(chosen):
+    assert {"quality", "licence", "memory"} <= set(chosen.rejected)
+    count, why = chosen.rejected["quality"]
+    assert count > 100
+    assert "< 70 %" in why
+
+
+def test_growth_needs_more_servers_and_money(chosen):
+    (now, waits, few), (_, _, _), (later, _, many) = chosen.growth.values()
+    assert later > now
+    assert many > few
+    assert waits.stable
+
+
+def test_the_flip_is_where_the_costs_cross(chosen):
+    flip = next(flip for flip in chosen.flips if flip.what == "volume")
+    assert flip.at
+    wanted = chosen.needs
+    requests = flip.at / (wanted.prompt + wanted.answer)
+    factor = requests / wanted.requests
+    own = [choose.cost_at(chosen.best, wanted, chosen.house, factor * nudge) for nudge in (0.97, 1.03)]
+    from trimtab.plan import prices
+
+    listed = prices.find(wanted.large)
+    api = [cost.api(listed.price, wanted.use.times(factor * nudge)) for nudge in (0.97, 1.03)]
+    assert (own[0] < api[0]) != (own[1] < api[1])
+
+
+def test_every_figure_has_an_interval_and_a_tag(chosen):
+    stack, _ = choose.stack(chosen)
+    for figure in (*chosen.figures.values(), *stack.values()):
+        assert figure.low <= figure.central <= figure.high
+        assert figure.tag in ("exact", "probed", "calibrated", "extrapolated", "unknown")
+
+
+def test_what_matters_most_decides():
+    cheap, fast = (
+        choose.plan(needs.made({"quality": 70, "fails": fails, "where": ["server"], "requests": 50_000}))
+        for fails in ("cost", "latency")
+    )
+    assert cheap.best.cost < fast.best.cost
+    assert fast.best.first_p95 < cheap.best.first_p95
+
+
+def test_private_plans_have_no_provider():
+    found = choose.plan(needs.made({"private": True, "quality": 75}))
+    assert not found.best.large
+    assert found.best.runtime != "api"
+    assert not any(one.large or one.runtime == "api" for one in found.front)
+    assert "private" in found.rejected
+
+
+def test_two_constraints_that_contradict_are_named():
+    with pytest.raises(ConfigError, match="contradict each other") as caught:
+        choose.plan(needs.made({"quality": 85, "budget": 850, "private": True, "where": ["server"]}))
+    assert "quality" in caught.value.message
+    assert "budget" in caught.value.message
+
+
+def test_one_that_nobody_meets_is_named():
+    with pytest.raises(ConfigError, match=r"Nothing meets pace"):
+        choose.plan(needs.made({"pace": 100_000, "private": True}))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"requests": -4}, "requests"), ({"budget": 0}, "budget"), ({"escalated": 1.5}, "escalated"),
+        ({"quality": 101}, "quality"), ({"prompt": 1e15}, "prompt"), ({"where": ["moon"]}, "moon"),
+        ({"fails": "luck"}, "luck"), ({"benchmark": "x"}, "x"), ({"colour": 1}, "colour"), ({"where": []}, "where"),
+        ({"requests": "many"}, "requests"), ({"requests": float("nan")}, "requests"), ({"context": 1e9}, "context"),
+    ],
+)  # fmt: skip
+def test_absurd_constraints_are_refused(given, said):
+    with pytest.raises(ConfigError, match=said):
+        needs.made(given)
+
+
+@pytest.mark.parametrize(("name", "near"), [("device", "iphone-15"), ("model", "qwen3-9b"), ("large", "gtp-5.4")])
+def test_unknown_names_get_the_nearest(name, near):
+    with pytest.raises(ConfigError) as caught:
+        choose.plan(needs.made({name: near}))
+    assert "Nearest" in caught.value.fix
+
+
+@pytest.mark.parametrize("given", [
+    {"quality": 70, "requests": 1_000_000}, {"where": ["cloud"], "requests": 100}, {"quality": 88, "escalated": 0.4},
+])  # fmt: skip
+def test_the_gateway_loads_the_recipe(tmp_path, given):
+    found = choose.plan(needs.made(given))
+    path = tmp_path / "recipe.toml"
+    path.write_text(deploy.recipe(found), encoding="utf-8")
+    loaded = settings.load(str(path))
+    assert loaded.name == "planned"
+    names = [part.name for part in loaded.models]
+    assert ("small" in names) == (found.best.runtime != "api")
+    assert ("large" in names) == bool(found.best.large or found.best.runtime == "api")
+    assert loaded.baseline
+
+
+def test_the_page_stands_alone(chosen):
+    stack, _ = choose.stack(chosen)
+    html = page.page(chosen, stack)
+    assert html.count("<svg") == 4
+    assert "<script" not in html
+    assert "http" not in html.replace("http://127.0.0.1", "")
+    assert chosen.best.model in html
+    html.encode("utf-8")
+
+
+def test_the_json_is_stable(chosen):
+    stack, _ = choose.stack(chosen)
+    found = json.loads(json.dumps(report.values(chosen, stack)))
+    assert {"needs", "house", "considered", "recommended", "front", "rejected", "growth", "flips", "run", "ollama",
+            "check"} == set(found)  # fmt: skip
+    assert {"low", "central", "high", "unit", "tag", "why"} == set(found["recommended"]["figures"]["pace"])
+
+
+def test_the_table_of_weights_is_what_is_counted():
+    with weights.CATALOG.open(encoding="utf-8", newline="") as file:
+        listed = {(row["model"], row["precision"]) for row in csv.DictReader(file)}
+    wanted = {
+        (name, precision) for name, row in models.catalog().items()
+        for kinds in weights.precisions(row.shape.family) for precision in kinds
+    }  # fmt: skip
+    assert listed == wanted
+    for name in ("gpt-oss-20b", "gemma-3n-e4b", "qwen3-30b-a3b"):
+        row = models.catalog()[name]
+        for kinds in weights.precisions(row.shape.family):
+            for precision in kinds:
+                assert weights.table()[name, precision] == weights.sized(row, precision)
+
+
+def test_an_option_names_itself():
+    one = next(one for one in options.all_of(needs.made({"model": "qwen3-8b"}), cost.House()) if one.large)
+    assert one.name.startswith(("cascade: qwen3-8b", "router: qwen3-8b"))
+    assert "gpt-5.4" in one.name
+
+
+def test_the_command_prints_writes_and_refuses(tmp_path, capsys):
+    page_at, recipe = tmp_path / "plan.html", tmp_path / "recipe.toml"
+    flags = ["plan", "--model", "qwen3-8b", "--where", "server", "--explain"]
+    assert run([*flags, "--html", str(page_at), "--write", str(recipe)]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("Recommended: ")
+    for part in ("Memory of each server", "Pareto front", "Rejected", "Run:", "Check:", "Terms:"):
+        assert part in shown
+    assert page_at.read_text("utf-8").startswith("<!doctype html>")
+    assert tomllib.loads(recipe.read_text("utf-8"))["model"]
+    assert run(["plan", "--model", "qwen3-9b", "--json"]) == 2
+    assert "Nearest" in capsys.readouterr().err
+
+
+def test_constraints_come_from_a_file_and_flags_lie_over_it(tmp_path, capsys):
+    path = tmp_path / "needs.toml"
+    path.write_text('model = "qwen3-8b"\nrequests = 5000\nwhere = ["server"]\n')
+    assert run(["plan", "-f", str(path), "--requests", "7000", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["needs"]["requests"] == 7000
+    assert found["recommended"]["model"] == "qwen3-8b"
+    path.write_text("requests = [")
+    assert run(["plan", "-f", str(path)]) == 2
+
+
+def test_single_estimates_as_commands(capsys):
+    assert run(["plan", "memory", "gemma-3-270m", "-c", "4096", "--on", "iphone-16-pro", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["parts"]["cache"]["central"] == 27.0
+    assert found["fits"] is True
+    assert run(["plan", "fit", "llama-3.1-8b", "--on", "rtx-4090", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["figures"]["decode"]["tag"] == "calibrated"
+    assert run(["plan", "tco", "qwen3-32b", "--on", "h100-sxm", "--training", "5000", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["rows"]
+    assert run(["plan", "train-budget", "--quality-of", "13e9", "--served", "2e12", "--json"]) == 0
+    (first, *_) = json.loads(capsys.readouterr().out)["budgets"]
+    assert round(first["size"] / 1e9, 1) == 7.0
+    assert run(["plan", "memory", "llama-3.1-8b", "-c", "-5"]) == 2
+    assert run(["plan", "memory", "llama-3.1-8b", "--cache-type-v", "q8_0", "--no-flash"]) == 2
+
+
+def test_a_draft_makes_one_sequence_faster_and_takes_memory():
+    every = options.all_of(needs.made({"model": "qwen3-32b", "where": ["server"], "device": "rtx-5090"}), cost.House())
+    plain = next(one for one in every if one.routing == "small only" and one.precision == "Q4_K_M")
+    drafted = next(one for one in every if one.routing == "drafting" and one.precision == "Q4_K_M")
+    assert drafted.draft == "qwen3-0.6b"
+    assert drafted.pace > plain.pace
+    assert drafted.memory > plain.memory
+    assert not drafted.known  # the acceptance is assumed, so every figure is extrapolated
+
+
+def test_the_ledger_is_compared_with_the_plan(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TRIMTAB_HOME", str(tmp_path / "home"))
+    path = tmp_path / "needs.toml"
+    path.write_text("answer = 5\nescalated = 0.0\n")
+    assert run(["plan", "check", "-f", str(path)]) == 2  # nothing was recorded yet
+    for question in ("What is 15% of 240?", "How many metres are 3 km?"):
+        assert run(["ask", question]) == 0
+    capsys.readouterr()
+    assert run(["plan", "check", "-f", str(path), "--json"]) == 0
+    rows = {row["what"]: row for row in json.loads(capsys.readouterr().out)["rows"]}
+    assert rows["escalated"] == {"what": "escalated", "planned": 0.0, "saw": 0.0, "ok": True}
+    assert rows["prompts' tokens"]["saw"] < 100
+    assert run(["plan", "check", "-f", str(path)]) == 1  # prompts are far shorter than was planned
+    assert "differs" in capsys.readouterr().out

@@ -1,0 +1,255 @@
+"""Speed, servers, waiting, drafting, cascades, energy and budgets: known answers, and the rules they must keep."""
+
+import json
+import math
+
+import msgspec
+import pytest
+
+from trimtab.errors import ConfigError
+from trimtab.plan import (
+    budget,
+    cascade,
+    cost,
+    devices,
+    drafting,
+    energy,
+    fit,
+    fits,
+    load,
+    memory,
+    models,
+    naming,
+    probes,
+    rates,
+    serving,
+    speed,
+)  # fmt: skip
+from trimtab.plan.figure import Figure, exact, total
+from trimtab.types import Price
+
+
+def local(model: str, device: str, precision: str = "Q4_K_M", **more) -> speed.Run:
+    shape = models.find(model).shape
+    return speed.run(shape, memory.weights(shape, precision), devices.find(device), precision, **more)
+
+
+def server(batch: float = 32, **more) -> serving.Load:
+    shape = models.find("llama-3.1-8b").shape
+    given = {"gpus": 1, "prompt": 1024, "answer": 1024, "precision": "fp8", **more}
+    parts = serving.split(shape, given["precision"])
+    return serving.load(shape, parts, devices.find("h100-sxm"), batch=batch, **given)
+
+
+@pytest.mark.parametrize(
+    ("model", "device", "precision", "measured"),
+    [
+        ("llama-3-8b", "rtx-4090", "Q4_K_M", 127.74), ("llama-3-8b", "m2-ultra", "F16", 36.25),
+        ("qwen2.5-14b", "rtx-3060", "Q4_K_M", 29.77), ("gpt-oss-120b", "gb10", "MXFP4", 58.72),
+    ],
+)  # fmt: skip
+def test_decode_is_near_what_was_measured(model, device, precision, measured):
+    figure = rates.decode(local(model, device, precision))
+    assert figure.low < measured < figure.high
+    assert figure.tag == "calibrated"
+
+
+def test_longer_contexts_and_more_bits_are_slower():
+    short, deep = (rates.fast_decode(local("llama-3.1-8b", "rtx-4090", depth=depth)) for depth in (0, 32_000))
+    assert deep > short
+    assert rates.fast_decode(local("llama-3.1-8b", "rtx-4090", "Q8_0")) > short
+    assert rates.fast_prefill(local("llama-3.1-8b", "rtx-4090", tokens=8192)) > 0
+
+
+def test_a_probe_replaces_the_calibration(tmp_path):
+    run = local("llama-3.1-8b", "rtx-3060", tokens=128)
+    bench = tmp_path / "bench.json"
+    twice = 2 / rates.fast_decode(run)
+    bench.write_text(json.dumps([{"avg_ts": twice, "n_gen": 128, "n_prompt": 0}]))
+    shape = models.find("llama-3.1-8b").shape
+    found = fits.fits(shape, (), devices.find("rtx-3060"), "Q4_K_M", 4096, 0, 1, bench)
+    assert found.fits
+    assert found.figures["decode"].central == pytest.approx(twice)
+    assert found.figures["decode"].tag == "probed"
+    assert found.figures["prefill"].tag == "calibrated"
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"avg_ts": 0, "n_gen": 5}', '{"mean_tpot_ms": "x"}', "[1, 2]"])
+def test_a_probe_that_is_none_is_refused(tmp_path, text):
+    path = tmp_path / "probe.json"
+    path.write_text(text)
+    with pytest.raises(ConfigError):
+        probes.read(path)
+
+
+def test_probes_of_servers_are_read(tmp_path):
+    path = tmp_path / "probe.json"
+    path.write_text(json.dumps({"mean_tpot_ms": 12.5, "mean_ttft_ms": 90}))
+    assert probes.read(path) == probes.Probe(step=0.0125, first=0.09)
+    metrics = {name: {"successful": {"mean": value}} for name, value in
+               (("inter_token_latency_ms", 20), ("time_to_first_token_ms", 300))}  # fmt: skip
+    path.write_text(json.dumps({"benchmarks": [{"metrics": metrics}]}))
+    assert probes.read(path) == probes.Probe(step=0.02, first=0.3)
+
+
+def test_a_fuller_server_takes_longer_a_token_and_writes_more_in_all():
+    small, large = server(4), server(128)
+    assert rates.step_seconds(small) < rates.step_seconds(large)
+    assert 4 / rates.step_seconds(small) < 128 / rates.step_seconds(large)
+    assert rates.first_seconds(small) < rates.first_seconds(large)
+
+
+def test_power_lies_between_nothing_and_the_rated_power():
+    figure = rates.watts(server(128))
+    assert 0 < figure.low < figure.central <= 700
+    joules = energy.joules_token(figure, Figure(100, 200, 300, "tok/s", "calibrated"))
+    assert joules.low < joules.central < joules.high
+
+
+def test_heat_halves_a_phone_and_no_server():
+    rate = Figure(9, 10, 11, "tok/s", "calibrated")
+    assert energy.sustained(devices.find("iphone-16-pro"), rate).central < 7
+    assert energy.sustained(devices.find("h100-sxm"), rate) == rate
+    assert energy.battery_hours(devices.find("h100-sxm"), rate) is None
+
+
+def test_unknown_shapes_get_wider_intervals():
+    run = local("llama-3.1-8b", "rtx-4090")
+    known, guessed = rates.decode(run), rates.decode(run, known=False)
+    assert guessed.low < known.low
+    assert guessed.high > known.high
+    assert guessed.tag == "extrapolated"
+
+
+def test_a_sum_is_as_sure_as_its_least_sure_part():
+    parts = (exact(1, "MiB"), Figure(1, 2, 4, "MiB", "unknown"))
+    assert total(parts, "MiB") == Figure(2, 3, 5, "MiB", "unknown")
+
+
+def test_erlang_c_is_the_textbooks():
+    share, wait = load.erlang_c(2, 1, 3)
+    assert share == pytest.approx(4 / 9)
+    assert wait == pytest.approx(4 / 9)
+    assert load.erlang_c(3, 1, 3) == (1.0, math.inf)
+
+
+def test_the_simulation_agrees_with_a_queue_that_has_a_formula():
+    """One slot, tokens of a fixed pace and exponential lengths: M/M/1 waits rho / (mu - lambda)."""
+    waits = load.simulate(0.5, 0, 100, step=lambda _: 0.01, read=0.0, slots=1, requests=20_000, seed=3)
+    assert waits.busy == pytest.approx(0.5, rel=0.1)
+    assert waits.first_p50 == pytest.approx(0, abs=0.05)  # half of the requests find nobody before them
+    assert waits.whole_p95 == pytest.approx(math.log(20) / 0.5, rel=0.15)  # sojourn is exponential with mu - lambda
+
+
+def test_more_load_waits_longer_and_too_much_is_said():
+    def at(rate: float) -> load.Waits:
+        return load.simulate(rate, 1000, 200, step=lambda batch: 0.01 + 0.0005 * batch, read=2e-5, slots=32)
+
+    calm, busy, lost = at(0.5), at(4), at(40)
+    assert calm.first_p95 < busy.first_p95 < lost.first_p95
+    assert calm.stable
+    assert not lost.stable
+    assert lost.bottleneck == "slots"
+
+
+@pytest.mark.parametrize("rate", [0, -1])
+def test_no_load_is_refused(rate):
+    with pytest.raises(ConfigError):
+        load.simulate(rate, 1, 1, step=lambda _: 1, read=0, slots=1)
+
+
+def test_the_inference_aware_size_is_the_published_one():
+    """arXiv 2401.00448, figure 1: as good as 13B and 2T tokens served, 7B trained on more data saves 17 %."""
+    found = budget.aware(budget.LAWS[0], 13e9, 2e12)
+    assert found.size / 1e9 == pytest.approx(7.0, abs=0.05)
+    assert found.saves == pytest.approx(0.174, abs=0.0005)
+    assert budget.aware(budget.LAWS[0], 13e9, 0).saves == pytest.approx(0, abs=1e-6)
+    with pytest.raises(ConfigError):
+        budget.aware(budget.LAWS[0], -1, 2e12)
+
+
+def test_drafting_is_leviathans():
+    assert drafting.expected(0.8, 5) == pytest.approx((1 - 0.8**6) / 0.2)
+    assert drafting.expected(1.0, 5) == 6
+    assert drafting.speed_up(0.75, 7, drafting.cost_of(0.077, 11)).central == pytest.approx(3.4, rel=0.15)
+    assert drafting.best_length(0.1, 0.5) == 0
+    assert drafting.speed_up(0.8, 5, 0.05, batch=256).central < 1.2
+    for wrong in ({"acceptance": 1.2}, {"drafted": 0}, {"cost": -1}):
+        with pytest.raises(ConfigError):
+            drafting.speed_up(**{"acceptance": 0.5, "drafted": 4, "cost": 0.1, **wrong})
+
+
+def test_a_cascade_pays_both_and_waits_for_both():
+    small, large = cascade.Rung(1, (0.1, 0.2), 0.8), cascade.Rung(10, (1.0, 2.0), 0.95)
+    found = cascade.cascade(small, large, 0.25, catches=1.0, harm=100)
+    assert found.cost == 3.5
+    assert found.p50 <= 0.2
+    assert found.p95 > 1.1
+    assert found.right == pytest.approx(0.8 - 0.05 + 0.25 * 0.95)
+    assert found.loss == pytest.approx((1 - found.right) * 100)
+    assert cascade.break_even(small, large) == 0.9
+
+
+def test_api_tiers_are_paid_once():
+    from decimal import Decimal
+
+    price = Price(input=Decimal(2), output=Decimal(10), cached=Decimal("0.5"))
+    use = cost.Use(requests=1e6, prompt=1000, answer=100)
+    assert cost.api(price, use) == pytest.approx(3000)
+    assert cost.api(price, msgspec.structs.replace(use, cached=1.0)) == pytest.approx(1500)
+    assert cost.api(price, msgspec.structs.replace(use, batch=1.0)) == pytest.approx(1500)
+
+
+def test_own_hardware_is_a_staircase():
+    house = cost.House(spare=1, utilisation=0.5)
+    use = cost.Use(requests=730 * 3600, prompt=1, answer=1)  # one a second
+    assert cost.servers(use, 2.0, house, peak=1) == 2
+    assert cost.servers(use.times(1.01), 2.0, house, peak=1) == 3
+    at = cost.threshold(lambda x: 100 * math.ceil(x / 100), lambda x: 3 * x, 1, 1000)
+    assert at == pytest.approx(100 / 3, rel=0.01)
+    assert cost.threshold(lambda x: x, lambda x: 2 * x, 1, 10) is None
+    assert cost.payback(1000, 300, 200) == 10
+    assert cost.payback(1000, 200, 300) is None
+
+
+def test_names_of_hubs_are_matched_and_others_sketched():
+    rows = models.catalog()
+    match = naming.match("nvidia/DeepSeek-R1-NVFP4", rows)
+    assert match
+    assert match.shape.name == "deepseek-v3"
+    assert naming.match("meta-llama/Llama-3.3-70B-Instruct-FP8", rows)
+    assert naming.match("nobody/nothing", rows) is None
+    sketch = naming.sketch("Nemo-480B-A35B")
+    assert sketch
+    assert not sketch.known
+    assert (sketch.params, sketch.active) == (480e9, 35e9)
+    assert naming.sketch("claude") is None
+
+
+def test_unknown_devices_name_the_nearest():
+    with pytest.raises(ConfigError, match="No device") as caught:
+        devices.find("rtx-4091")
+    assert "rtx-4090" in caught.value.fix
+    assert devices.find("RTX 4090").id == "rtx-4090"
+
+
+def test_a_fit_finds_what_made_the_rows():
+    def line(given, x):
+        return math.exp(given["a"]) * x + math.exp(given["b"])
+
+    samples = [fit.Sample(x, 2 * x + 3.0, f"d{x % 3}", "m") for x in range(1, 30)]
+    found = fit.fit(line, {"a": (0.0, 1e-6), "b": (0.0, 1e-6)}, samples)
+    assert math.exp(found["a"]) == pytest.approx(2, rel=0.01)
+    assert math.exp(found["b"]) == pytest.approx(3, rel=0.01)
+    errors = fit.held_out(line, {"a": (0.0, 1e-6), "b": (0.0, 1e-6)}, samples, lambda sample: sample.device)
+    assert max(map(abs, errors)) < 0.01
+    low, high = fit.interval(errors)
+    assert 0.98 < low <= high < 1.02
+
+
+def test_every_calibration_names_what_it_is_from():
+    for name in ("decode", "prefill", "step", "first", "watts"):
+        found = rates.calibration(name)
+        assert found.rows > 100
+        assert found.source
+        assert found.interval[0] < 1 < found.interval[1]
