@@ -4,8 +4,8 @@ The words are those of `tokenizer.words`, one for one; BERT's uncased vocabulary
 """
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +18,17 @@ _ASCII = re.compile(r"[a-z0-9]+|[!-/:-@\[-`{-~]")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
-class Run(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
     """One window: `ids` of its pieces, and for each the shape, the start and the end of its word in the text."""
 
     ids: list[int]
     shapes: NDArray[np.int64]
     starts: NDArray[np.int64]
     ends: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.ids)
 
 
 def runs(text: str, pieces: WordPiece, size: int) -> list[Run]:

@@ -20,7 +20,7 @@ from trimtab.train.personal import WORLD, Marked, Values, ours, refilled
 
 UNKNOWN = nan
 PARTS = ("train", "calibrate", "test")
-PIECES = 126  # of a training text: longer ones are cut into several
+PIECES = 96  # of a training text: longer ones are cut into several
 SHORT = ("en", "es", "pt", "fr", "de", "it", "pl", "vi")
 
 
@@ -36,9 +36,11 @@ class Row(NamedTuple):
     part: str
 
 
-def corpus(data: Path, pieces: WordPiece, seed: int) -> list[Row]:
-    """Every row, of all parts, in a fixed order. Raises `FileNotFoundError` where a file of `data` is missing."""
-    every = chain(_personal(data, seed), _attacks(data, pieces, seed), _toxic(data, seed), _plain(data, seed))
+def corpus(data: Path, pieces: WordPiece, seed: int, size: float = 1.0) -> list[Row]:
+    """Every row, of all parts, in a fixed order; `size` scales how many are drawn. Raises `FileNotFoundError` where a file of `data` is missing."""
+    every = chain(
+        _personal(data, seed, size), _attacks(data, pieces, seed, size), _toxic(data, seed, size), _plain(data, seed, size)
+    )  # fmt: skip
     return [row for row in every if row.text.strip()]
 
 
@@ -51,7 +53,7 @@ def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text("utf-8").split("\n") if line]
 
 
-def _personal(data: Path, seed: int) -> Iterator[Row]:
+def _personal(data: Path, seed: int, size: float) -> Iterator[Row]:
     """presidio-research's rows, their training templates filled anew, and templates of our own."""
     values, drawn = Values(seed), random.Random(seed)
     rows = read(data / "guard" / "pii_synth_v2.jsonl")
@@ -59,11 +61,11 @@ def _personal(data: Path, seed: int) -> Iterator[Row]:
         yield _marked(theirs(row), "presidio", part_of(row["template_id"]))
     templates = sorted({(row["template_id"], row["masked"]) for row in rows})
     taught = [template for template in templates if part_of(template[0]) == "train"]
-    for _ in range(4500):
+    for _ in range(int(4500 * size)):
         number, masked = drawn.choice(taught)
         language = drawn.choice((*SHORT, *WORLD)) if drawn.random() < 0.5 else "en"
         yield _marked(refilled(masked, str(number), values, language, drawn), "presidio anew", "train")
-    for marked in ours(9500, seed):
+    for marked in ours(int(9500 * size), seed):
         part = part_of(marked.group)
         yield _marked(marked, "ours", "train" if part == "calibrate" else part)
 
@@ -80,12 +82,12 @@ def _marked(marked: Marked, source: str, part: str) -> Row:
     return Row(marked.text, marked.spans, 0.0, UNKNOWN, 0.0, source, part)
 
 
-def _attacks(data: Path, pieces: WordPiece, seed: int) -> Iterator[Row]:
+def _attacks(data: Path, pieces: WordPiece, seed: int, size: float) -> Iterator[Row]:
     drawn = random.Random(seed)
     for number, row in enumerate(read(data / "guard" / "injection_pos.jsonl")):
         part = part_of(f"{row['source']}{number}")
         found = chunks(row["text"], pieces, PIECES)
-        kept = found if part != "train" else [found[0], *drawn.sample(found[1:], min(2, len(found) - 1))]
+        kept = found if part != "train" else [found[0], *drawn.sample(found[1:], min(1, len(found) - 1))]
         for at, chunk in enumerate(kept):
             text = disguised(chunk, drawn) if part == "train" and at == 0 else chunk
             # what follows an attack's beginning is often only a story: it teaches half
@@ -93,30 +95,30 @@ def _attacks(data: Path, pieces: WordPiece, seed: int) -> Iterator[Row]:
     for number, row in enumerate(read(data / "guard" / "bipia_attack_strings.jsonl")):
         for text in (row["text"], *(hidden(row["text"], drawn) for _ in range(4))):
             yield Row(text, None, UNKNOWN, 1.0, UNKNOWN, "bipia", part_of(number))
-    yield from (Row(text, None, 1.0, 1.0, UNKNOWN, "attacks", part_of(n)) for text, n in attacks(4000, seed))
-    yield from (Row(text, None, 0.0, UNKNOWN, 0.0, "benign", part_of(n)) for text, n in benign(5000, seed))
+    yield from (Row(text, None, 1.0, 1.0, UNKNOWN, "attacks", part_of(n)) for text, n in attacks(int(4000 * size), seed))
+    yield from (Row(text, None, 0.0, UNKNOWN, 0.0, "benign", part_of(n)) for text, n in benign(int(5000 * size), seed))
 
 
-def _toxic(data: Path, seed: int) -> Iterator[Row]:
-    for number, row in enumerate(read(data / "guard" / "toxicity_tweets.jsonl")[:9000]):
+def _toxic(data: Path, seed: int, size: float) -> Iterator[Row]:
+    for number, row in enumerate(read(data / "guard" / "toxicity_tweets.jsonl")[: int(9000 * size)]):
         yield Row(row["text"], None, 0.0, 0.0, float(row["label"]), "tweets", part_of(number))
-    yield from (Row(text, None, 0.0, 0.0, 1.0, "rude", part_of(n)) for text, n in rude(800, seed))
-    yield from (Row(text, None, 0.0, 0.0, 0.0, "polite", part_of(n)) for text, n in polite(1500, seed))
+    yield from (Row(text, None, 0.0, 0.0, 1.0, "rude", part_of(n)) for text, n in rude(int(800 * size), seed))
+    yield from (Row(text, None, 0.0, 0.0, 0.0, "polite", part_of(n)) for text, n in polite(int(1500 * size), seed))
 
 
-def _plain(data: Path, seed: int) -> Iterator[Row]:
+def _plain(data: Path, seed: int, size: float) -> Iterator[Row]:
     """Questions to a bank and an assistant, plain statements, and long texts made of them."""
     drawn = random.Random(seed)
     bank, clinc = (
-        [row["text"] for row in drawn.sample(read(data / "guard" / f"intent_{name}_train.jsonl"), 2500)]
+        [row["text"] for row in drawn.sample(read(data / "guard" / f"intent_{name}_train.jsonl"), int(2500 * size))]
         for name in ("banking77", "clinc150")
     )
     # no personal data in Banking77; CLINC150 names places and dates that nobody has marked
     yield from (Row(text, [], 0.0, UNKNOWN, 0.0, "banking77", part_of(text)) for text in bank)
     yield from (Row(text, None, 0.0, UNKNOWN, 0.0, "clinc150", part_of(text)) for text in clinc)
-    yield from (Row(text, [], 0.0, 0.0, 0.0, "plain", "train") for text in carriers(600, seed))
+    yield from (Row(text, [], 0.0, 0.0, 0.0, "plain", "train") for text in carriers(int(600 * size), seed))
     kept = [text for text in bank + clinc if part_of(text) == "train"]
-    for _ in range(1200):
+    for _ in range(int(1200 * size)):
         yield Row(_joined(kept, drawn), None, 0.0, UNKNOWN, 0.0, "long", "train")
 
 

@@ -38,9 +38,9 @@ def export(source: Path, out: Path, reference: Path | None = None) -> None:
         _trace(weights, plain, small_words=True)
         print("3/4 int8 matrices, one scale per channel", flush=True)  # noqa: T201
         quantized = Path(scratch, "quantized.onnx")
-        _quantize(plain, quantized)
+        quantize(plain, quantized)
         print("4/4 one activation scale per token", flush=True)  # noqa: T201
-        _per_token(quantized, out / "model.onnx")
+        per_token(quantized, out / "model.onnx")
     shutil.copyfile(source / "vocab.txt", out / "vocab.txt")
     seal(out, ["model.onnx", "vocab.txt"], _facts(source))
 
@@ -138,13 +138,16 @@ def _bert(weights: dict[str, Any], small_words: bool) -> Any:
     return Bert().eval()
 
 
-def _quantize(source: Path, out: Path) -> None:
+def quantize(source: Path, out: Path, without: list[str] | None = None) -> None:
+    """Matrices to int8, one scale per output channel, but for the nodes named in `without`."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    quantize_dynamic(source, out, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8)
+    quantize_dynamic(
+        source, out, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8, nodes_to_exclude=without
+    )
 
 
-def _per_token(source: Path, out: Path) -> None:
+def per_token(source: Path, out: Path) -> None:
     """Rewrite `DynamicQuantizeLinear` (one scale per tensor) into a symmetric scale per token.
 
     (x, scale s) with s = max|x| / 127 over the token's channels; then, with w the weights' scales, the integer
