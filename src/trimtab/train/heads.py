@@ -1,9 +1,10 @@
 """Trains the heads' branch (`branch.py`) on the corpus, over what the served int8 encoder says: `runs/heads.sh`.
 
 The encoder's middle states of every training row are worked out once, by the model that serves, and kept on disk in
-float16. Rows come in an order that the seed decides; every 100 steps the state is kept, and the next call goes on there.
+float16. Rows come in an order that the seed decides; the state is kept every 100 steps, and a later call goes on there.
 """
 
+# ruff: noqa: S311 - seeded draws of training texts
 # pyright: reportMissingImports=false
 import argparse
 import math
@@ -19,9 +20,9 @@ from numpy.typing import NDArray
 from torch.nn import functional as f
 
 from trimtab.encode.encoder import HOME
-from trimtab.encode.session import session
 from trimtab.encode.located import Run, runs
 from trimtab.encode.reading import KINDS
+from trimtab.encode.session import session
 from trimtab.encode.tokenizer import WordPiece
 from trimtab.train.branch import Branch
 from trimtab.train.corpus import PIECES, Row, corpus
@@ -50,7 +51,9 @@ def items(rows: Sequence[Row], pieces: WordPiece) -> list[Item]:
     at = 0
     for row in rows:
         if cut := runs(row.text, pieces, PIECES):
-            found.append(Item(cut[0], at, kinds(cut[0], row), (row.injection, row.instruction, row.toxicity), row.source))
+            found.append(
+                Item(cut[0], at, kinds(cut[0], row), (row.injection, row.instruction, row.toxicity), row.source)
+            )
             at += len(cut[0].ids) + 2
     return found
 
@@ -84,7 +87,9 @@ def states(taught: Sequence[Item], pieces: WordPiece, path: Path, encoder: Path)
     return np.load(path, mmap_mode="r")
 
 
-def train(branch: Branch, taught: Sequence[Item], said: NDArray[np.float16], folder: Path, passes: float, seed: int) -> None:
+def train(
+    branch: Branch, taught: Sequence[Item], said: NDArray[np.float16], folder: Path, passes: float, seed: int
+) -> None:
     """Train in place; goes on from `folder`'s checkpoint where there is one."""
     order = list(_order(taught, passes, seed))
     old = [p for name, p in branch.named_parameters() if name.startswith("layers")]
@@ -104,14 +109,15 @@ def train(branch: Branch, taught: Sequence[Item], said: NDArray[np.float16], fol
         torch.manual_seed(seed * 1_000_003 + step)
         losses = _losses(branch, order[step], said)
         best.zero_grad()
-        sum(losses).backward()
+        torch.stack(losses).sum().backward()
         torch.nn.utils.clip_grad_norm_(branch.parameters(), 1.0)
         best.step()
         plan.step()
         sums += [float(loss.detach()) for loss in losses]
         if (step + 1) % SAID_EVERY == 0:
             left = (time.monotonic() - began) / (step + 1 - first) * (len(order) - step - 1)
-            _say(f"step {step + 1}/{len(order)} tags, injection, instruction, toxicity {np.round(sums / SAID_EVERY, 4)}; {left / 60:.1f} min left")
+            losses_of = f"tags, injection, instruction, toxicity {np.round(sums / SAID_EVERY, 4)}"
+            _say(f"step {step + 1}/{len(order)}: {losses_of}; {left / 60:.1f} min left")
             sums[:] = 0
         if (step + 1) % KEPT_EVERY == 0 or step + 1 == len(order):
             _keep(kept, branch, best, plan, step + 1)

@@ -3,6 +3,7 @@
 A template names what is filled in `{KIND}`; the filled text and its spans come back. Faker is for training alone.
 """
 
+# ruff: noqa: E501, S311, SIM905 - templates, and seeded draws of them
 # pyright: reportMissingImports=false
 import random
 import re
@@ -230,7 +231,10 @@ def filled(template: str, fill: Callable[[str], str], group: str) -> Marked:
 def ours(count: int, seed: int) -> Iterator[Marked]:
     """`count` texts from the templates above; half of them English."""
     values, drawn = Values(seed), random.Random(seed)
-    lines = {language: [line.replace("\\n", "\n") for line in text.strip().split("\n")] for language, text in TEMPLATES.items()}
+    lines = {
+        language: [line.replace("\\n", "\n") for line in text.strip().split("\n")]
+        for language, text in TEMPLATES.items()
+    }
     for _ in range(count):
         language = drawn.choice(("en", drawn.choice(sorted(lines))))
         number = drawn.randrange(len(lines[language]))
@@ -294,7 +298,9 @@ class Values:
             return faker.company()
         if luck < 0.6:
             return self._drawn.choice(KNOWN)
-        return self._drawn.choice(NAMED).format(self._drawn.choice((faker.last_name(), faker.city(), faker.last_name())))
+        return self._drawn.choice(NAMED).format(
+            self._drawn.choice((faker.last_name(), faker.city(), faker.last_name()))
+        )
 
     def _address(self, faker: Any) -> str:
         luck = self._drawn.random()
@@ -328,7 +334,9 @@ class Values:
 
     def _card(self, faker: Any) -> str:
         number = faker.credit_card_number()
-        return " ".join(number[at : at + 4] for at in range(0, len(number), 4)) if self._drawn.random() < 0.3 else number
+        return (
+            " ".join(number[at : at + 4] for at in range(0, len(number), 4)) if self._drawn.random() < 0.3 else number
+        )
 
     def _iban(self, faker: Any) -> str:
         return faker.iban()
