@@ -81,7 +81,7 @@ def _f1(table: Any) -> tuple[float, float, float]:
 
 
 def injection(encoder: Encoder, data: Path, sources: Sequence[str], words: Path | None) -> dict[str, Any]:
-    """Recall of `sources` at 1 % of benign texts flagged; what that threshold and 0.5 flag of harmless trigger words."""
+    """Recall of `sources` at 1 % of benign texts flagged; what that and 0.5 flag of harmless trigger words."""
     plain = _scores(encoder, _benign(data))
     limit = float(np.quantile(plain, 0.99))
     found: dict[str, Any] = {"benign": len(plain), "threshold": round(limit, 4), "benign_over_half": _share(plain, 0.5)}

@@ -132,10 +132,7 @@ class Encoder:
 
     def _readings(self, texts: Sequence[str], found: list[list[Part]]) -> list[Reading]:
         embeddings = self._pooled([[part.weighted for part in parts] for parts in found])
-        return [
-            Reading(joined(text, parts), *_worst(parts), embedding)
-            for text, parts, embedding in zip(texts, found, embeddings, strict=True)
-        ]
+        return [_reading(*row) for row in zip(texts, found, embeddings, strict=True)]
 
     def _pooled(self, found: list[list[Floats]]) -> Floats:
         """Rows of (dims + 1): the window's embedding and its weight, to one unit row a text; zeros where none."""
@@ -153,8 +150,10 @@ def _listed(texts: Sequence[str]) -> Sequence[str]:
     return list(texts)
 
 
-def _worst(parts: Sequence[Part]) -> list[float]:
-    return np.max([part.scores for part in parts], axis=0).tolist() if parts else [0.0] * len(SCORES)
+def _reading(text: str, parts: Sequence[Part], embedding: Floats) -> Reading:
+    worst = np.max([part.scores for part in parts], axis=0).tolist() if parts else [0.0] * len(SCORES)
+    injection, instruction, toxicity = worst
+    return Reading(joined(text, parts), injection, instruction, toxicity, embedding)
 
 
 def _sentence(_: Ids | Run, read: Read) -> Floats:

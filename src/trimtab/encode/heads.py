@@ -9,6 +9,7 @@ from typing import Annotated
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from trimtab.encode.located import Run
 from trimtab.encode.reading import KINDS, SCORES, Part, words
@@ -64,7 +65,7 @@ class Heads:
             raise ConfigError(f"{folder / 'calibration.json'} lacks a score's slope or shift.", fix=FIX)
         return cls(session(folder / "branch.onnx", threads, FIX), calibration)
 
-    def said(self, middle: Floats, mask: Floats, batch: Sequence[Run]) -> list[Said]:
+    def said(self, middle: Floats, mask: NDArray[np.int64], batch: Sequence[Run]) -> list[Said]:
         """What the heads say of each run; `middle` (n, length, dims) are its states, marks at its ends."""
         shapes = np.zeros(mask.shape, np.int64)
         for row, run in enumerate(batch):
