@@ -28,7 +28,8 @@ from trimtab.train.branch import Branch
 from trimtab.train.corpus import PIECES, Row, corpus
 from trimtab.train.layers import WIDTH
 
-BATCH = 2048  # pieces of a step, padding counted
+BATCH = 2048  # pieces that the encoder reads at a time, padding counted
+STEP = 1024  # pieces of a step, padding counted
 RATE, NEW_RATE, DECAY, WARM = 2e-4, 1e-3, 0.01, 0.06
 KEPT_EVERY, SAID_EVERY = 100, 25
 UNMARKED = -100  # the label of a piece that nobody has marked
@@ -156,7 +157,7 @@ def _order(taught: Sequence[Item], passes: float, seed: int) -> Iterator[list[It
     for number in range(math.ceil(passes)):
         drawn = random.Random(seed + number)
         mixed = sorted(taught, key=lambda item: len(item.kinds) + drawn.random() * 6)
-        batches = list(_batches(mixed, BATCH))
+        batches = list(_batches(mixed, STEP))
         drawn.shuffle(batches)
         yield from batches[: round(len(batches) * min(1.0, passes - number))]
 
