@@ -22,7 +22,7 @@ from trimtab.encode.session import session
 from trimtab.encode.tokenizer import WordPiece
 from trimtab.encode.turns import Floats
 from trimtab.train.branch import Branch
-from trimtab.train.corpus import Row, corpus
+from trimtab.train.corpus import Row, kept
 from trimtab.train.export import OPSET, per_token, quantize
 from trimtab.train.heads import BATCH, Item, items, padded_batches
 from trimtab.train.layers import WIDTH
@@ -181,7 +181,7 @@ def main() -> None:
     branch.load_state_dict(torch.load(chosen.work / "branch.pt", weights_only=True))
     export(branch, chosen.out / "branch.onnx")
     pieces = WordPiece.load(HOME / "vocab.txt")
-    rows = corpus(chosen.data, pieces, chosen.seed, chosen.size)
+    rows = kept(chosen.work / "rows.json", chosen.data, pieces, chosen.seed, chosen.size)
     parts = {part: [row for row in rows if row.part == part] for part in ("calibrate", "test")}
     found = calibration(heard(parts["calibrate"], pieces, HOME, chosen.out / "branch.onnx"))
     (chosen.out / "calibration.json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")

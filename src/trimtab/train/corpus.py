@@ -21,7 +21,7 @@ from trimtab.train.personal import WORLD, Marked, Values, ours, refilled
 
 UNKNOWN = nan
 PARTS = ("train", "calibrate", "test")
-PIECES = 96  # of a training text: longer ones are cut into several
+PIECES = 64  # of a training text: longer ones are cut into several
 SHORT = ("en", "es", "pt", "fr", "de", "it", "pl", "vi")
 
 
@@ -49,6 +49,14 @@ def corpus(data: Path, pieces: WordPiece, seed: int, size: float = 1.0) -> list[
         _plain(data, seed, size),
     )
     return [row for row in every if row.text.strip()]
+
+
+def kept(path: Path, data: Path, pieces: WordPiece, seed: int, size: float) -> list[Row]:
+    """The corpus as it was first drawn, kept at `path`: some of Faker's numbers depend on the day, states must not."""
+    if not path.exists():
+        path.with_suffix(".part").write_text(json.dumps(corpus(data, pieces, seed, size)), "utf-8")
+        path.with_suffix(".part").replace(path)
+    return [Row(*row) for row in json.loads(path.read_text("utf-8"))]
 
 
 def part_of(group: str | int, seed: int = 0) -> str:

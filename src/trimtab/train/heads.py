@@ -25,13 +25,13 @@ from trimtab.encode.reading import KINDS
 from trimtab.encode.session import session
 from trimtab.encode.tokenizer import WordPiece
 from trimtab.train.branch import Branch
-from trimtab.train.corpus import PIECES, Row, corpus
+from trimtab.train.corpus import PIECES, Row, kept
 from trimtab.train.layers import WIDTH
 
 BATCH = 2048  # pieces that the encoder reads at a time, padding counted
 STEP = 1024  # pieces of a step, padding counted
 RATE, NEW_RATE, DECAY, WARM = 2e-4, 1e-3, 0.01, 0.06
-KEPT_EVERY, SAID_EVERY = 100, 25
+KEPT_EVERY, SAID_EVERY = 100, 10
 UNMARKED = -100  # the label of a piece that nobody has marked
 WEIGHTS = (2.0, 0.7, 1.0)  # of the scores' losses beside the tags'
 
@@ -75,7 +75,7 @@ def states(taught: Sequence[Item], pieces: WordPiece, path: Path, encoder: Path)
     done = path.with_suffix(".done")
     if not done.exists():
         made = np.lib.format.open_memmap(path, "w+", np.float16, (total, WIDTH))
-        served = session(encoder / "model.onnx", 1)
+        served = session(_lower(encoder / "model.onnx", path.with_name("lower.onnx")), 1)
         for at, (numbers, ids, mask) in enumerate(padded_batches(taught, pieces, BATCH)):
             (said,) = served.run(["middle_state"], {"input_ids": ids, "attention_mask": mask})
             for number, row in zip(numbers, said, strict=True):
@@ -88,6 +88,14 @@ def states(taught: Sequence[Item], pieces: WordPiece, path: Path, encoder: Path)
     return np.load(path, mmap_mode="r")
 
 
+def _lower(source: Path, out: Path) -> Path:
+    """The encoder up to its middle state, as a model of its own."""
+    from onnx.utils import extract_model
+
+    extract_model(str(source), str(out), ["input_ids", "attention_mask"], ["middle_state"])
+    return out
+
+
 def train(
     branch: Branch, taught: Sequence[Item], said: NDArray[np.float16], folder: Path, passes: float, seed: int
 ) -> None:
@@ -97,9 +105,9 @@ def train(
     new = [p for name, p in branch.named_parameters() if not name.startswith("layers")]
     best = torch.optim.AdamW([{"params": old, "lr": RATE}, {"params": new, "lr": NEW_RATE}], weight_decay=DECAY)
     plan = torch.optim.lr_scheduler.LambdaLR(best, lambda step: _rate(step / len(order)))
-    kept, first = folder / "checkpoint.pt", 0
-    if kept.exists():
-        state = torch.load(kept, weights_only=True)
+    state_file, first = folder / "checkpoint.pt", 0
+    if state_file.exists():
+        state = torch.load(state_file, weights_only=True)
         branch.load_state_dict(state["branch"])
         best.load_state_dict(state["best"])
         plan.load_state_dict(state["plan"])
@@ -121,7 +129,7 @@ def train(
             _say(f"step {step + 1}/{len(order)}: {losses_of}; {left / 60:.1f} min left")
             sums[:] = 0
         if (step + 1) % KEPT_EVERY == 0 or step + 1 == len(order):
-            _keep(kept, branch, best, plan, step + 1)
+            _keep(state_file, branch, best, plan, step + 1)
     branch.eval()
 
 
@@ -219,10 +227,12 @@ def main() -> None:
     torch.manual_seed(chosen.seed)
     chosen.work.mkdir(parents=True, exist_ok=True)
     pieces = WordPiece.load(HOME / "vocab.txt")
-    rows = [row for row in corpus(chosen.data, pieces, chosen.seed, chosen.size) if row.part == "train"]
+    shared = chosen.states or chosen.work
+    drawn = kept(shared / "rows.json", chosen.data, pieces, chosen.seed, chosen.size)
+    rows = [row for row in drawn if row.part == "train"]
     taught = items(rows, pieces)
     _say(f"{len(taught)} rows, {sum(len(item.kinds) for item in taught)} pieces")
-    said = states(taught, pieces, (chosen.states or chosen.work) / "states.npy", HOME)
+    said = states(taught, pieces, shared / "states.npy", HOME)
     taught = [item for item in taught if item.source not in chosen.leave]
     branch = Branch(load_file(chosen.source / "model.safetensors"))
     train(branch, taught, said, chosen.work, chosen.passes, chosen.seed)
