@@ -4,13 +4,13 @@
 #   runs/heads.sh [--data DIR] [--size N] [--passes N] [--out DIR]
 #
 # DIR holds guard/*.jsonl (default ../shared/data). --size scales how many texts are drawn, --passes how often they are
-# read; what ships was made with --size 0.25 --passes 1, the defaults. No GPU, 3 GB of memory, 0.4 GB of disk beside the
+# read; what ships was made with --size 0.25 --passes 0.55, the defaults. No GPU, 3 GB of memory, 0.4 GB of disk beside the
 # environment of runs/encoder.sh. Stopped and called again, it goes on at its last checkpoint (work in .heads; delete it
 # to begin again). Measured: see src/trimtab/encode/heads/CARD.md.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-data=../shared/data size=0.25 passes=1 out=src/trimtab/encode/heads
+data=../shared/data size=0.25 passes=0.55 out=src/trimtab/encode/heads
 while [ $# -gt 0 ]; do
   case $1 in
     --data) data=${2:?--data needs a folder}; shift 2 ;;
