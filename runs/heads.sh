@@ -22,7 +22,7 @@ while [ $# -gt 0 ]; do
 done
 [ -f "$data/guard/pii_synth_v2.jsonl" ] || { echo "no $data/guard/pii_synth_v2.jsonl: give --data DIR" >&2; exit 2; }
 train=.venv-train/bin/python
-work=.heads/$size-$passes
+work=.heads/$size
 
 echo "== 1/3 environment .venv-train"
 [ -x "$train" ] || python3 -m venv .venv-train
