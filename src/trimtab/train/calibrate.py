@@ -24,7 +24,7 @@ from trimtab.encode.turns import Floats
 from trimtab.train.branch import Branch
 from trimtab.train.corpus import Row, kept
 from trimtab.train.export import OPSET, per_token, quantize
-from trimtab.train.heads import BATCH, Item, items, padded_batches
+from trimtab.train.heads import BATCH, Item, items, lower, padded_batches
 from trimtab.train.layers import WIDTH
 
 SMALL = 64  # a matrix with fewer columns stays float: it costs nothing, and is what decides
@@ -67,7 +67,7 @@ def heard(rows: Sequence[Row], pieces: WordPiece, encoder: Path, branch: Path) -
     """What the served models say of each row that has a token."""
     kept = [row for row in rows if pieces.ids(row.text)]
     wanted = items(kept, pieces)
-    first, second = session(encoder / "model.onnx", 1), session(branch, 1)
+    first, second = session(encoder, 1), session(branch, 1)
     found: list[Heard | None] = [None] * len(wanted)
     for numbers, ids, mask in padded_batches(wanted, pieces, BATCH):
         (middle,) = first.run(["middle_state"], {"input_ids": ids, "attention_mask": mask})
@@ -174,6 +174,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--size", type=float, default=1.0, help="as it was trained")
     parser.add_argument("--passes", type=float, default=1.0, help="as it was trained: for the manifest")
+    parser.add_argument("--states", type=Path, help="as it was trained")
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)
@@ -181,11 +182,12 @@ def main() -> None:
     branch.load_state_dict(torch.load(chosen.work / "branch.pt", weights_only=True))
     export(branch, chosen.out / "branch.onnx")
     pieces = WordPiece.load(HOME / "vocab.txt")
-    rows = kept(chosen.work / "rows.json", chosen.data, pieces, chosen.seed, chosen.size)
+    rows = kept((chosen.states or chosen.work) / "rows.json", chosen.data, pieces, chosen.seed, chosen.size)
     parts = {part: [row for row in rows if row.part == part] for part in ("calibrate", "test")}
-    found = calibration(heard(parts["calibrate"], pieces, HOME, chosen.out / "branch.onnx"))
+    encoder = lower(HOME / "model.onnx", chosen.work / "lower.onnx")
+    found = calibration(heard(parts["calibrate"], pieces, encoder, chosen.out / "branch.onnx"))
     (chosen.out / "calibration.json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")
-    shown = scores(heard(parts["test"], pieces, HOME, chosen.out / "branch.onnx"), found)
+    shown = scores(heard(parts["test"], pieces, encoder, chosen.out / "branch.onnx"), found)
     seal(chosen.out, FILES, _facts(shown, chosen))
     print(json.dumps({**found, **shown}, indent=1))  # noqa: T201
 

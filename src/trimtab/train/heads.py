@@ -75,7 +75,7 @@ def states(taught: Sequence[Item], pieces: WordPiece, path: Path, encoder: Path)
     done = path.with_suffix(".done")
     if not done.exists():
         made = np.lib.format.open_memmap(path, "w+", np.float16, (total, WIDTH))
-        served = session(_lower(encoder / "model.onnx", path.with_name("lower.onnx")), 1)
+        served = session(lower(encoder / "model.onnx", path.with_name("lower.onnx")), 1)
         for at, (numbers, ids, mask) in enumerate(padded_batches(taught, pieces, BATCH)):
             (said,) = served.run(["middle_state"], {"input_ids": ids, "attention_mask": mask})
             for number, row in zip(numbers, said, strict=True):
@@ -88,7 +88,7 @@ def states(taught: Sequence[Item], pieces: WordPiece, path: Path, encoder: Path)
     return np.load(path, mmap_mode="r")
 
 
-def _lower(source: Path, out: Path) -> Path:
+def lower(source: Path, out: Path) -> Path:
     """The encoder up to its middle state, as a model of its own."""
     from onnx.utils import extract_model
 
