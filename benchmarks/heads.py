@@ -4,9 +4,9 @@
 
 Personal data: the templates of pii_synth_v2 that training left out. Injection: recall on a source at the threshold that
 flags 1 % of benign texts; `--left` names heads that were trained without that source (`trimtab.train.heads --leave`,
-then `trimtab.train.calibrate`); without it, the figures are of rows kept apart, not of sources. Benign texts are of sources
-that no head was trained on (benign_instructions), and CLINC150's validation rows. `--words` are harmless texts full of
-trigger words, JSONL with `text` and `label` 0.
+then `trimtab.train.calibrate`); without it, the figures are of rows kept apart, not of sources. Benign texts are of a
+source that no head was trained on (benign_instructions), and CLINC150's validation rows. `--words` are harmless texts
+full of trigger words, JSONL with `text` and `label` 0.
 """
 
 import argparse
