@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from trimtab.encode.encoder import HOME, Encoder, session
+from trimtab.encode.encoder import HOME, Encoder
+from trimtab.encode.session import session
 
 LENGTHS = (16, 64, 128, 256)
 ROUNDS = 40

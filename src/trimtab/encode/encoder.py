@@ -4,16 +4,22 @@ A text longer than the model's 256-token window is read window by window, cut be
 and its embedding is the mean of theirs weighted by their tokens: nothing is cut off. A text with no token (empty, white
 space, controls only) has the zero embedding, which is like nothing; every other row has length 1. An embedding does not
 depend on what else is in the batch (beyond float rounding).
+
+`read` gives what the heads say as well, from the same pass: they have two layers of their own over the encoder's first
+four (`heads.py`), run for those who ask.
 """
 
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 
+from trimtab.encode.heads import Heads
+from trimtab.encode.located import Run, runs
+from trimtab.encode.reading import SCORES, Part, Reading, joined
 from trimtab.encode.sealed import opened
+from trimtab.encode.session import Session, session
 from trimtab.encode.tokenizer import WordPiece
 from trimtab.encode.turns import Floats, Ids, Read, Turns
 from trimtab.encode.windows import windows
@@ -21,27 +27,25 @@ from trimtab.errors import ConfigError
 
 HOME = Path(__file__).parent / "minilm"
 FIX = "Reinstall trimtab, or make the encoder again with runs/encoder.sh."
+HEADS = Path(__file__).parent / "heads"
 OUTPUTS = ["sentence_embedding", "last_hidden_state"]
-
-
-class Session(Protocol):
-    """What is used of `onnxruntime.InferenceSession`."""
-
-    def run(self, output_names: list[str], input_feed: dict[str, Any]) -> Sequence[Any]: ...
+MIDDLE = "middle_state"
+NONE = "This encoder has no heads."
 
 
 class Encoder:
     """One small model, loaded once; `load` makes one. Safe to call from several threads and event loops."""
 
-    def __init__(self, session: Session, pieces: WordPiece, dims: int, window: int) -> None:
+    def __init__(self, session: Session, pieces: WordPiece, dims: int, window: int, heads: Heads | None = None) -> None:
         self.dims, self.window = dims, window
-        self.pieces, self._session = pieces, session
-        self._turns = Turns(self._split, self._read)
+        self.pieces, self._session, self._heads = pieces, session, heads
+        self._turns = Turns(self._pass)
 
     @classmethod
-    def load(cls, path: Path | None = None, threads: int = 1) -> "Encoder":
+    def load(cls, path: Path | None = None, threads: int = 1, heads: Path | None = None) -> "Encoder":
         """Load the encoder in the folder `path` (the shipped one if None) after checking each file's SHA-256.
 
+        `heads` is the folder of heads that were trained on it: the shipped one's if None, and none for another.
         `threads` are the CPU threads of one pass. Raises `ConfigError` where a file is missing, changed or no model.
         """
         folder = path or HOME
@@ -50,7 +54,11 @@ class Encoder:
             dims, window = int(facts["dims"]), int(facts["max_tokens"])
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(f"{folder / 'manifest.json'} must hold the numbers dims, max_tokens.", fix=FIX) from error
-        return cls(session(folder / "model.onnx", threads), WordPiece.load(folder / "vocab.txt"), dims, window)
+        home = heads or (HEADS if path is None else None)
+        trained = Heads.load(home, threads) if home else None
+        return cls(
+            session(folder / "model.onnx", threads, FIX), WordPiece.load(folder / "vocab.txt"), dims, window, trained
+        )
 
     async def embed(self, texts: Sequence[str]) -> Floats:
         """Embeddings, float32 (n, dims), in the order of `texts`. Concurrent calls share passes of the model.
@@ -58,17 +66,30 @@ class Encoder:
         A caller that is cancelled takes its unread windows with it. A megabyte of text is some 950 windows
         and takes about 25 s of one core.
         """
-        found = await asyncio.wrap_future(self._turns.ask(_listed(texts), _sentence))
+        found = await asyncio.wrap_future(self._turns.ask(_listed(texts), self._split, _sentence))
         return self._pooled(found)
 
     def embed_now(self, texts: Sequence[str]) -> Floats:
         """`embed` for code without an event loop; it blocks."""
-        return self._pooled(self._turns.ask(_listed(texts), _sentence).result())
+        return self._pooled(self._turns.ask(_listed(texts), self._split, _sentence).result())
 
     async def states(self, texts: Sequence[str]) -> list[Floats]:
         """Each text's token embeddings, float32 (tokens, dims): a row for each of its word pieces, no marks."""
-        found = await asyncio.wrap_future(self._turns.ask(_listed(texts), _tokens))
+        found = await asyncio.wrap_future(self._turns.ask(_listed(texts), self._split, _tokens))
         return [np.concatenate(rows) if rows else np.zeros((0, self.dims), np.float32) for rows in found]
+
+    async def read(self, texts: Sequence[str]) -> list[Reading]:
+        """What the heads say of each text, with its embedding, in order; no part of a long text is left out.
+
+        Concurrent calls share passes of the model, with `embed`'s too. Raises `ConfigError` where there are no heads.
+        """
+        listed = _listed(texts)
+        return self._readings(listed, await asyncio.wrap_future(self._turns.ask(listed, self._runs, self._part)))
+
+    def read_now(self, texts: Sequence[str]) -> list[Reading]:
+        """`read` for code without an event loop; it blocks."""
+        listed = _listed(texts)
+        return self._readings(listed, self._turns.ask(listed, self._runs, self._part).result())
 
     def tokens(self, text: str) -> int:
         """How many word pieces the text has, marks not counted."""
@@ -81,15 +102,37 @@ class Encoder:
     def _split(self, text: str) -> list[Ids]:
         return windows(text, self.pieces, self.window - 2)
 
-    def _read(self, batch: list[Ids]) -> list[Read]:
-        """One pass of the model; the shorter windows are padded and masked."""
+    def _runs(self, text: str) -> list[Run]:
+        if self._heads is None:
+            raise ConfigError(NONE, fix="Load it with the folder of its heads.")
+        return runs(text, self.pieces, self.window - 2)
+
+    def _pass(self, batch: list[Ids | Run]) -> list[Read]:
+        """One pass of the model; the shorter windows are padded and masked. Heads read the runs among them."""
         ids = np.full((len(batch), max(map(len, batch)) + 2), self.pieces.pad, np.int64)
         mask = np.zeros_like(ids)
         for row, run in enumerate(batch):
-            ids[row, : len(run) + 2] = (self.pieces.cls, *run, self.pieces.sep)
+            inner = run.ids if isinstance(run, Run) else run
+            ids[row, : len(run) + 2] = (self.pieces.cls, *inner, self.pieces.sep)
             mask[row, : len(run) + 2] = 1
-        sentences, states = self._session.run(OUTPUTS, {"input_ids": ids, "attention_mask": mask})
-        return [Read(sentences[row], states[row, 1 : len(run) + 1]) for row, run in enumerate(batch)]
+        headed = [row for row, run in enumerate(batch) if isinstance(run, Run)]
+        outputs = [*OUTPUTS, MIDDLE] if headed else OUTPUTS
+        sentences, states, *middle = self._session.run(outputs, {"input_ids": ids, "attention_mask": mask})
+        found = [Read(sentences[row], states[row, 1 : len(run) + 1]) for row, run in enumerate(batch)]
+        if headed and self._heads:
+            chosen = [run for run in batch if isinstance(run, Run)]
+            for row, said in zip(headed, self._heads.said(middle[0][headed], mask[headed], chosen), strict=True):
+                found[row] = found[row]._replace(tags=said.tags, scores=said.scores)
+        return found
+
+    def _part(self, run: Run, read: Read) -> Part:
+        if self._heads is None or read.tags is None or read.scores is None:
+            raise ConfigError(NONE, fix="Load it with the folder of its heads.")
+        return self._heads.part(run, read.tags, read.scores, _sentence(run, read))
+
+    def _readings(self, texts: Sequence[str], found: list[list[Part]]) -> list[Reading]:
+        embeddings = self._pooled([[part.weighted for part in parts] for parts in found])
+        return [_reading(*row) for row in zip(texts, found, embeddings, strict=True)]
 
     def _pooled(self, found: list[list[Floats]]) -> Floats:
         """Rows of (dims + 1): the window's embedding and its weight, to one unit row a text; zeros where none."""
@@ -107,29 +150,15 @@ def _listed(texts: Sequence[str]) -> Sequence[str]:
     return list(texts)
 
 
-def _sentence(read: Read) -> Floats:
+def _reading(text: str, parts: Sequence[Part], embedding: Floats) -> Reading:
+    worst = np.max([part.scores for part in parts], axis=0).tolist() if parts else [0.0] * len(SCORES)
+    injection, instruction, toxicity = worst
+    return Reading(joined(text, parts), injection, instruction, toxicity, embedding)
+
+
+def _sentence(_: Ids | Run, read: Read) -> Floats:
     return np.append(read.sentence, np.float32(len(read.tokens)))
 
 
-def _tokens(read: Read) -> Floats:
+def _tokens(_: Ids | Run, read: Read) -> Floats:
     return read.tokens.copy()  # a view would keep its whole batch alive
-
-
-def session(path: Path, threads: int) -> Session:
-    """An inference session that is small and quiet: no spinning threads, no arena that keeps its largest batch.
-
-    Raises `ConfigError` where `path` is no model or `threads` is under 1.
-    """
-    import onnxruntime
-
-    if threads < 1:
-        raise ConfigError(f"threads is {threads}.", fix="Give the encoder 1 thread or more.")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.enable_cpu_mem_arena = options.enable_mem_pattern = False
-    options.log_severity_level = 3
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise ConfigError(f"{path} is not a model that onnxruntime can run ({error}).", fix=FIX) from error

@@ -49,9 +49,10 @@ class WordPiece:
 
     def ids(self, text: str) -> list[int]:
         """The ids of `text`, without marks at its ends; empty where nothing of it is left after cleaning."""
-        return [id_ for word in words(text) for id_ in self._word(word)]
+        return [id_ for word in words(text) for id_ in self.word(word)]
 
-    def _word(self, word: str) -> tuple[int, ...]:
+    def word(self, word: str) -> tuple[int, ...]:
+        """The ids of one of `words`, one or more."""
         found = self._memo.get(word)
         if found is None:
             found = self._pieces(word)
@@ -84,7 +85,12 @@ def words(text: str) -> list[str]:
     """Cleaned, lower-cased, accent-free words, each punctuation mark and ideograph on its own. Linear in the text."""
     if text.isascii():
         return _ASCII_WORDS.findall(text.translate(_ASCII_CONTROLS).lower())
-    return unicodedata.normalize("NFD", text.translate(_CLEANED)).translate(_SPELLED).split()
+    return spelt(text).split()
+
+
+def spelt(text: str) -> str:
+    """What is read of a text, white space between its words; of one character too, but for the order of marks."""
+    return unicodedata.normalize("NFD", text.translate(_CLEANED)).translate(_SPELLED)
 
 
 # Characters assigned after Unicode 8, whose tables the reference uses: to it they are neither marks, punctuation nor

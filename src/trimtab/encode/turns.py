@@ -1,9 +1,9 @@
 """Shares the encoder's one thread fairly: callers' windows are read together, one of each caller in turn."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple, TypeAlias
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,26 +14,36 @@ EVEN = 1.25  # a batch's longest window over its shortest: the most that padding
 
 Floats: TypeAlias = NDArray[np.float32]
 Ids: TypeAlias = list[int]
+Kept = TypeVar("Kept")  # what a caller keeps of each window
+Split: TypeAlias = Callable[[str], Sequence[Any]]
 
 
 class Read(NamedTuple):
-    """What one window says: its embedding (dims,) and its tokens' (tokens, dims), marks not counted."""
+    """What one window says: its embedding (dims,) and its tokens' (tokens, dims), marks not counted.
+
+    Where heads read it too: their logits of each token (tokens, kinds + 1) and of the window (scores,).
+    """
 
     sentence: Floats
     tokens: Floats
+    tags: Floats | None = None
+    scores: Floats | None = None
 
 
 class Turns:
-    """A queue in front of `read`, which reads a batch of windows; `split` cuts a text into windows of 1 or more ids."""
+    """A queue in front of `read`, which reads a batch of windows; a window's length is that of its ids, 1 or more."""
 
-    def __init__(self, split: Callable[[str], list[Ids]], read: Callable[[list[Ids]], list[Read]]) -> None:
-        self._split, self._read = split, read
-        self._jobs: deque[_Job] = deque()
+    def __init__(self, read: Callable[[list[Any]], list[Read]]) -> None:
+        self._read = read
+        self._jobs: deque[_Job[Any]] = deque()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="encoder")
 
-    def ask(self, texts: Sequence[str], keep: Callable[[Read], Floats]) -> "Future[list[list[Floats]]]":
-        """For each text what `keep` takes of each of its windows; a cancelled future drops what is not read yet."""
-        job = _Job(texts, keep)
+    def ask(self, texts: Sequence[str], split: Split, keep: Callable[[Any, Read], Kept]) -> "Future[list[list[Kept]]]":
+        """For each text what `keep` takes of each of its windows and of what was read there, both in this thread.
+
+        `split` cuts a text into windows. A cancelled future drops what is not read yet.
+        """
+        job = _Job(texts, split, keep)
         self._jobs.append(job)
         self._thread.submit(self._turn)
         return job.done
@@ -53,10 +63,10 @@ class Turns:
         if self._jobs:
             self._thread.submit(self._turn)
 
-    def _take(self, job: "_Job") -> "list[_Window]":
+    def _take(self, job: "_Job[Any]") -> "list[_Window]":
         """The job's next window, if it has one; with more left, it waits for its next turn."""
         try:
-            window = job.next(self._split)
+            window = job.next()
         except Exception as error:  # noqa: BLE001 - a text that is none: told to the caller who sent it, and to no other
             job.fail(error)
             return []
@@ -74,32 +84,32 @@ class Turns:
 
 
 class _Window(NamedTuple):
-    job: "_Job"
+    job: "_Job[Any]"
     text: int
     at: int
-    ids: Ids
+    ids: Sized
 
 
-class _Job:
+class _Job(Generic[Kept]):
     """One caller's texts: cut when their first turn comes, done when the last window is read."""
 
-    def __init__(self, texts: Sequence[str], keep: Callable[[Read], Floats]) -> None:
-        self.done: Future[list[list[Floats]]] = Future()
+    def __init__(self, texts: Sequence[str], split: Split, keep: Callable[[Any, Read], Kept]) -> None:
+        self.done: Future[list[list[Kept]]] = Future()
         self.left: deque[_Window] = deque()
-        self._texts, self._keep = texts, keep
-        self._kept: list[list[Floats | None]] | None = None  # by text, by window; None is not read yet
+        self._texts, self._split, self._keep = texts, split, keep
+        self._kept: list[list[Kept | None]] | None = None  # by text, by window; None is not read yet
         self._unread = 0
 
-    def next(self, split: Callable[[str], list[Ids]]) -> _Window | None:
+    def next(self) -> _Window | None:
         if self._kept is None:
-            self._cut([split(text) for text in self._texts])
+            self._cut([self._split(text) for text in self._texts])
         if self.done.done():  # cancelled, failed, or without any window
             self.left.clear()
         return self.left.popleft() if self.left else None
 
     def put(self, window: _Window, read: Read) -> None:
         if self._kept is not None and not self.done.done():
-            self._kept[window.text][window.at] = self._keep(read)
+            self._kept[window.text][window.at] = self._keep(window.ids, read)
             self._unread -= 1
             self._finish()
 
@@ -108,7 +118,7 @@ class _Job:
         if not self.done.done() and self.done.set_running_or_notify_cancel():
             self.done.set_exception(error)
 
-    def _cut(self, texts: list[list[Ids]]) -> None:
+    def _cut(self, texts: list[Sequence[Any]]) -> None:
         self._kept = [[None] * len(runs) for runs in texts]
         self.left.extend(_Window(self, text, at, ids) for text, runs in enumerate(texts) for at, ids in enumerate(runs))
         self._unread = len(self.left)

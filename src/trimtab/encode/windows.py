@@ -20,9 +20,18 @@ def windows(text: str, pieces: WordPiece, size: int) -> list[list[int]]:
     return [*found, run] if run else found
 
 
+def sentences(text: str) -> Iterator[tuple[int, str]]:
+    """Where each sentence begins, and the sentence, without the white space between them."""
+    start = 0
+    for end in _SENTENCE_END.finditer(text):
+        yield start, text[start : end.start()]
+        start = end.end()
+    yield start, text[start:]
+
+
 def _parts(text: str, pieces: WordPiece, size: int) -> Iterator[list[int]]:
     """Each sentence's ids; a sentence longer than a window in several parts, cut between words."""
-    for sentence in _SENTENCE_END.split(text):
+    for _, sentence in sentences(text):
         ids = pieces.ids(sentence)
         while len(ids) > size:
             end = _word_end(ids, pieces, size)

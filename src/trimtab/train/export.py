@@ -17,7 +17,9 @@ from typing import Any
 
 from trimtab.encode.sealed import digest, seal
 
-LAYERS, HEADS, WIDTH, WINDOW = 6, 12, 384, 256
+LAYERS, WIDTH, WINDOW = 6, 384, 256
+MIDDLE = 4  # layers below the branch of the heads (train/branch.py), which reads what they say
+OUTPUTS = ["sentence_embedding", "last_hidden_state", "middle_state"]
 OPSET = 20  # the first with Gelu; LayerNormalization is one operator since 17
 
 
@@ -36,9 +38,9 @@ def export(source: Path, out: Path, reference: Path | None = None) -> None:
         _trace(weights, plain, small_words=True)
         print("3/4 int8 matrices, one scale per channel", flush=True)  # noqa: T201
         quantized = Path(scratch, "quantized.onnx")
-        _quantize(plain, quantized)
+        quantize(plain, quantized)
         print("4/4 one activation scale per token", flush=True)  # noqa: T201
-        _per_token(quantized, out / "model.onnx")
+        per_token(quantized, out / "model.onnx")
     shutil.copyfile(source / "vocab.txt", out / "vocab.txt")
     seal(out, ["model.onnx", "vocab.txt"], _facts(source))
 
@@ -57,7 +59,8 @@ def _facts(source: Path) -> dict[str, Any]:
         "dims": WIDTH,
         "max_tokens": WINDOW,
         "inputs": ["input_ids", "attention_mask"],
-        "outputs": ["sentence_embedding", "last_hidden_state"],
+        "outputs": OUTPUTS,
+        "middle_layer": MIDDLE,
         "made": {
             "by": "runs/encoder.sh",
             "weights": "int8, one scale per output channel, 7 bits (reduce_range)",
@@ -86,7 +89,7 @@ def _trace(weights: dict[str, Any], out: Path, small_words: bool) -> None:
         (ids, mask),
         out,
         input_names=["input_ids", "attention_mask"],
-        output_names=["sentence_embedding", "last_hidden_state"],
+        output_names=OUTPUTS,
         dynamic_shapes=(shape, shape),
         dynamo=True,
         opset_version=OPSET,
@@ -98,20 +101,16 @@ def _trace(weights: dict[str, Any], out: Path, small_words: bool) -> None:
 def _bert(weights: dict[str, Any], small_words: bool) -> Any:
     """BERT (Devlin et al. 2018) with mean pooling and L2 norm, as plain as it can be written.
 
-    forward(ids (n, length), mask (n, length)) -> sentence (n, 384), tokens (n, length, 384).
+    forward(ids (n, length), mask (n, length)) -> sentence (n, 384), tokens (n, length, 384) after the last layer, and
+    after the first `MIDDLE`.
     """
     import torch
     from torch.nn import functional as f
 
+    from trimtab.train.layers import hidden_places, layer_weights, normed, run_layer
+
     def pair(name: str) -> tuple[Any, Any]:
         return weights[f"{name}.weight"], weights[f"{name}.bias"]
-
-    def layer(index: int) -> tuple[tuple[Any, Any], ...]:
-        at = f"encoder.layer.{index}"
-        query, key, value = (pair(f"{at}.attention.self.{part}") for part in ("query", "key", "value"))
-        joined = (torch.cat([query[0], key[0], value[0]]), torch.cat([query[1], key[1], value[1]]))
-        rest = ("attention.output.dense", "attention.output.LayerNorm", "intermediate.dense", "output.dense")
-        return joined, *(pair(f"{at}.{name}") for name in (*rest, "output.LayerNorm"))
 
     class Bert(torch.nn.Module):
         def __init__(self) -> None:
@@ -123,40 +122,32 @@ def _bert(weights: dict[str, Any], small_words: bool) -> Any:
             self.places = weights["embeddings.position_embeddings.weight"]
             self.places = self.places + weights["embeddings.token_type_embeddings.weight"][0]
             self.norm = pair("embeddings.LayerNorm")
-            self.layers = [layer(index) for index in range(LAYERS)]
+            self.layers = [layer_weights(weights, index) for index in range(LAYERS)]
 
-        def forward(self, ids: Any, mask: Any) -> tuple[Any, Any]:
+        def forward(self, ids: Any, mask: Any) -> tuple[Any, Any, Any]:
             x = self.words[ids] if self.scale is None else self.words[ids].float() * self.scale[ids]
-            x = self._norm(x + self.places[: ids.shape[1]], self.norm)
+            middle = x = normed(x + self.places[: ids.shape[1]], self.norm)
+            hidden = hidden_places(mask)
+            for index, layer in enumerate(self.layers):
+                x = run_layer(x, hidden, layer)
+                middle = x if index + 1 == MIDDLE else middle
             kept = mask.float()
-            hidden = ((1 - kept) * -1e4)[:, None, None, :]  # added to a score, it leaves a padding place no weight
-            for joined, out, norm1, up, down, norm2 in self.layers:
-                x = self._norm(x + f.linear(self._attention(f.linear(x, *joined), hidden), *out), norm1)
-                x = self._norm(x + f.linear(f.gelu(f.linear(x, *up)), *down), norm2)
             mean = (x * kept[..., None]).sum(1) / kept.sum(1, keepdim=True).clamp(min=1e-9)
-            return f.normalize(mean, dim=-1), x
-
-        def _norm(self, x: Any, by: tuple[Any, Any]) -> Any:
-            return f.layer_norm(x, (WIDTH,), *by, 1e-12)
-
-        def _attention(self, joined: Any, hidden: Any) -> Any:
-            n, length, _ = joined.shape
-            each = WIDTH // HEADS
-            query, key, value = (part.reshape(n, length, HEADS, each) for part in joined.split(WIDTH, -1))
-            scores = torch.matmul(query.transpose(1, 2), key.permute(0, 2, 3, 1)) / each**0.5
-            mixed = torch.matmul(torch.softmax(scores + hidden, -1), value.transpose(1, 2))
-            return mixed.transpose(1, 2).reshape(n, length, WIDTH)
+            return f.normalize(mean, dim=-1), x, middle
 
     return Bert().eval()
 
 
-def _quantize(source: Path, out: Path) -> None:
+def quantize(source: Path, out: Path, without: list[str] | None = None) -> None:
+    """Matrices to int8, one scale per output channel, but for the nodes named in `without`."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    quantize_dynamic(source, out, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8)
+    quantize_dynamic(
+        source, out, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8, nodes_to_exclude=without
+    )
 
 
-def _per_token(source: Path, out: Path) -> None:
+def per_token(source: Path, out: Path) -> None:
     """Rewrite `DynamicQuantizeLinear` (one scale per tensor) into a symmetric scale per token.
 
     (x, scale s) with s = max|x| / 127 over the token's channels; then, with w the weights' scales, the integer

@@ -1,0 +1,174 @@
+"""The heads' quality on texts they never saw, and what a pass of all of them costs.
+
+    python benchmarks/heads.py [--data DIR] [--heads DIR] [--left DIR=SOURCE[,SOURCE] ...] [--words FILE]
+
+Personal data: the templates of pii_synth_v2 that training left out. Injection: recall on a source at the threshold that
+flags 1 % of benign texts; `--left` names heads that were trained without that source (`trimtab.train.heads --leave`,
+then `trimtab.train.calibrate`); without it, the figures are of rows kept apart, not of sources. Benign texts are of a
+source that no head was trained on (benign_instructions), and CLINC150's validation rows. `--words` are harmless texts
+full of trigger words, JSONL with `text` and `label` 0.
+"""
+
+import argparse
+import json
+import os
+import random
+import statistics
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trimtab.encode.encoder import HEADS, HOME, Encoder
+from trimtab.encode.located import located
+from trimtab.encode.reading import Reading
+from trimtab.train.attacks import FILLERS, attacks, benign
+from trimtab.train.corpus import part_of, read, theirs
+
+BENIGN, DRAWS = 1200, 1000
+RESULT = Path(__file__).parent / "results" / "heads.json"
+
+
+def timed(encoder: Encoder, rounds: int = 200) -> dict[str, float]:
+    """Milliseconds of one text of 32 tokens, marks counted, with all heads: wall and CPU."""
+    spent: list[float] = []
+    start = time.process_time()
+    for number in range(rounds):
+        begun = time.perf_counter()
+        encoder.read_now([f"{number} " + " ".join(["card"] * 29)])
+        spent.append((time.perf_counter() - begun) * 1e3)
+    cpu = (time.process_time() - start) / rounds * 1e3
+    found = {"least": min(spent), "p50": statistics.median(spent), "cpu": cpu, "load": os.getloadavg()[0]}
+    return {name: round(value, 2) for name, value in found.items()}
+
+
+def personal(encoder: Encoder, data: Path) -> dict[str, Any]:
+    """Recall, precision and F1 of words that are personal data, of whatever kind; and recall by kind, kind ignored."""
+    rows = [row for row in read(data / "guard" / "pii_synth_v2.jsonl") if part_of(row["template_id"]) == "test"]
+    counts: list[tuple[int, int, int]] = []  # a row's words that are personal data, those found, those rightly found
+    kinds: dict[str, list[int]] = {}
+    for row, found in zip(rows, encoder.read_now([row["text"] for row in rows]), strict=True):
+        spans = theirs(row).spans
+        places = [(start, end) for _, start, end in located(row["text"])]
+        true = [_kind(place, spans) for place in places]
+        given = [any(tag.start < end and start < tag.end for tag in found.tags) for start, end in places]
+        counts.append((sum(map(bool, true)), sum(given), sum(bool(t) and g for t, g in zip(true, given, strict=True))))
+        for kind, hit in zip(true, given, strict=True):
+            if kind:
+                kinds.setdefault(kind, []).append(hit)
+    recall = {kind: [round(statistics.mean(hits), 3), len(hits)] for kind, hits in sorted(kinds.items())}
+    return {"texts": len(rows), **_ratios(counts), "recall_and_words_by_kind": recall}
+
+
+def _kind(place: tuple[int, int], spans: Sequence[tuple[str, int, int]]) -> str:
+    return next((kind for kind, start, end in spans if start < place[1] and place[0] < end), "")
+
+
+def _ratios(counts: Sequence[tuple[int, int, int]]) -> dict[str, Any]:
+    table, drawn = np.array(counts), np.random.default_rng(1)
+    draws = np.array([_f1(table[drawn.integers(0, len(table), len(table))]) for _ in range(DRAWS)])
+    names = ("recall", "precision", "f1")
+    low, high = np.quantile(draws, [0.025, 0.975], axis=0)
+    values = zip(_f1(table), low, high, strict=True)
+    return {name: [round(float(part), 3) for part in triple] for name, triple in zip(names, values, strict=True)}
+
+
+def _f1(table: Any) -> tuple[float, float, float]:
+    true, given, hits = table.sum(axis=0)
+    return hits / max(true, 1), hits / max(given, 1), 2 * hits / max(true + given, 1)
+
+
+def injection(encoder: Encoder, data: Path, sources: Sequence[str], words: Path | None) -> dict[str, Any]:
+    """Recall of `sources` at 1 % of benign texts flagged; what that and 0.5 flag of harmless trigger words."""
+    plain = _scores(encoder, _benign(data))
+    limit = float(np.quantile(plain, 0.99))
+    found: dict[str, Any] = {"benign": len(plain), "threshold": round(limit, 4), "benign_over_half": _share(plain, 0.5)}
+    for source, texts in _positives(data, sources).items():
+        scores = _scores(encoder, texts)
+        found[source] = {"texts": len(texts), "recall": _share(scores, limit), "recall_at_half": _share(scores, 0.5)}
+    drawn = {n.text for n in benign(3000, 7) if part_of(n.template) == "test"}
+    harmless = {"templates kept apart": sorted(drawn)[:600]}
+    if words:
+        harmless["words"] = [row["text"] for row in read(words) if row["label"] == 0]
+    for name, texts in harmless.items():
+        scores = _scores(encoder, texts)
+        shares = {"at_limit": _share(scores, limit), "at_half": _share(scores, 0.5)}
+        found[f"flagged: {name}"] = {"texts": len(texts), **shares}
+    return found | {"appended": appended(encoder, limit)}
+
+
+def appended(encoder: Encoder, limit: float) -> dict[str, Any]:
+    """How many attacks of templates kept apart are no longer found once 1 to 10 harmless words follow them."""
+    drawn = random.Random(9)
+    texts = sorted({one.text for one in attacks(2000, 11) if part_of(one.template) == "test"})[:300]
+    caught = [text for text, score in zip(texts, _scores(encoder, texts), strict=True) if score > limit]
+    longer = [f"{text} {' '.join(drawn.choices(FILLERS, k=drawn.randint(1, 10)))}" for text in caught]
+    lost = 1 - _share(_scores(encoder, longer), limit) if longer else None
+    return {"attacks": len(texts), "caught": len(caught), "flipped": lost}
+
+
+def _positives(data: Path, sources: Sequence[str]) -> dict[str, list[str]]:
+    """Attacks by source: all of those left out of training, or else the rows kept apart."""
+    found: dict[str, list[str]] = {}
+    for number, row in enumerate(read(data / "guard" / "injection_pos.jsonl")):
+        source = row["source"]
+        if source in sources or (not sources and part_of(f"{source}{number}") == "test"):
+            found.setdefault(source, []).append(row["text"][:4000])
+    return {source: random.Random(3).sample(texts, min(len(texts), 150)) for source, texts in found.items()}
+
+
+def _benign(data: Path) -> list[str]:
+    drawn = random.Random(4)
+    names = ("benign_instructions", "intent_clinc150_val")
+    return [row["text"] for name in names for row in drawn.sample(read(data / "guard" / f"{name}.jsonl"), BENIGN // 2)]
+
+
+def toxicity(encoder: Encoder, data: Path) -> dict[str, Any]:
+    """Area under the curve on tweets that no training saw."""
+    rows = read(data / "guard" / "toxicity_tweets.jsonl")[9000:]
+    rows = random.Random(5).sample(rows, min(len(rows), 1000))
+    scores = np.array([one.toxicity for one in encoder.read_now([row["text"] for row in rows])])
+    labels = np.array([row["label"] for row in rows])
+    order = np.argsort(np.argsort(scores)) + 1
+    positive = int(labels.sum())
+    area = (order[labels == 1].sum() - positive * (positive + 1) / 2) / max(positive * (len(rows) - positive), 1)
+    return {"tweets": len(rows), "harmless": len(rows) - positive, "auc": round(float(area), 4)}
+
+
+def _scores(encoder: Encoder, texts: Sequence[str]) -> Any:
+    readings: list[Reading] = encoder.read_now(list(texts))
+    return np.array([one.injection for one in readings])
+
+
+def _share(scores: Any, over: float) -> float:
+    return round(float((scores > over).mean()), 4)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--heads", type=Path, default=HEADS)
+    parser.add_argument("--left", nargs="*", default=[], metavar="DIR=SOURCES")
+    parser.add_argument("--words", type=Path)
+    parser.add_argument("--out", type=Path, default=RESULT)
+    chosen = parser.parse_args(argv)
+    if not (chosen.data / "guard" / "pii_synth_v2.jsonl").exists():
+        parser.error(f"{chosen.data} has no guard/pii_synth_v2.jsonl: give --data (docs/reference/data.md)")
+    encoder = Encoder.load(HOME, heads=chosen.heads)
+    found = {"milliseconds_32_tokens": timed(encoder), "personal": personal(encoder, chosen.data)}
+    found["toxicity"] = toxicity(encoder, chosen.data)
+    found["injection"] = injection(encoder, chosen.data, (), chosen.words)
+    encoder.close()
+    for one in chosen.left:
+        folder, _, sources = one.partition("=")
+        encoder = Encoder.load(HOME, heads=Path(folder))
+        found[f"injection without {sources}"] = injection(encoder, chosen.data, sources.split(","), chosen.words)
+        encoder.close()
+    print(json.dumps(found, indent=1))
+    chosen.out.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

