@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from trimtab import testing
 from trimtab.answer import reader
 from trimtab.answer._candidates import DEFINED, candidates, cue, readable
-from trimtab.answer._sentences import MAX_SENTENCE, leans, plain, sentences, terms
+from trimtab.sentences import MAX_SENTENCE, leans, plain, sentences, terms
 from trimtab.encode.encoder import Encoder
 from trimtab.errors import ConfigError
 from trimtab.retrieve import hybrid
