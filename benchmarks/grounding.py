@@ -2,14 +2,14 @@
 
 Measured on BEGIN (Dziri et al. 2022): "Fully attributable" against all else, by part; an answer is as good as its worst
 sentence. `shipped` are the verifier's own weights, which no part of BEGIN trained; `left out` are weights fitted on the
-two other parts, to show what the features could tell. `--fit` prints weights from SQuAD 2.0's paragraphs and e-SNLI.
+two other parts, to show what the features could tell. `--fit` prints weights from SQuAD 2.0's paragraphs.
 Without the data (docs/reference/data.md) it says so, and results/grounding.json stays as it was.
 """
 
 import argparse
-import gzip
 import json
 import random
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,8 +22,16 @@ from trimtab.verify import _support
 
 RESULT = Path(__file__).parent / "results" / "grounding.json"
 PARTS = ("wow", "cmu", "tc")
-PARAGRAPHS, PAIRS = 300, 1500
-PENALTY = 1e-2
+PARAGRAPHS = 300
+PENALTY = 1e-3
+KEPT = re.compile(r"\d|\b(?:not?|never|none|without|cannot)\b|n['’]t\b", re.IGNORECASE)
+LEADS = ("", "", "", "Yes, ", "Yeah, ", "Well, ", "No, ", "According to the text, ")
+CHAT = (
+    "I have always loved {}, it is my favourite.", "I have never heard of {} before.", "My brother is a fan of {} too.",
+    "You should really try {}, I think you would like it.", "I saw {} last year and we had a great time.",
+    "Wow, I had no idea that {} was so popular.", "I think {} is the best there is.",
+    "We used to talk about {} at school.",
+)  # fmt: skip
 
 
 class Pair(NamedTuple):
@@ -39,13 +47,6 @@ def begin(path: Path) -> list[Pair]:
     return [Pair(row["knowledge"], row["response"], row["label"] == "Fully attributable") for row in rows]
 
 
-def esnli(path: Path, count: int, seed: int) -> list[Pair]:
-    """Entailed sentences against neutral and contradicting ones."""
-    rows = [json.loads(line) for line in gzip.decompress(path.read_bytes()).decode("utf-8").splitlines()]
-    drawn = random.Random(seed).sample(rows, count)
-    return [Pair(row["premise"], row["hypothesis"], row["gold"] == "entailment") for row in drawn]
-
-
 def made(path: Path, count: int, seed: int) -> list[Pair]:
     """Sentences of SQuAD's paragraphs: as they are, shortened or reordered; from another paragraph, or falsified."""
     drawn = random.Random(seed)
@@ -59,10 +60,17 @@ def made(path: Path, count: int, seed: int) -> list[Pair]:
         mine = drawn.choice(parts)
         other = drawn.choice(_sentences(drawn.choice(near)["text"]) or parts)
         found += [
-            Pair(row["text"], _shortened(mine, drawn), True), Pair(row["text"], _dropped(drawn.choice(parts), drawn), True),
+            Pair(row["text"], drawn.choice(LEADS) + _shortened(mine, drawn), True),
+            Pair(row["text"], drawn.choice(LEADS) + _dropped(drawn.choice(parts), drawn), True),
             Pair(row["text"], other, other in parts), Pair(row["text"], _falsified(mine, other, drawn), False),
+            Pair(row["text"], drawn.choice(CHAT).format(_name(mine, drawn)), False),
         ]  # fmt: skip
     return found
+
+
+def _name(sentence: str, drawn: random.Random) -> str:
+    words = [word.strip(',.;:()"') for word in sentence.split()]
+    return drawn.choice([word for word in words if len(word) > 4] or words)
 
 
 def _sentences(text: str) -> list[str]:
@@ -75,15 +83,16 @@ def _shortened(sentence: str, drawn: random.Random) -> str:
 
 
 def _dropped(sentence: str, drawn: random.Random) -> str:
-    return " ".join(word for word in sentence.split() if drawn.random() > 0.12)
+    """Fewer words; figures and denials stay."""
+    return " ".join(word for word in sentence.split() if drawn.random() > 0.12 or KEPT.search(word))
 
 
 def _falsified(mine: str, other: str, drawn: random.Random) -> str:
     """Figures changed, or the second half from elsewhere, or a denial put in."""
-    if any(char.isdigit() for char in mine):
+    if any(char.isdigit() for char in mine) and drawn.random() < 0.6:
         return "".join(str((int(char) + drawn.randint(1, 8)) % 10) if char.isdecimal() else char for char in mine)
     words, theirs = mine.split(), other.split()
-    if drawn.random() < 0.5:
+    if drawn.random() < 0.7:
         for verb in ("is", "are", "was", "were", "has", "had"):
             if verb in words:
                 words.insert(words.index(verb) + 1, "not")
@@ -153,7 +162,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     encoder, weights = Encoder.load(), _support.WEIGHTS
     if asked.fit:
         pairs = made(asked.data / "retrieval" / "squad2_docs.jsonl", PARAGRAPHS, 1)
-        pairs += esnli(asked.data / "training" / "esnli_palm540b_valid.jsonl.gz", PAIRS, 1)
         weights = tuple(fit(table(encoder, pairs), [pair.good for pair in pairs]))
         print(dict(zip(_support.NAMES, weights, strict=True)))
     sets = {part: begin(path) for part, path in files.items()}
@@ -172,9 +180,8 @@ def _scored(part: str, sets: Any, found: Any, weights: Sequence[float]) -> dict[
         [rows for other in others for rows in found[other]], [pair.good for other in others for pair in sets[other]]
     )
     p = worst(found[part], weights)
-    row = {
-        "answers": len(good), "auc": auc(p, good), "ece": error(p, good), "auc_left_out": auc(worst(found[part], learned), good),
-    }  # fmt: skip
+    left_out = auc(worst(found[part], learned), good)
+    row = {"answers": len(good), "auc": auc(p, good), "ece": error(p, good), "auc_left_out": left_out}
     row = {name: round(value, 3) for name, value in row.items()}
     print(f"{part}: {row}")
     return row
