@@ -18,7 +18,7 @@ import numpy as np
 
 from trimtab.encode.encoder import Encoder
 from trimtab.sentences import sentences
-from trimtab.verify import _support
+from trimtab.verify import _support, grounding
 
 RESULT = Path(__file__).parent / "results" / "grounding.json"
 PARTS = ("wow", "cmu", "tc")
@@ -181,8 +181,12 @@ def _scored(part: str, sets: Any, found: Any, weights: Sequence[float]) -> dict[
     )
     p = worst(found[part], weights)
     left_out = auc(worst(found[part], learned), good)
-    row = {"answers": len(good), "auc": auc(p, good), "ece": error(p, good), "auc_left_out": left_out}
-    row = {name: round(value, 3) for name, value in row.items()}
+    below = p < grounding.Options().threshold
+    row = {
+        "answers": len(good), "auc": auc(p, good), "ece": error(p, good), "auc_left_out": left_out,
+        "supported_doubted": below[np.array(good)].mean(), "others_doubted": below[~np.array(good)].mean(),
+    }  # fmt: skip
+    row = {name: round(float(value), 3) for name, value in row.items()}
     print(f"{part}: {row}")
     return row
 

@@ -90,7 +90,7 @@ def _terms(sentence: str) -> list[str]:
 
 def _figures(text: str) -> list[str]:
     """The figures in it, those that are written as words too."""
-    written = [_NUMBERS.get(word, word) for word in _FIGURED.findall(text.casefold())]
+    written = (_NUMBERS.get(found[0], found[0]) for found in _FIGURED.finditer(text.casefold()))
     return [word for word in written if word[0].isdigit()]
 
 
