@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from trimtab import testing
 from trimtab.answer import reader
 from trimtab.answer._candidates import DEFINED, candidates, cue, readable
-from trimtab.answer._sentences import MAX_SENTENCE, leans, plain, sentences, terms
 from trimtab.encode.encoder import Encoder
 from trimtab.errors import ConfigError
 from trimtab.retrieve import hybrid
+from trimtab.sentences import MAX_SENTENCE, leans, plain, sentences, terms
 from trimtab.settings import RECIPES
 from trimtab.types import FREE, Answer, Evidence, Passage, Verdict
 

@@ -125,6 +125,10 @@ def test_what_takes_no_body_answers_as_told(house: House, method: str, path: str
         ("/v1/messages/count_tokens", {"messages": [{"role": "user", "content": "hi"}]}),
         ("/v1/responses/input_tokens", {"input": "hi"}),
         ("/v1/embeddings", {"input": "hi"}), ("/v1/embeddings", {"input": ["hi"], "encoding_format": "base64"}),
+        ("/v1/decide", {"state": "hi", "questions": {"injection": {"type": "noul"}}}),
+        ("/v1/decide", {"state": ["hi"], "questions": {"x": {"type": "choice", "criteria": {"a": None, "b": "c"}}}}),
+        ("/v1/systemone", {"state": {"a": "hi"}, "model": "jev-latest", "questions": {
+            "toxicity": {"type": "score", "criteria": ["no", "yes"]}, "banking77": {"type": "choice"}}}),
     ],
 )  # fmt: skip
 def test_good_requests_are_told_and_answered_as_told(house: House, path: str, body: Json) -> None:

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from trimtab.answer._sentences import STOP_WORDS, Sentence, leans, plain, sentences, stem, terms
+from trimtab.sentences import STOP_WORDS, Sentence, leans, plain, sentences, stem, terms
 from trimtab.types import Passage
 
 FEATURES = ("cover", "meaning", "late", "worst", "cue", "passage")

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from trimtab import texts
 from trimtab.answer._candidates import Candidate, candidates, features, readable
-from trimtab.answer._sentences import plain, terms
 from trimtab.errors import ConfigError
 from trimtab.money import estimate
 from trimtab.ports import Model, Sink, Tools
+from trimtab.sentences import plain, terms
 from trimtab.types import FREE, Answer, Citation, Evidence, ModelSpec, Request, Usage, Verdict
 
 MAX_QUESTION = 600

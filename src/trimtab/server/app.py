@@ -22,6 +22,7 @@ from trimtab.server import (
     chat,
     completions,
     counting,
+    decide,
     embeddings,
     faults,
     health,
@@ -60,6 +61,8 @@ HOT: tuple[tuple[str, Callable[[Desk, Server], Any], str], ...] = (
 """Routes that answer, all by POST: path, what makes the handler, and the role that a key needs."""
 ROUTES = (
     ("/v1/embeddings", embeddings.create, "POST", "client"),
+    ("/v1/decide", decide.create, "POST", "client"),
+    ("/v1/systemone", decide.systemone, "POST", "client"),
     ("/v1/messages/count_tokens", counting.of_message, "POST", "client"),
     ("/v1/responses/input_tokens", counting.of_response, "POST", "client"),
     ("/v1/responses/{id:path}", responses.stored, "GET", "client"),

@@ -67,6 +67,10 @@ def _counts(about: str, takes: str) -> Told:
     return Told(about=about, takes=takes, gives={JSON: "Tokens"}, errors=errors, parameters=LIMITS)
 
 
+def _decides(about: str) -> Told:
+    return Told(about=about, takes="DecisionsAsked", gives={JSON: "Decisions"}, errors=(*READING, 404, 429))
+
+
 PASSED = (*READING, 404, 429, 502, 504)
 """What a server that is passed to may say by its own status; others become these."""
 
@@ -92,6 +96,8 @@ TOLD: dict[tuple[str, str], Told] = {
         about="The house encoder, 384 numbers a text.", takes="EmbeddingsAsked", gives={JSON: "Embeddings"},
         errors=(*READING, 404, 429),
     ),
+    ("POST", "/v1/decide"): _decides("Typed decisions about a state, by the encoder's heads, skills and meaning."),
+    ("POST", "/v1/systemone"): _decides("The same for System One's clients, whichever model they name."),
     ("POST", "/v1/messages/count_tokens"): _counts("The tokens of a message's prompt.", "MessageAsked"),
     ("POST", "/v1/responses/input_tokens"): _counts("The tokens of a response's prompt.", "ResponseAsked"),
     **{(method, "/v1/responses/{id:path}"): Told(about=NOTHING, errors=(404,)) for method in ("GET", "DELETE", "POST")},

@@ -11,6 +11,7 @@ import msgspec
 from trimtab.server import anthropic, openai
 from trimtab.server.approvals import STATES
 from trimtab.server.completions import PROMPTS
+from trimtab.server.decide import HEADS, OPTIONS, QUESTIONS
 from trimtab.server.embeddings import MODEL, TEXTS
 from trimtab.types import Citation, Json, Span
 
@@ -92,6 +93,15 @@ def _asking(*left_out: str, **more: Json) -> Json:
     mine = {"anyOf": [ref("Asked"), NULL]}
     return {**found, "model": or_null("string"), "stream": or_null("boolean"), "trimtab": mine, **more}
 
+
+def _question(kind: str, criteria: Json | None = None) -> Json:
+    more = {"criteria": criteria} if criteria else {}
+    required = "type criteria" if kind == "score" else "type"
+    return shape(required, type={"const": kind}, instructions={"type": ["string", "object", "array", "null"]}, **more)
+
+
+SHARES = {"type": "object", "additionalProperties": {"type": "number", "minimum": 0, "maximum": 1}}
+DECIDED = {"by": {"type": "string", "description": f"head:NAME ({', '.join(HEADS)}), skill:NAME or meaning."}}
 
 SCHEMAS: Json = {
     "Error": shape("error", error=ERROR),
@@ -181,6 +191,29 @@ SCHEMAS: Json = {
             "object index embedding", object={"const": "embedding"}, index=INTEGER,
             embedding={"anyOf": [STRING, array(NUMBER, minItems=384, maxItems=384)]},
         )),
+    ),
+    "DecisionsAsked": shape(
+        "state questions", model=STRING, state={"type": ["string", "object", "array"]},
+        questions={
+            "type": "object", "minProperties": 1, "maxProperties": QUESTIONS,
+            "additionalProperties": {"oneOf": [
+                _question("noul"), _question("score", array(STRING, minItems=2, maxItems=2)),
+                _question("choice", or_null("object", minProperties=2, maxProperties=OPTIONS,
+                                            additionalProperties=or_null("string"))),
+            ]},
+        },
+    ),
+    "Decisions": shape(
+        "model answers usage", model={"const": MODEL}, usage=shape(
+            "input_tokens output_tokens", input_tokens=INTEGER, output_tokens={"const": 0},
+        ),
+        answers={"type": "object", "additionalProperties": {"oneOf": [
+            shape("type noul by", type={"const": "noul"}, noul=NUMBER, **DECIDED),
+            shape("type choice probabilities confidence by", type={"const": "choice"}, choice=STRING,
+                  probabilities=SHARES, confidence=NUMBER, outside=or_null("number"), **DECIDED),
+            shape("type score legend probabilities confidence by", type={"const": "score"}, score=NUMBER,
+                  legend=OBJECT, probabilities=SHARES, confidence=NUMBER, **DECIDED),
+        ]}},
     ),
     "Model": shape(
         "id object created owned_by trimtab", id=STRING, object={"const": "model"}, created=INTEGER, owned_by=STRING,

@@ -1,0 +1,195 @@
+"""How well the grounding verifier tells supported answers from others: `benchmarks/grounding.py --data DIR`.
+
+Measured on BEGIN (Dziri et al. 2022): "Fully attributable" against all else, by part; an answer is as good as its worst
+sentence. `shipped` are the verifier's own weights, which no part of BEGIN trained; `left out` are weights fitted on the
+two other parts, to show what the features could tell. `--fit` prints weights from SQuAD 2.0's paragraphs.
+Without the data (docs/reference/data.md) it says so, and results/grounding.json stays as it was.
+"""
+
+import argparse
+import json
+import random
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from trimtab.encode.encoder import Encoder
+from trimtab.sentences import sentences
+from trimtab.verify import _support, grounding
+
+RESULT = Path(__file__).parent / "results" / "grounding.json"
+PARTS = ("wow", "cmu", "tc")
+PARAGRAPHS = 300
+PENALTY = 1e-3
+KEPT = re.compile(r"\d|\b(?:not?|never|none|without|cannot)\b|n['’]t\b", re.IGNORECASE)
+LEADS = ("", "", "", "Yes, ", "Yeah, ", "Well, ", "No, ", "According to the text, ")
+CHAT = (
+    "I have always loved {}, it is my favourite.", "I have never heard of {} before.", "My brother is a fan of {} too.",
+    "You should really try {}, I think you would like it.", "I saw {} last year and we had a great time.",
+    "Wow, I had no idea that {} was so popular.", "I think {} is the best there is.",
+    "We used to talk about {} at school.",
+)  # fmt: skip
+
+
+class Pair(NamedTuple):
+    """An answer, what it should rest on, and whether it does."""
+
+    evidence: str
+    answer: str
+    good: bool
+
+
+def begin(path: Path) -> list[Pair]:
+    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    return [Pair(row["knowledge"], row["response"], row["label"] == "Fully attributable") for row in rows]
+
+
+def made(path: Path, count: int, seed: int) -> list[Pair]:
+    """Sentences of SQuAD's paragraphs: as they are, shortened or reordered; from another paragraph, or falsified."""
+    drawn = random.Random(seed)
+    rows = drawn.sample([json.loads(line) for line in path.read_text("utf-8").splitlines()], count)
+    found: list[Pair] = []
+    for row in rows:
+        parts = _sentences(row["text"])
+        near = [other for other in rows if other["title"] == row["title"] and other is not row] or rows
+        if len(parts) < 2:
+            continue
+        mine = drawn.choice(parts)
+        other = drawn.choice(_sentences(drawn.choice(near)["text"]) or parts)
+        found += [
+            Pair(row["text"], drawn.choice(LEADS) + _shortened(mine, drawn), True),
+            Pair(row["text"], drawn.choice(LEADS) + _dropped(drawn.choice(parts), drawn), True),
+            Pair(row["text"], other, other in parts), Pair(row["text"], _falsified(mine, other, drawn), False),
+            Pair(row["text"], drawn.choice(CHAT).format(_name(mine, drawn)), False),
+        ]  # fmt: skip
+    return found
+
+
+def _name(sentence: str, drawn: random.Random) -> str:
+    words = [word.strip(',.;:()"') for word in sentence.split()]
+    return drawn.choice([word for word in words if len(word) > 4] or words)
+
+
+def _sentences(text: str) -> list[str]:
+    return [text[part.start : part.end] for part in sentences(text)]
+
+
+def _shortened(sentence: str, drawn: random.Random) -> str:
+    clauses = sentence.split(", ")
+    return sentence if len(clauses) < 2 else ", ".join(clauses[: drawn.randint(1, len(clauses))])
+
+
+def _dropped(sentence: str, drawn: random.Random) -> str:
+    """Fewer words; figures and denials stay."""
+    return " ".join(word for word in sentence.split() if drawn.random() > 0.12 or KEPT.search(word))
+
+
+def _falsified(mine: str, other: str, drawn: random.Random) -> str:
+    """Figures changed, or the second half from elsewhere, or a denial put in."""
+    if any(char.isdigit() for char in mine) and drawn.random() < 0.6:
+        return "".join(str((int(char) + drawn.randint(1, 8)) % 10) if char.isdecimal() else char for char in mine)
+    words, theirs = mine.split(), other.split()
+    if drawn.random() < 0.7:
+        for verb in ("is", "are", "was", "were", "has", "had"):
+            if verb in words:
+                words.insert(words.index(verb) + 1, "not")
+                return " ".join(words)
+    return " ".join([*words[: len(words) // 2], *theirs[len(theirs) // 2 :]])
+
+
+def table(encoder: Encoder, pairs: Sequence[Pair]) -> list[np.ndarray]:
+    """For each pair the features of each of its answer's claims, (claims, features)."""
+    texts = sorted({part for pair in pairs for text in (pair.evidence, pair.answer) for part in _sentences(text)})
+    place, rows = {text: row for row, text in enumerate(texts)}, encoder.embed_now(texts)
+    return [_features(pair, place, rows) for pair in pairs]
+
+
+def _features(pair: Pair, place: dict[str, int], rows: Any) -> np.ndarray:
+    there = _sentences(pair.evidence)
+    evidence = _support.known(there)
+    said = _sentences(pair.answer)
+    told = [sentence for sentence in said if _support.claims(sentence)] or said[:1]
+    matrix = rows[[place[part] for part in there]] if there else np.zeros((1, rows.shape[1]), np.float32)
+    return np.array(
+        [_support.features(one, evidence, float((matrix @ rows[place[one]]).max())) for one in told]
+        or [(0.0,) * (len(_support.NAMES) - 1) + (1.0,)]
+    )
+
+
+def worst(found: Iterable[np.ndarray], weights: Sequence[float]) -> np.ndarray:
+    """P(supported) of each answer: its least sentence's."""
+    return np.array([min(_support.probability(row, weights) for row in claims) for claims in found])
+
+
+def fit(found: Sequence[np.ndarray], good: Sequence[bool]) -> list[float]:
+    """Logistic regression by Newton's method; an answer's claims all bear its label."""
+    x = np.concatenate(found)
+    y = np.concatenate([np.full(len(claims), float(label)) for claims, label in zip(found, good, strict=True)])
+    weights = np.zeros(x.shape[1])
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-np.clip(x @ weights, -30, 30)))
+        slope = x.T @ (p - y) / len(x) + PENALTY * weights
+        bend = (x * (p * (1 - p))[:, None]).T @ x / len(x) + PENALTY * np.eye(len(weights))
+        weights = weights - np.linalg.solve(bend, slope)
+    return [round(float(weight), 3) for weight in weights]
+
+
+def auc(p: np.ndarray, good: Sequence[bool]) -> float:
+    """Probability that a supported answer scores above another, ties half."""
+    yes, no = p[np.array(good)], p[~np.array(good)]
+    return float((yes[:, None] > no).mean() + (yes[:, None] == no).mean() / 2)
+
+
+def error(p: np.ndarray, good: Sequence[bool], bins: int = 10) -> float:
+    """Expected calibration error (Naeini et al. 2015)."""
+    y, place = np.array(good, float), np.minimum((p * bins).astype(int), bins - 1)
+    return float(sum((place == b).mean() * abs(p[place == b].mean() - y[place == b].mean()) for b in set(place)))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--fit", action="store_true", help="print weights and use them in place of the shipped")
+    parser.add_argument("--out", type=Path, help="in place of results/grounding.json")
+    asked = parser.parse_args(argv)
+    files = {part: asked.data / "guard" / f"ground_begin_dev_{part}.jsonl" for part in PARTS}
+    if missing := [path.name for path in files.values() if not path.is_file()]:
+        print(f"Skipped, {RESULT.name} left as it was: no {', '.join(missing)} in {asked.data} (give --data).")
+        return
+    encoder, weights = Encoder.load(), _support.WEIGHTS
+    if asked.fit:
+        pairs = made(asked.data / "retrieval" / "squad2_docs.jsonl", PARAGRAPHS, 1)
+        weights = tuple(fit(table(encoder, pairs), [pair.good for pair in pairs]))
+        print(dict(zip(_support.NAMES, weights, strict=True)))
+    sets = {part: begin(path) for part, path in files.items()}
+    found = {part: table(encoder, pairs) for part, pairs in sets.items()}
+    encoder.close()
+    result = {part: _scored(part, sets, found, weights) for part in PARTS}
+    out = asked.out or RESULT
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps({"weights": dict(zip(_support.NAMES, weights, strict=True)), **result}, indent=1) + "\n")
+
+
+def _scored(part: str, sets: Any, found: Any, weights: Sequence[float]) -> dict[str, float]:
+    good = [pair.good for pair in sets[part]]
+    others = [other for other in PARTS if other != part]
+    learned = fit(
+        [rows for other in others for rows in found[other]], [pair.good for other in others for pair in sets[other]]
+    )
+    p = worst(found[part], weights)
+    left_out = auc(worst(found[part], learned), good)
+    below = p < grounding.Options().threshold
+    row = {
+        "answers": len(good), "auc": auc(p, good), "ece": error(p, good), "auc_left_out": left_out,
+        "supported_doubted": below[np.array(good)].mean(), "others_doubted": below[~np.array(good)].mean(),
+    }  # fmt: skip
+    row = {name: round(float(value), 3) for name, value in row.items()}
+    print(f"{part}: {row}")
+    return row
+
+
+if __name__ == "__main__":
+    main()
