@@ -128,3 +128,5 @@ def test_a_link_ends_before_the_sentence_does(text, link):
 
 def test_a_number_begins_anew_behind_one_of_another_sort():
     assert what("853-37-1694 1 (201) 555-2878") == [("US_SSN", "853-37-1694"), ("PHONE", "1 (201) 555-2878")]
+    iban, card = "GB82 WEST 1234 5698 7654 32", "4111 1111 1111 1111"
+    assert what(f"{iban} 9 {card}") == [("IBAN", iban), ("CARD", card)]

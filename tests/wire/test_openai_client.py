@@ -146,7 +146,7 @@ def test_refusal_is_a_completion(house: Any) -> None:
     assert (choice.message.content, choice.message.refusal) == (None, "That word is forbidden.")
     assert choice.finish_reason == "content_filter"
     assert said.trimtab["refused"] == {
-        "by": "words", "code": "forbidden_word", "why": "That word is forbidden.",
+        "by": "words", "code": "forbidden_word", "why": "That word is forbidden.", "score": None,
         "spans": [{"kind": "WORD", "start": 14, "end": 23, "path": "messages[0].content"}],
     }  # fmt: skip
 

@@ -8,7 +8,7 @@ comes first: a checksum, a numbering plan or a word nearby must speak for a run 
 import asyncio
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -137,43 +137,47 @@ def find(text: str, regions: Sequence[str] = REGIONS, urls: bool = False) -> tup
 
 
 def _found(text: str, regions: Sequence[str], urls: bool, plans: Plans) -> Found:
-    """All finds, the most certain kind first."""
+    """All finds, the most certain kind first; what was found is gone for the kinds after it."""
     has_at = "@" in text or "＠" in text
     if not text.isascii():
         text = ascii_digits(text)
     digits = DIGIT.search(text) is not None and CANDIDATE.search(text) is not None
-    sure: list[tuple[str, int, int]] = []
-    if has_at or digits or (urls and ("://" in text or "www." in text)):
-        sure += _all(text, has_at, digits, urls)
-        yield from sure
+    links = urls and ("://" in text or "www." in text)
+    if not (has_at or digits or links):
+        return
+    text = yield from _in_turn(text, _written(text, has_at, links))
     if digits:
-        text = _without(_without_blocks(text), sure)
-        yield from (("PHONE", start, end) for start, end in phones(text, _lower(text), regions, plans))
+        yield from _in_turn(_without_blocks(text), _numbers(_lower(text), regions, plans))
 
 
-def _without(text: str, found: list[tuple[str, int, int]]) -> str:
-    """`text` with `found` blotted out, as long as it was: what follows a number of another sort begins anew."""
-    for _, start, end in found:
-        text = text[:start] + "\0" * (end - start) + text[end:]
+def _in_turn(text: str, finders: Iterable[Callable[[str], Found]]) -> Generator[tuple[str, int, int], None, str]:
+    """What they find, each in what those before it left; and what is left of `text`, as long as it was."""
+    for find in finders:
+        for kind, start, end in tuple(find(text)):
+            yield kind, start, end
+            text = text[:start] + "\0" * (end - start) + text[end:]
     return text
 
 
-def _all(text: str, has_at: bool, digits: bool, urls: bool) -> Found:
+def _written(text: str, has_at: bool, links: bool) -> Iterator[Callable[[str], Found]]:
+    """What finds addresses and links."""
     if has_at:
         if "://" in text:
-            yield from _plain("URL_CREDENTIALS", LOGIN, text)
-        yield from (("EMAIL", start, end) for start, end in emails(text))
-    if urls:
-        yield from _plain("URL", LINK, text)
-    if digits:
-        text = _without_blocks(text)
-        low = _lower(text)
-        yield from _ibans(text)
-        yield from _wallets(text)
-        yield from _cards(text, low)
-        yield from _ssns(text, low)
-        yield from national(text, low)
-        yield from _ips(text, low)
+            yield lambda text: _plain("URL_CREDENTIALS", LOGIN, text)
+        yield lambda text: (("EMAIL", start, end) for start, end in emails(text))
+    if links:
+        yield lambda text: _plain("URL", LINK, text)
+
+
+def _numbers(low: str, regions: Sequence[str], plans: Plans) -> Iterator[Callable[[str], Found]]:
+    """What finds numbers; `low` is the text in lower case, for the words beside them."""
+    yield _ibans
+    yield _wallets
+    yield lambda text: _cards(text, low)
+    yield lambda text: _ssns(text, low)
+    yield lambda text: national(text, low)
+    yield lambda text: _ips(text, low)
+    yield lambda text: (("PHONE", start, end) for start, end in phones(text, low, regions, plans))
 
 
 def _lower(text: str) -> str:
