@@ -13,7 +13,6 @@ from trimtab.plan.devices import Device
 from trimtab.plan.figure import Figure
 from trimtab.plan.tensors import Tensor
 
-
 HOST = (25.0, 45.0, 90.0)
 """GB/s that the host's memory gives to layers that are not on the device: two channels of DDR4 to fast DDR5."""
 
