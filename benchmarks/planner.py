@@ -1,6 +1,6 @@
 """The planner against measured rows: error, coverage, intervals; beside simpler formulas and those of its peers.
 
-    python benchmarks/planner.py --data DIR [--as-shipped] [--out benchmarks/results/planner.json]
+    python benchmarks/planner.py --data DIR [--as-shipped] [--parts memory local tpot ttft rest] [--out FILE]
 
 DIR holds csv files as in docs/reference/data.md (planner/); those that are missing are skipped. Memory is computed, so
 all rows count. What is calibrated is scored twice on rows whose device, and whose model, no fit had seen (8 folds by a
@@ -33,6 +33,7 @@ BARS = {
 WHICHLLM = {"F16": 0.40, "BF16": 0.40, "Q8_0": 0.45, "Q6_K": 0.50, "Q5_K_M": 0.52, "Q4_K_M": 0.55, "Q4_K_S": 0.55,
             "Q4_0": 0.53, "MXFP4": 0.55, "NVFP4": 0.56, "IQ4_XS": 0.52, "Q3_K_M": 0.50}  # fmt: skip
 VENDOR = {"nvidia": 1.0, "amd": 0.78, "apple": 0.82, "intel": 0.65}
+PARTS = ("memory", "local", "tpot", "ttft", "rest")
 Row = dict[str, Any]
 
 
@@ -151,17 +152,14 @@ def _within(error: float, interval: tuple[float, float]) -> bool:
     return interval[0] <= math.exp(-error) <= interval[1]
 
 
-def servers(data: Path, shipped: bool) -> dict[str, Row]:
-    found: dict[str, Row] = {}
-    rows = list(measured.rows(data / "serving_inferencex.csv"))
-    for column, name, key, formula, prior in (
-        ("tpot_ms", "TPOT", "step", serving.step, serving.STEP),
-        ("ttft_ms", "TTFT", "first", serving.first, serving.FIRST),
-    ):  # fmt: skip
-        samples = measured.served(data, column)
-        scored = _calibrated(key, formula, prior, samples, len(rows), shipped)
-        found |= {word.replace(key, name, 1): row for word, row in scored.items()}
-    return found
+def server(data: Path, name: str, shipped: bool) -> dict[str, Row]:
+    column, key, formula, prior = {
+        "TPOT": ("tpot_ms", "step", serving.step, serving.STEP),
+        "TTFT": ("ttft_ms", "first", serving.first, serving.FIRST),
+    }[name]
+    rows = len(list(measured.rows(data / "serving_inferencex.csv")))
+    scored = _calibrated(key, formula, prior, measured.served(data, column), rows, shipped)
+    return {word.replace(key, name, 1): row for word, row in scored.items()}
 
 
 def powers(data: Path, shipped: bool) -> dict[str, Row]:
@@ -171,8 +169,16 @@ def powers(data: Path, shipped: bool) -> dict[str, Row]:
         word.replace("watts", "power", 1): row
         for word, row in _calibrated("watts", formula, prior, samples, rows, shipped).items()
     }
-    joules = measured.joules(data)
-    return found | ({"J/token, as shipped": summary(joules, rows)} if joules else {})
+    if shipped:
+        return found | {"J/token": summary(measured.joules(data), rows)}
+    if len(full := measured.written(data)) != len(samples) or not full:
+        return found
+    watts = fit.pooled(formula, prior, samples)
+    steps = fit.pooled(serving.step, measured.written_prior(), full)
+    for word, power, step in zip(("device", "model"), watts, steps, strict=True):  # joules a token: watts over tokens/s
+        errors = (math.expm1(a + b) for a, b in zip(power, step, strict=True))
+        found[f"J/token, {word} held out"] = summary(errors, rows)
+    return found
 
 
 def drafts(data: Path) -> dict[str, Row]:
@@ -253,6 +259,7 @@ def main() -> None:
     parser.add_argument(
         "--as-shipped", action="store_true", help="score the shipped coefficients: rows are new to them"
     )
+    parser.add_argument("--parts", nargs="*", default=[], choices=PARTS, help="all, or some: kept beside the others")
     parser.add_argument("--out", type=Path, default=HERE / "results" / "planner.json")
     asked = parser.parse_args()
     if not asked.data.is_dir():
@@ -260,17 +267,25 @@ def main() -> None:
         return
     data, shipped = asked.data, asked.as_shipped
     print("| quantity | bar | rows | answered | median | p90 | in the 80 % interval |\n|---|---|---|---|---|---|---|")
-    found: dict[str, Row] = {}
-    for part in (
-        lambda: kv(data), lambda: sizes(data), lambda: local(data, "decode", shipped),
-        lambda: local(data, "prefill", shipped), lambda: servers(data, shipped), lambda: powers(data, shipped),
-        lambda: drafts(data), whole,
-    ):  # fmt: skip
-        for name, row in part().items():
-            found[name] = row
-            print(_line(name, row), flush=True)
+    parts: dict[str, tuple[Callable[[], dict[str, Row]], ...]] = {
+        "memory": (lambda: kv(data), lambda: sizes(data)),
+        "local": (lambda: local(data, "decode", shipped), lambda: local(data, "prefill", shipped)),
+        "tpot": (lambda: server(data, "TPOT", shipped),), "ttft": (lambda: server(data, "TTFT", shipped),),
+        "rest": (lambda: powers(data, shipped), lambda: drafts(data), whole),
+    }  # fmt: skip
+    for name in asked.parts or parts:
+        for part in parts[name]:
+            for row_name, row in part().items():
+                print(_line(row_name, row), flush=True)
+                _keep(asked.out, row_name, row, shipped)
+
+
+def _keep(out: Path, name: str, row: Row, shipped: bool) -> None:
+    """Put a row into the file, beside those of parts that ran before."""
+    held = json.loads(out.read_bytes()) if out.exists() else {"rows": {}}
     machine = {"cpu": platform.machine(), "python": sys.version.split()[0]}
-    asked.out.write_text(json.dumps({"machine": machine, "as_shipped": shipped, "rows": found}, indent=1) + "\n")
+    rows = held["rows"] | {name: row} if held.get("as_shipped", shipped) == shipped else {name: row}
+    out.write_text(json.dumps({"machine": machine, "as_shipped": shipped, "rows": rows}, indent=1) + "\n")
 
 
 def _line(name: str, row: Row) -> str:

@@ -253,3 +253,14 @@ def test_every_calibration_names_what_it_is_from():
         assert found.rows > 100
         assert found.source
         assert found.interval[0] < 1 < found.interval[1]
+
+
+def test_what_does_not_fit_is_split_and_slower():
+    shape = models.find("llama-3.1-70b").shape
+    found = fits.fits(shape, (), devices.find("rtx-4090"), "Q4_K_M", 4096, 0, 1, None)
+    assert not found.fits
+    assert found.figures["decode, split"].central < found.figures["decode"].central
+    assert found.figures["decode, split"].tag == "extrapolated"
+    run = local("llama-3.1-8b", "rtx-4090")
+    assert speed.offloaded(0.01, run, 1.0, 50) == 0.01
+    assert speed.offloaded(0.01, run, 0.0, 50) == pytest.approx((run.read + run.cached) / 50)

@@ -51,7 +51,7 @@ def _helps(command: Any, name: str, parent: Any = None) -> Iterator[tuple[str, s
         help_option_names=["-h", "--help"],
     )  # fmt: skip
     below = getattr(command, "commands", {})
-    if not below:
+    if not below or command.invoke_without_command:
         yield name, command.get_help(context).rstrip()
     for child, found in below.items():
         yield from _helps(found, f"{name} {child}", context)

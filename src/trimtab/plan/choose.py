@@ -62,7 +62,7 @@ def plan(needs: Needs, house: House | None = None) -> Plan:
     best, left = front[0], [one for one in every if not one.fails]
     return Plan(
         needs=needs, house=house, best=best, front=tuple(front[:FRONT]), rejected=_rejected(every),
-        figures=figures(best, house), growth={f"{n}x": _grown(best, needs, house, n) for n in GROWTH},
+        figures=figures(best, needs, house), growth={f"{n}x": _grown(best, needs, house, n) for n in GROWTH},
         flips=tuple(flips(best, needs, house, left)), considered=len(every), seconds=time.perf_counter() - began,
     )  # fmt: skip
 
@@ -113,7 +113,7 @@ def simulated(one: Option, needs: Needs, rate: float) -> load.Waits | None:
     )  # fmt: skip
 
 
-def figures(one: Option, house: House) -> dict[str, Figure]:
+def figures(one: Option, needs: Needs, house: House) -> dict[str, Figure]:
     """The option's figures with their intervals."""
     if one.runtime == "api":
         return {
@@ -131,8 +131,10 @@ def figures(one: Option, house: House) -> dict[str, Figure]:
     if one.watts:
         power = around(one.watts, 0.75, 1.35, "W", tag if one.runtime == "vllm" else "extrapolated")
         found["watts"] = power
-        written = one.pace * one.batch * max(1, one.servers)
-        found["joules"] = around(one.watts / max(written, 1e-9), 0.6, 1.6, "J/token", power.tag)
+        found["joules"] = (
+            rates.joules(_load(one, needs), known=one.known) if one.runtime == "vllm"
+            else around(one.watts / max(one.pace * one.servers, 1e-9), 0.6, 1.6, "J/token", "extrapolated")
+        )  # fmt: skip
     device = devices.find(one.device)
     if one.cost is not None:
         priced = cost.own(device, one.gpus, one.servers, (one.watts or 0) / max(1, one.servers * one.gpus), house)

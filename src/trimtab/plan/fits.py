@@ -13,6 +13,9 @@ from trimtab.plan.devices import Device
 from trimtab.plan.figure import Figure
 from trimtab.plan.tensors import Tensor
 
+HOST = (25.0, 45.0, 90.0)
+"""GB/s that the host's memory gives to layers that are not on the device: two channels of DDR4 to fast DDR5."""
+
 
 class Fits(msgspec.Struct, frozen=True):
     """The answer: does it fit, and the figures by name."""
@@ -44,7 +47,19 @@ def fits(
     figures["decode, hot"] = energy.sustained(device, figures["decode"])
     if hours := energy.battery_hours(device, figures["power"]):
         figures["battery"] = hours
-    return Fits(stack["total"].central <= device.usable * gpus, figures)
+    room, wanted = device.usable * gpus, stack["total"].central
+    if wanted > room and device.kind in ("gpu", "dc"):
+        figures["decode, split"] = _split(run, figures["decode"], max(0.0, room / wanted))
+    return Fits(wanted <= room, figures)
+
+
+def _split(run: speed.Run, whole: Figure, share: float) -> Figure:
+    """Decode with the layers that do not fit left to the host (`-ngl`), at what desktops and servers read."""
+    slow, likely, fast = (
+        1 / speed.offloaded(1 / rate, run, share, host)
+        for rate, host in zip((whole.low, whole.central, whole.high), HOST, strict=True)
+    )
+    return Figure(slow, likely, fast, "tok/s", "extrapolated", f"{share:.0%} of the layers on the device")
 
 
 def _scales(

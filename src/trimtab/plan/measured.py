@@ -38,6 +38,12 @@ def quantities(data: Path) -> dict[str, Quantity]:
             powered(data),
             "serving_energy_mlenergy.csv, avg_power_w_total",
         ),
+        "written": (
+            serving.step,
+            written_prior(),
+            written(data),
+            "serving_energy_mlenergy.csv, avg_batch / out_tok_s",
+        ),
         "first": (serving.first, serving.FIRST, served(data, "ttft_ms"), "serving_inferencex.csv, ttft"),
         "prefill": (speed.prefill, speed.PREFILL, local(data, "prefill"), "speed_local.csv, test=prefill"),
     }
@@ -106,6 +112,24 @@ def powered(data: Path) -> list[Sample[serving.Load]]:
     return [msgspec.structs.replace(s, weight=4 / seen[s.device, s.model] ** 0.5) for s in found]
 
 
+def written(data: Path) -> list[Sample[serving.Load]]:
+    """Rows of serving_energy_mlenergy.csv: seconds a step of a server that is kept full, prompts and host included."""
+    found, table = powered(data), list(rows(data / "serving_energy_mlenergy.csv"))
+    table = [row for row in table if float(row["avg_power_w_total"] or 0) > 0]
+    if len(found) != len(table):
+        return []  # rows of an unknown device: the two lists would not be of the same rows
+    return [
+        msgspec.structs.replace(sample, measured=sample.run.batch / float(row["out_tok_s"]))
+        for sample, row in zip(found, table, strict=True) if float(row["out_tok_s"] or 0) > 0
+    ]  # fmt: skip
+
+
+def written_prior() -> dict[str, tuple[float, float]]:
+    """Near the coefficients of a step that clients see."""
+    given = pace()
+    return {name: (given.get(name, start), stiff * 2) for name, (start, stiff) in serving.STEP.items()}
+
+
 def joules(data: Path) -> list[float]:
     """Relative errors of joules a token, from the shipped coefficients of power and of a step."""
     from trimtab.plan import rates
@@ -116,8 +140,7 @@ def joules(data: Path) -> list[float]:
         device, shape = _device(f"{row['gpu'].lower()}-sxm", owned), _shape(row["model"], known)
         if device and shape and float(row["j_per_token"] or 0) > 0:
             load = _powered(row, device, shape)
-            power = energy.watts(rates.given("watts"), load, rates.given("step")) * load.gpus
-            errors.append(power * rates.step_seconds(load) / load.batch / float(row["j_per_token"]) - 1)
+            errors.append(rates.joules(load).central / float(row["j_per_token"]) - 1)
     return errors
 
 

@@ -1,6 +1,7 @@
 """Calibrated figures: the formulas with the shipped coefficients, their intervals, and a probe of one's own device."""
 
 import json
+import math
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -66,6 +67,16 @@ def watts(load: serving.Load, *, known: bool = True) -> Figure:
     value = energy.watts(given("watts"), load, given("step"))
     low, high = calibration("watts").interval
     return around(value, low, high, "W", "calibrated" if known else "extrapolated")
+
+
+def joules(load: serving.Load, *, known: bool = True) -> Figure:
+    """Joules a token that a full server writes: its watts over all it writes, prompts and host included."""
+    power = watts(load, known=known)
+    low, high = calibration("written").interval
+    seconds = serving.step(given("written"), load) * load.gpus / load.batch
+    both = (power.central - power.low) / power.central, (power.high - power.central) / power.central
+    down, up = math.hypot(both[0], 1 - low), math.hypot(both[1], high - 1)  # the two err independently
+    return around(power.central * seconds, max(0.1, 1 - down), 1 + up, "J/token", power.tag)
 
 
 def fast_decode(run: speed.Run) -> float:

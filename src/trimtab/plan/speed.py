@@ -109,6 +109,12 @@ def prefill(given: Coefficients, run: Run) -> float:
     return seconds * pipeline ** -math.exp(given["pipeline"]) * run.gpus ** given["gpus"]
 
 
+def offloaded(seconds: float, run: Run, share: float, host: float) -> float:
+    """Seconds a token where `share` (0 to 1) of the layers are on the device and the host reads the rest at `host`
+    GB/s: layers run one after the other, so their times add up."""
+    return seconds * share + (1 - share) * (run.read + run.cached) / host
+
+
 def device_class(run: Run) -> str:
     """Which of the classes that were calibrated apart a run belongs to."""
     device = run.device
