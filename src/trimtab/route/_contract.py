@@ -52,8 +52,8 @@ class Rows(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 class Calibrated(msgspec.Struct, frozen=True, kw_only=True):
     """`threshold`: answers scored at or above it stay; infinity sends everything to the large model.
 
-    `status`: `kept`, `insufficient_data` (no cheaper threshold could be shown), `too_dear` (what can be shown costs more
-    than `max_cost`). `kept` is the share of the large model's quality on these rows, `large` the share of large calls,
+    `status`: `kept`, `insufficient_data` (no cheaper threshold could be shown), `too_dear` (what can be shown costs
+    more than `max_cost`). `kept` is the share of the large model's quality on these rows, `large` the share of large calls,
     `cost` USD a request or None where a cost is unknown, `rows_needed` an estimate for one step below "always large".
     """
 
@@ -78,11 +78,11 @@ def calibrate(rows: Rows, contract: Contract, method: Method = "betting", seed: 
     risk, order = 1 - contract.confidence, np.random.default_rng(seed).permutation(len(rows.score))
     best, p_best, needed = math.inf, 0.0, 0
     for threshold in thresholds(rows.score):
-        p_value = tested(rows, threshold, contract, method, order)
+        found = p_value(rows, threshold, contract, method, order)
         needed = needed or _needed(rows, threshold, contract)
-        if p_value > risk:
+        if found > risk:
             break
-        best, p_best = threshold, p_value
+        best, p_best = threshold, found
     return _said(rows, contract, method, best, p_best, needed)
 
 
@@ -115,7 +115,7 @@ def surplus(rows: Rows, threshold: float, keep: float) -> Values:
     return np.where(rows.score >= threshold, rows.small, rows.large) - keep * rows.large
 
 
-def tested(rows: Rows, threshold: float, contract: Contract, method: Method, order: Values | None = None) -> float:
+def p_value(rows: Rows, threshold: float, contract: Contract, method: Method, order: Values | None = None) -> float:
     """The p-value of "the promise is broken at `threshold`"; `order` shuffles the rows of `betting`."""
     if method == "exact":
         lost = int(np.sum((rows.score >= threshold) & (rows.small < rows.large)))
@@ -154,7 +154,7 @@ def _needed(rows: Rows, threshold: float, contract: Contract) -> int:
     return _bounds.least_rows(margin, float(values.std()), 1 - contract.confidence)
 
 
-def _said(rows: Rows, contract: Contract, method: Method, threshold: float, p_value: float, needed: int) -> Calibrated:
+def _said(rows: Rows, contract: Contract, method: Method, threshold: float, found: float, needed: int) -> Calibrated:
     small = rows.score >= threshold
     quality, large = float(np.where(small, rows.small, rows.large).sum()), float(rows.large.sum())
     spent = float(np.mean(rows.small_cost + np.where(small, 0.0, rows.large_cost))) if len(small) else math.nan
