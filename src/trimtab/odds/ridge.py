@@ -6,19 +6,21 @@ from numpy.typing import NDArray
 
 Matrix = NDArray[np.float64]
 PENALTIES = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
+WIDEST = 5.0
+"""Standard deviations beyond which a feature counts no further: an odd text cannot outvote everything else."""
 
 
 class Ridge(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """`weights` (d, k) on features less `centre` over `scale`, plus `bias` (k,): k targets of one fit."""
+    """`weights` (d, k) on features less `centre` over `spread`, plus `bias` (k,): k targets of one fit."""
 
     centre: Matrix
-    scale: Matrix
+    spread: Matrix
     weights: Matrix
     bias: Matrix
 
     def predict(self, features: Matrix) -> Matrix:
         """(n, d) features to (n, k) predictions."""
-        return _standard(features, self.centre, self.scale) @ self.weights + self.bias
+        return _standard(features, self.centre, self.spread) @ self.weights + self.bias
 
 
 def fit(features: Matrix, targets: Matrix, blocks: tuple[int, ...]) -> tuple[Ridge, Matrix]:
@@ -29,8 +31,10 @@ def fit(features: Matrix, targets: Matrix, blocks: tuple[int, ...]) -> tuple[Rid
     """
     if len(features) < 8 or len(features) != len(targets) or sum(blocks) != features.shape[1]:
         raise ValueError(f"{len(features)} rows, {len(targets)} targets: a fit needs 8 rows or more, as many of each.")
-    centre, scale = features.mean(0), _scales(features, blocks)
-    rows = _standard(features, centre, scale)
+    spread = features.std(0)
+    centre, spread = features.mean(0), np.where(spread < 1e-6, np.inf, spread)
+    share = 3.0 / np.sqrt(np.repeat(np.array(blocks, float), blocks))  # 3: the penalties are then of the right size
+    rows = _standard(features, centre, spread) * share
     bias = targets.mean(0)
     values, vectors = np.linalg.eigh(rows @ rows.T if len(rows) <= rows.shape[1] else rows.T @ rows)
     values = np.maximum(values, 1e-9)
@@ -42,9 +46,9 @@ def fit(features: Matrix, targets: Matrix, blocks: tuple[int, ...]) -> tuple[Rid
     errors = np.array([((one - goal) ** 2).mean(0) for one in tried])
     best = errors.argmin(0)
     penalty = np.array(PENALTIES)[best]
-    weights = right @ (turned * np.sqrt(values)[:, None] / (values[:, None] + penalty))
+    weights = share[:, None] * (right @ (turned * np.sqrt(values)[:, None] / (values[:, None] + penalty)))
     held_out = np.stack([tried[one][:, column] for column, one in enumerate(best)], 1) + bias
-    return Ridge(centre=centre, scale=scale, weights=weights, bias=bias), held_out
+    return Ridge(centre=centre, spread=spread, weights=weights, bias=bias), held_out
 
 
 def _left_out(left: Matrix, shrunk: Matrix, turned: Matrix, goal: Matrix) -> Matrix:
@@ -54,16 +58,8 @@ def _left_out(left: Matrix, shrunk: Matrix, turned: Matrix, goal: Matrix) -> Mat
     return goal - (goal - fitted) / (1 - own)
 
 
-def _scales(features: Matrix, blocks: tuple[int, ...]) -> Matrix:
-    """Each feature's spread times the root of its block's width; a block's features then sum to a length of about 1,
-    times 3 so that the penalties fit."""
-    spread = features.std(0)
-    wide = np.repeat([np.sqrt(width) for width in blocks], blocks)
-    return np.where(spread < 1e-6, 1e6, spread) * wide / 3.0
-
-
-def _standard(features: Matrix, centre: Matrix, scale: Matrix) -> Matrix:
-    return (features - centre) / scale
+def _standard(features: Matrix, centre: Matrix, spread: Matrix) -> Matrix:
+    return np.clip((features - centre) / spread, -WIDEST, WIDEST)
 
 
 def platt(score: Matrix, right: Matrix, rounds: int = 50) -> tuple[float, float]:
