@@ -21,6 +21,7 @@ VERBS = (
     "ask",
     "chat",
     "route",
+    "calibrate",
     "models",
     "recipes",
     "logs",

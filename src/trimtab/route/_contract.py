@@ -12,6 +12,7 @@ import numpy as np
 from trimtab.route import _bounds
 from trimtab.route._bounds import Method, Values
 
+METHODS: dict[str, Method] = {"betting": "betting", "exact": "exact", "clt": "clt"}
 STEPS = 40
 """Thresholds tried, at equal steps of the share of requests answered small."""
 
