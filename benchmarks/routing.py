@@ -1,10 +1,11 @@
 """What routing keeps and spends on recorded outcomes: from the question, from the small answer, with a second opinion.
 
-    python benchmarks/routing.py --data ../shared/data/routing [--test DIR] [--cache DIR] [--out FILE]
+    python benchmarks/routing.py --data ../shared/data/routing [--test DIR] [--only Llama,flash] [--rows 1500]
 
-Needs pyarrow (the data is parquet), which is no dependency of Trimtab. Rows are split in five by SHA-256 of the question;
-each is scored by routers that saw the other four parts (of its own file). `--test DIR` scores, without training on
-them, files of the same names and columns. APGR is the mean share of the quality gap between the models that is won,
+Needs pyarrow (the data is parquet), which is no dependency of Trimtab. Rows are split in five by SHA-256 of
+the question; each is scored by routers that saw the other four parts (of its own file). `--test DIR` scores, without training on
+them, files of the same names and columns. Of a file with more than `--rows` those of the lowest hash are taken. Results
+of cases that were not asked for stay in the file. APGR is the mean share of the quality gap between the models that is won,
 over all shares of large calls; CPT80 the share of large calls at which 80 % of the gap is won. +- is the standard
 deviation over 200 bootstrap samples.
 """
@@ -31,13 +32,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--test", type=Path, help="files that are scored and never trained on")
-    parser.add_argument("--cache", type=Path, default=Path("/tmp/trimtab-routing"), help="embeddings, between runs")
+    parser.add_argument("--cache", type=Path, default=Path(".trimtab/routing"), help="embeddings, between runs")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "routing.json")
+    parser.add_argument("--only", default="", help="parts of the names of the cases to run, with commas")
+    parser.add_argument("--rows", type=int, default=1500, help="rows of one file, at most")
     asked = parser.parse_args()
     began, shown = time.monotonic(), dict[str, Any]()
-    print("| case | router | rows | APGR | +- | CPT50 | CPT80 | AUROC small | ECE |\n|---|---|---|---|---|---|---|---|---|")
-    cases = read(asked.data, asked.cache)
-    held = read(asked.test, asked.cache) if asked.test else {}
+    print(
+        "| case | router | rows | APGR | +- | CPT50 | CPT80 | AUROC small | ECE |\n|---|---|---|---|---|---|---|---|---|"
+    )
+    wanted = tuple(asked.only.split(","))
+    cases = read(asked.data, asked.cache, asked.rows, wanted)
+    held = read(asked.test, asked.cache, asked.rows, wanted) if asked.test else {}
     for name, case in cases.items():
         shown[name] = table(name, case, held.get(name))
     shown["unseen"] = unseen(cases)
@@ -45,37 +51,57 @@ def main() -> None:
     for rows in shown.values():
         for row in rows.values():
             row.pop("score", None)
-    shown["seconds"] = round(time.monotonic() - began)
-    asked.out.write_text(json.dumps(shown, indent=1) + "\n")
-    print(f"{shown['seconds']} s")
+    before = json.loads(asked.out.read_text()) if asked.out.exists() else {}
+    for name, rows in shown.items():
+        before[name] = before.get(name, {}) | rows
+    asked.out.write_text(json.dumps(before, indent=1) + "\n")
+    print(f"{time.monotonic() - began:.0f} s")
 
 
 # The data: the question as a user would send it, what both models made of it, what the small one wrote.
 
 
-def read(folder: Path, cache: Path) -> dict[str, Case]:
-    gsm, mmlu = rows_of(folder / "routellm_gsm8k_mixtral_gpt4.parquet"), rows_of(folder / "routellm_mmlu_mixtral_gpt4.parquet")
-    zero, pro = rows_of(folder / "zeroeval_gsm_math_crux.parquet"), rows_of(folder / "mmlupro_29models.parquet")
-    opinions = {row["question"].strip(): row["text:gemma-2-2b-it"] for row in zero}
-    for row in gsm:
-        row["opinion"] = opinions.get(row["prompt"].strip())
-    embedded = Embedded(cache)
-    found = {
-        "RouteLLM-MMLU": case(mmlu, embedded, "mixtral", "gpt4", None),
-        "RouteLLM-GSM8K": case(gsm, embedded, "mixtral", "gpt4", "mixtral_resp", "opinion"),
-        "GSM8K+MATH Llama 8B-70B": case(zero, embedded, *(f"ok:{name}" for name in LLAMA), f"text:{LLAMA[0]}"),
-        "MMLU-Pro Llama 8B-70B": case(pro, embedded, *(f"ok:{name.replace('3.1', '3_1')}" for name in LLAMA),
-                                      f"text:{LLAMA[0].replace('3.1', '3_1')}"),
-        "MMLU-Pro flash-pro": case(pro, embedded, "ok:gemini-1.5-flash-002", "ok:gemini-1.5-pro-002",
-                                   "text:gemini-1.5-flash-002"),
-    }  # fmt: skip
-    return {name: one for name, one in found.items() if one}
+def read(folder: Path, cache: Path, most: int, wanted: tuple[str, ...]) -> dict[str, Case]:
+    embedded, found = Embedded(cache), dict[str, Case]()
+    for name, (file, small, large, text) in CASES.items():
+        if any(part in name for part in wanted):
+            rows = rows_of(folder / f"{file}.parquet", most)
+            if name == "RouteLLM-GSM8K":
+                zero = rows_of(folder / "zeroeval_gsm_math_crux.parquet", 10**6)
+                opinions = {row["question"].strip(): row["text:gemma-2-2b-it"] for row in zero}
+                rows = [row | {"opinion": opinions.get(row["prompt"].strip())} for row in rows]
+            if made := case(rows, embedded, small, large, text, "opinion" if name == "RouteLLM-GSM8K" else ""):
+                found[name] = made
+    return found
 
 
-def rows_of(path: Path) -> list[dict[str, Any]]:
+LLAMA_31 = tuple(name.replace("3.1", "3_1") for name in LLAMA)
+CASES = {
+    "RouteLLM-MMLU": ("routellm_mmlu_mixtral_gpt4", "mixtral", "gpt4", None),
+    "RouteLLM-GSM8K": ("routellm_gsm8k_mixtral_gpt4", "mixtral", "gpt4", "mixtral_resp"),
+    "GSM8K+MATH Llama 8B-70B": ("zeroeval_gsm_math_crux", f"ok:{LLAMA[0]}", f"ok:{LLAMA[1]}", f"text:{LLAMA[0]}"),
+    "MMLU-Pro Llama 8B-70B": ("mmlupro_29models", f"ok:{LLAMA_31[0]}", f"ok:{LLAMA_31[1]}", f"text:{LLAMA_31[0]}"),
+    "MMLU-Pro flash-pro": (
+        "mmlupro_29models",
+        "ok:gemini-1.5-flash-002",
+        "ok:gemini-1.5-pro-002",
+        "text:gemini-1.5-flash-002",
+    ),
+}
+"""The file, the small and the large model's columns, and the small one's text."""
+
+
+def rows_of(path: Path, most: int) -> list[dict[str, Any]]:
+    """At most so many rows, those of the lowest hash; none where there is no file."""
     import pyarrow.parquet
 
-    return pyarrow.parquet.read_table(path).to_pylist() if path.exists() else []
+    rows = pyarrow.parquet.read_table(path).to_pylist() if path.exists() else []
+    return rows if len(rows) <= most else sorted(rows, key=lambda row: marked(sent(row)))[:most]
+
+
+def marked(asked: str) -> int:
+    """A question's hash, whatever its case and white space."""
+    return int(hashlib.sha256(" ".join(asked.lower().split()).encode()).hexdigest()[:8], 16)
 
 
 class Embedded:
@@ -98,22 +124,25 @@ class Embedded:
         return np.load(kept)
 
 
-def case(rows: list[dict[str, Any]], embedded: Embedded, small: str, large: str, text: str | None, opinion: str = "") -> Case:
+def case(
+    rows: list[dict[str, Any]], embedded: Embedded, small: str, large: str, text: str | None, opinion: str = ""
+) -> Case:
     rows = [row for row in rows if row.get(small) is not None and row.get(large) is not None]
     if not rows:
         return {}
     asked = [sent(row) for row in rows]
     case: Case = {
         "small": np.array([row[small] for row in rows], float), "large": np.array([row[large] for row in rows], float),
-        "fold": np.array([int(hashlib.sha256(" ".join(text.lower().split()).encode()).hexdigest()[:8], 16) % FOLDS
-                          for text in asked]),
+        "fold": np.array([marked(one) % FOLDS for one in asked]),
         "embedding": embedded(asked), "facts": np.stack([question.facts(one) for one in asked]),
         "words": np.stack([words.hashed(one) for one in asked]),
     }  # fmt: skip
     if text:
         case["answer"] = np.stack([answer.facts(one, row[text]) for one, row in zip(asked, rows, strict=True)])
     if opinion:
-        case["second"] = np.stack([answer.second(one, row[text], row[opinion]) for one, row in zip(asked, rows, strict=True)])
+        case["second"] = np.stack(
+            [answer.second(one, row[text], row[opinion]) for one, row in zip(asked, rows, strict=True)]
+        )
         case["second_facts"] = np.stack([answer.facts(one, row[opinion]) for one, row in zip(asked, rows, strict=True)])
     return case
 
@@ -193,7 +222,11 @@ def unseen(cases: dict[str, Case]) -> dict[str, Any]:
     shown, math = {}, cases.get("GSM8K+MATH Llama 8B-70B")
     for name in ("MMLU-Pro Llama 8B-70B",):
         if math and name in cases:
-            for router, blocks in (("ours, question", QUERY), ("ours, small answer seen", ("answer", *QUERY)), ("answer alone", ("answer",))):
+            for router, blocks in (
+                ("ours, question", QUERY),
+                ("ours, small answer seen", ("answer", *QUERY)),
+                ("answer alone", ("answer",)),
+            ):
                 shown[f"{name}: {router}"] = row = scored(cases[name], *trained(math, cases[name], blocks))
                 show(f"unseen: {name}", router, row)
     gsm, pro = cases.get("RouteLLM-GSM8K"), cases.get("MMLU-Pro Llama 8B-70B")
@@ -248,13 +281,18 @@ def contract(cases: dict[str, Case], shown: dict[str, Any]) -> dict[str, Any]:
     """How often the quality kept on all rows is below 0.9 of the large model's, over draws of 400 calibration rows."""
     found = {}
     promise = _contract.Contract(keep=0.9, confidence=0.9)
-    for name, router in (("RouteLLM-GSM8K", "ours, small answer seen"), ("MMLU-Pro Llama 8B-70B", "ours, small answer seen")):
+    for name, router in (
+        ("RouteLLM-GSM8K", "ours, small answer seen"),
+        ("MMLU-Pro Llama 8B-70B", "ours, small answer seen"),
+    ):
         if name not in cases:
             continue
         case, score = cases[name], -shown[name][router]["score"]
         for method in ("threshold", "clt", "betting", "exact"):
             found[f"{name}: {method}"] = row = violations(case, score, promise, method)
-            print(f"| contract, {name} | {method} | 400 | violations {row['violations']} | large calls {row['large']} |")
+            print(
+                f"| contract, {name} | {method} | 400 | violations {row['violations']} | large calls {row['large']} |"
+            )
     return found
 
 
@@ -262,11 +300,15 @@ def violations(case: Case, score: np.ndarray, promise: _contract.Contract, metho
     """Calibration rows are drawn with replacement from all rows, which are the population whose quality is known."""
     rng, broken, calls = np.random.default_rng(7), 0, list[float]()
     costs = np.zeros(len(score))
-    everything = _contract.Rows(score=score, small=case["small"], large=case["large"], small_cost=costs, large_cost=costs)
+    everything = _contract.Rows(
+        score=score, small=case["small"], large=case["large"], small_cost=costs, large_cost=costs
+    )
     for _ in range(DRAWS):
         at = rng.integers(0, len(score), 400)
         rows = _contract.Rows(**{name: getattr(everything, name)[at] for name in everything.__struct_fields__})
-        threshold = plain(rows, promise.keep) if method == "threshold" else _contract.calibrate(rows, promise, method).threshold
+        threshold = (
+            plain(rows, promise.keep) if method == "threshold" else _contract.calibrate(rows, promise, method).threshold
+        )
         broken += bool(_contract.surplus(everything, threshold, promise.keep).mean() < 0)
         calls.append(float((score < threshold).mean()))
     return {"violations": broken / DRAWS, "large": round(float(np.mean(calls)), 3)}

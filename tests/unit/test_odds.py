@@ -25,7 +25,8 @@ CHOICES = "Which one?\nA. red\nB. blue\nC. 12\nAnswer:"
 
 
 @pytest.mark.parametrize(("text", "sums", "wrong"), [
-    ("2 + 3 = 5", 1, 0), ("2 + 3 = 6", 1, 1), ("so $12 x 3 = $36, and 36 / 5 = 7.2", 2, 0), ("1,200 - 200 = 1,000", 1, 0),
+    ("2 + 3 = 5", 1, 0), ("2 + 3 = 6", 1, 1), ("so $12 x 3 = $36, and 36 / 5 = 7.2", 2, 0),
+    ("1,200 - 200 = 1,000", 1, 0),
     ("2 + 3 * 4 = 14", 1, 0), ("10 / 3 = 3.33", 1, 0), ("5 / 0 = 0", 0, 0), ("x = 4", 0, 0), ("(2 + 3) * 4 = 20", 0, 0),
     ("2/2 * 1/2 = 1/2", 0, 0), ("<<5/2=2.5>>2.5", 1, 0),
 ])  # fmt: skip
@@ -36,7 +37,8 @@ def test_sums_are_done_again(text, sums, wrong):
 @pytest.mark.parametrize(("text", "choices", "found"), [
     ("It takes 3.\n#### 1,200", False, ("1200", "hashes")), (r"so \boxed{42}", False, ("42", "box")),
     ('{"reasoning": "...", "answer": "7.0"}', False, ("7", "json")), ("The answer is (B).", True, ("B", "said")),
-    ("B", True, ("B", "last")), ("I do not know", True, ("", "")), ("", False, ("", "")), ("That makes 12 in all", False, ("12", "last")),
+    ("B", True, ("B", "last")), ("I do not know", True, ("", "")), ("", False, ("", "")),
+    ("That makes 12 in all", False, ("12", "last")),
 ])  # fmt: skip
 def test_the_final_answer_is_found_and_how_it_was_marked(text, choices, found):
     assert final(text, choices) == found
@@ -185,7 +187,9 @@ async def test_the_verifier_judges_an_answer_by_its_text_where_it_has_odds(train
     assert (await judge.verify(testing.ask("What is 71 + 72?"), Evidence(), good)).ok
     no = await judge.verify(testing.ask("Which court heard case 71?"), Evidence(), bad)
     assert (no.ok, no.code) == (False, "low_confidence")
-    other = await judge.verify(testing.ask("What is 71 + 72?"), Evidence(), msgspec.structs.replace(good, model="other"))
+    other = await judge.verify(
+        testing.ask("What is 71 + 72?"), Evidence(), msgspec.structs.replace(good, model="other")
+    )
     assert other.code == "not_judged"
     tools.encoder().close()
 

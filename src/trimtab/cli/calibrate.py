@@ -1,10 +1,14 @@
 """`trimtab calibrate`: from labelled outcomes to the threshold that keeps a promise on quality."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from trimtab.cli import _out
+
+if TYPE_CHECKING:
+    from trimtab.route._contract import Calibrated
 
 HELP = """Find the cheapest threshold that keeps the promised share of the large model's quality.
 
@@ -17,8 +21,8 @@ def attach(app: typer.Typer) -> None:
 
 
 def calibrate(
-    outcomes: Path = typer.Argument(help="Labelled outcomes, JSON lines."),
-    odds: Path = typer.Option(..., "--odds", help="The folder that `trimtab route train` wrote."),
+    outcomes: str = typer.Argument(help="Labelled outcomes, JSON lines."),
+    odds: str = typer.Option(..., "--odds", help="The folder that `trimtab route train` wrote."),
     small: str = typer.Option(..., "--small", help="The small model's name in the file."),
     large: str = typer.Option(..., "--large", help="The large model's name in the file."),
     keep: float = typer.Option(0.98, "--keep", help="Share of the large model's quality to keep."),
@@ -37,8 +41,8 @@ def calibrate(
 
     if method not in _contract.METHODS:
         raise ConfigError(f"--method {method!r} is none.", f"Methods are: {', '.join(_contract.METHODS)}.")
-    rows = calibration.unseen(having(read(outcomes), small, large), odds)
-    fitting, encoder = fitted.Odds.load(odds), Encoder.load()
+    rows = calibration.unseen(having(read(Path(outcomes)), small, large), Path(odds))
+    fitting, encoder = fitted.Odds.load(Path(odds)), Encoder.load()
     try:
         columns = calibration.columns(rows, fitting, encoder, small, large)
     finally:
@@ -55,18 +59,19 @@ def calibrate(
         _show(found, keep, confidence, small)
 
 
-def _show(found: "object", keep: float, confidence: float, small: str) -> None:
-    from trimtab.route._contract import Calibrated
-
-    assert isinstance(found, Calibrated)
+def _show(found: "Calibrated", keep: float, confidence: float, small: str) -> None:
     print(f"rows       {found.rows} that the odds have not seen")
     if found.status == "insufficient_data":
-        needed = f"about {found.rows_needed} rows" if found.rows_needed else "better odds or a lower --keep, not more rows"
+        needed = (
+            f"about {found.rows_needed} rows" if found.rows_needed else "better odds or a lower --keep, not more rows"
+        )
         print(f"result     insufficient data: to show that {keep:.3g} is kept takes {needed}")
         print("threshold  none: send everything to the large model")
         return
     print(f"result     {'kept' if found.status == 'kept' else 'kept, but dearer than --max-cost'}")
     print(f"threshold  {found.threshold:.4f} for {small}: an answer at or above it stays")
-    print(f"promise    {keep:.3g} of the large model's quality, {confidence:.3g} sure ({found.method}, p = {found.p_value:.3g})")
+    print(
+        f"promise    {keep:.3g} of the large model's quality, {confidence:.3g} sure ({found.method}, p = {found.p_value:.3g})"
+    )
     print(f"kept       {found.kept:.3f} on these rows, with {found.large:.1%} of requests going to the large model")
     print(f"cost       {'unknown' if found.cost is None else f'{found.cost:.6f} USD a request'}")

@@ -1,4 +1,4 @@
-"""`trimtab route`: what the policy makes of a request, whether probes get their decisions, and odds from outcomes."""
+"""`trimtab route`: what the policy makes of a request, whether probes get their decisions, odds from outcomes."""
 
 import asyncio
 from pathlib import Path
@@ -22,7 +22,9 @@ OUTCOMES is a JSONL file; each model needs 100 outcomes or more. The share that 
 
 
 def attach(app: typer.Typer) -> None:
-    verb = typer.Typer(name="route", help="What the policy makes of a request, with no model called; odds from outcomes.")
+    verb = typer.Typer(
+        name="route", help="What the policy makes of a request, with no model called; odds from outcomes."
+    )
     verb.command("preview", help=PREVIEW)(preview)
     verb.command("probe", help=PROBE)(probe)
     verb.command("train", help=TRAIN)(train)
@@ -60,8 +62,8 @@ def probe(
 
 
 def train(
-    outcomes: Path = typer.Argument(help="Labelled outcomes, JSON lines."),
-    out: Path = typer.Option(Path("odds"), "--out", help="The folder to write."),
+    outcomes: str = typer.Argument(help="Labelled outcomes, JSON lines."),
+    out: str = typer.Option("odds", "--out", help="The folder to write."),
     share: float = typer.Option(0.6, "--share", help="Share of the questions to train on."),
 ) -> None:
     from trimtab.encode.encoder import Encoder
@@ -71,9 +73,9 @@ def train(
 
     if not 0 < share <= 1:
         raise ConfigError(f"--share {share} is no share.", "Give one above 0, up to 1.")
-    rows, encoder = calibration.split(read(outcomes), share), Encoder.load()
+    rows, encoder = calibration.split(read(Path(outcomes)), share), Encoder.load()
     try:
-        odds = calibration.learnt(rows, encoder, out)
+        odds = calibration.learnt(rows, encoder, Path(out))
     finally:
         encoder.close()
     for name, side in odds.asked.items():

@@ -25,7 +25,9 @@ _TURN = re.compile(
     r"not (?:listed|given|among)|cannot be determined|does not match|doesn'?t match)\b",
     re.IGNORECASE,
 )
-_REFUSED = re.compile(r"\b(?:as an ai|i cannot|i can'?t|i'm unable|i am unable|i'm sorry|i don'?t know)\b", re.IGNORECASE)
+_REFUSED = re.compile(
+    r"\b(?:as an ai|i cannot|i can'?t|i'm unable|i am unable|i'm sorry|i don'?t know)\b", re.IGNORECASE
+)
 _STEP = re.compile(r"(?:^|\n)\s{0,4}(?:step\b|\*\*|[-*] |[0-9]{1,2}[.)] )", re.IGNORECASE)
 _BECAUSE = re.compile(r"\b(?:because|since|so|therefore|thus|hence)\b", re.IGNORECASE)
 _NUMBER = re.compile(r"[0-9][0-9,]*(?:\.[0-9]+)?")

@@ -8,7 +8,9 @@ REACH = 80
 SUMS = 200
 """Equations looked at in one text."""
 _LEFT = re.compile(r"[-+]?[0-9$€£.,%]+(?: ?[-+*/x×÷·] ?[0-9$€£.,%]+)+$")
-_RIGHT = re.compile(r"\s{0,3}[~≈]?\s?[$€£]?\s?(-?[0-9][0-9,]*(?:\.[0-9]+)?|-?\.[0-9]+)(%?)(?![0-9/*x×÷·]| ?[*/×÷·] ?[0-9])")
+_RIGHT = re.compile(
+    r"\s{0,3}[~≈]?\s?[$€£]?\s?(-?[0-9][0-9,]*(?:\.[0-9]+)?|-?\.[0-9]+)(%?)(?![0-9/*x×÷·]| ?[*/×÷·] ?[0-9])"
+)
 _TOKEN = re.compile(r"[0-9.]+|[-+*/]")
 _PLAIN = str.maketrans({"x": "*", "×": "*", "·": "*", "÷": "/", "$": None, "€": None, "£": None, ",": None})
 
@@ -48,28 +50,28 @@ def _close(value: float, said: float, written: str) -> bool:
 
 def _value(sum_: str) -> float | None:
     """Products before sums, from left to right; None for what is no such sum."""
-    tokens = _TOKEN.findall(sum_)
-    if "".join(tokens) != sum_:
+    parts = _TOKEN.findall(sum_)
+    if "".join(parts) != sum_:
         return None
     total, product, sign, op = 0.0, 1.0, 1.0, "*"
     fresh = True
-    for token in tokens:
-        if token in "+-" and fresh:
-            sign = -sign if token == "-" else sign
-        elif token in "+-":
-            total, product, sign, op, fresh = total + sign * product, 1.0, -1.0 if token == "-" else 1.0, "*", True
-        elif token in "*/":
-            op = token
+    for part in parts:
+        if part in "+-" and fresh:
+            sign = -sign if part == "-" else sign
+        elif part in "+-":
+            total, product, sign, op, fresh = total + sign * product, 1.0, -1.0 if part == "-" else 1.0, "*", True
+        elif part in "*/":
+            op = part
         else:
-            number = _number(token)
+            number = _number(part)
             if number is None or (op == "/" and number == 0):
                 return None
             product, fresh = (product * number if op == "*" else product / number), False
     return None if fresh else total + sign * product
 
 
-def _number(token: str) -> float | None:
+def _number(part: str) -> float | None:
     try:
-        return float(token.rstrip("."))
+        return float(part.rstrip("."))
     except ValueError:
         return None

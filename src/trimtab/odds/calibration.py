@@ -1,4 +1,4 @@
-"""From outcome files to odds and to the rows of a calibration: which rows are trained on, which are left for the promise."""
+"""From outcomes to odds and to the rows of a calibration: which are trained on, which are left for the promise."""
 
 import hashlib
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ def learnt(outcomes: Sequence[Outcome], encoder: "Encoder", folder: Path) -> fit
 
 
 def unseen(outcomes: Sequence[Outcome], folder: Path) -> tuple[Outcome, ...]:
-    """The outcomes whose questions the odds in `folder` were not trained on. Raises `ConfigError` where none is left."""
+    """The outcomes whose questions the odds in `folder` have not seen. Raises `ConfigError` where none is left."""
     seen = set(opened(folder, fitted.FILES, fitted.FIX).get("seen", ()))
     left = tuple(one for one in outcomes if mark(one.question) not in seen)
     if not left:
@@ -58,7 +58,9 @@ def embedded(outcomes: Sequence[Outcome], encoder: "Encoder") -> Matrix:
     return found
 
 
-def columns(outcomes: Sequence[Outcome], odds: fitted.Odds, encoder: "Encoder", small: str, large: str) -> dict[str, Any]:
+def columns(
+    outcomes: Sequence[Outcome], odds: fitted.Odds, encoder: "Encoder", small: str, large: str
+) -> dict[str, Any]:
     """The columns of a calibration; `score` is P(the small model is right), with its answer where all rows have it.
 
     Raises `ConfigError` for a small model without odds.

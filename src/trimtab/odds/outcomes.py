@@ -27,7 +27,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read(path: Path) -> tuple[Outcome, ...]:
-    """The file's outcomes. Raises `ConfigError` with the row for one that cannot be read, and for a file without any."""
+    """The file's outcomes. Raises `ConfigError` with the row that cannot be read, and for a file without any."""
     decode = msgspec.json.Decoder(Outcome).decode
     found: list[Outcome] = []
     try:

@@ -4,6 +4,7 @@ import math
 import re
 import zlib
 from collections import Counter
+from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
@@ -17,7 +18,7 @@ _WORD = re.compile(r"[a-z]{2,20}|[0-9]{1,6}")
 def hashed(text: str) -> Floats:
     """(SLOTS,) of length 1: a word's weight is 1 + log of how often it stands there; all zeros for no word."""
     words = ["0" * len(word) if word.isdigit() else word for word in _WORD.findall(text[:6000].lower())]
-    pairs = map(" ".join, zip(words, words[1:], strict=False))
+    pairs = map(" ".join, pairwise(words))
     row = np.zeros(SLOTS, np.float32)
     for word, count in Counter([*words, *pairs]).items():
         row[zlib.crc32(word.encode()) % SLOTS] += 1 + math.log(count)

@@ -5,13 +5,16 @@ each at the whole error allowed, and the first that fails ends it; so no correct
 """
 
 import math
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from trimtab.route import _bounds
 from trimtab.route._bounds import Method, Values
 
+Order: TypeAlias = NDArray[np.int64]
 METHODS: dict[str, Method] = {"betting": "betting", "exact": "exact", "clt": "clt"}
 STEPS = 40
 """Thresholds tried, at equal steps of the share of requests answered small."""
@@ -54,8 +57,9 @@ class Calibrated(msgspec.Struct, frozen=True, kw_only=True):
     """`threshold`: answers scored at or above it stay; infinity sends everything to the large model.
 
     `status`: `kept`, `insufficient_data` (no cheaper threshold could be shown), `too_dear` (what can be shown costs
-    more than `max_cost`). `kept` is the share of the large model's quality on these rows, `large` the share of large calls,
-    `cost` USD a request or None where a cost is unknown, `rows_needed` an estimate for one step below "always large".
+    more than `max_cost`). `kept` is the share of the large model's quality on these rows, `large` the share of large
+    calls, `cost` USD a request or None where a cost is unknown, `rows_needed` an estimate for one step below
+    "always large", 0 where these rows show no margin at all.
     """
 
     status: str
@@ -116,7 +120,7 @@ def surplus(rows: Rows, threshold: float, keep: float) -> Values:
     return np.where(rows.score >= threshold, rows.small, rows.large) - keep * rows.large
 
 
-def p_value(rows: Rows, threshold: float, contract: Contract, method: Method, order: Values | None = None) -> float:
+def p_value(rows: Rows, threshold: float, contract: Contract, method: Method, order: Order | None = None) -> float:
     """The p-value of "the promise is broken at `threshold`"; `order` shuffles the rows of `betting`."""
     if method == "exact":
         lost = int(np.sum((rows.score >= threshold) & (rows.small < rows.large)))
@@ -165,7 +169,7 @@ def _said(rows: Rows, contract: Contract, method: Method, threshold: float, foun
     if contract.max_cost is not None and spent > contract.max_cost:
         status = "too_dear"
     return Calibrated(
-        status=status, threshold=threshold, method=method, rows=len(small), p_value=p_value,
+        status=status, threshold=threshold, method=method, rows=len(small), p_value=found,
         kept=quality / large if large else math.nan, large=1 - float(small.mean()) if len(small) else 1.0,
         cost=None if math.isnan(spent) else spent, rows_needed=needed,
     )  # fmt: skip

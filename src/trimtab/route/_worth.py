@@ -1,4 +1,4 @@
-"""Is a cheap model worth trying first? Expected total cost, failed tries included, against going straight to the next."""
+"""Is a cheap model worth trying first? Expected cost, failed tries included, against going straight to the next."""
 
 from typing import Literal, TypeAlias
 

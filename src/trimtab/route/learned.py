@@ -1,10 +1,11 @@
-"""The router that has seen outcomes: by rules, then without the models that are unlikely to be right or not worth a try.
+"""The router that has seen outcomes: the rules, less the models that are unlikely to be right or not worth a try.
 
 A model without recorded outcomes is treated as the rules do, and the decision says so (`no_outcomes`).
 """
 
 import asyncio
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,7 +55,7 @@ class Learned:
         """Load and check the odds, off the event loop. Raises `ConfigError`."""
         from trimtab.odds.fitted import Odds
 
-        assert self._options.odds
+        assert self._options.odds  # noqa: S101 - asked for only where it is set
         self._odds = await asyncio.to_thread(Odds.load, self._tools.recipe / Path(self._options.odds))
 
     async def route(self, request: Request, models: Mapping[str, ModelSpec]) -> Decision:
@@ -79,7 +80,7 @@ class Learned:
 
         if self._odds is None:
             await self.start()
-        assert self._odds
+        assert self._odds  # noqa: S101 - start sets it or raises
         sides = {name: side for name in ladder if (side := self._odds.asked.get(name))}
         if not sides or not question.strip():
             return {}
@@ -94,8 +95,10 @@ class Learned:
         skipped: dict[str, str] = {}
         chat = [name for name in decision.ladder if "chat" in models[name].abilities]
         tokens = next((int(signal.value) for signal in decision.signals if signal.name == "context_tokens"), 0)
-        usage = Usage(prompt=tokens or estimate(texts.question(request)), completion=rules.ANSWER_TOKENS, estimated=True)
-        for name, after in zip(chat, chat[1:], strict=False):
+        usage = Usage(
+            prompt=tokens or estimate(texts.question(request)), completion=rules.ANSWER_TOKENS, estimated=True
+        )
+        for name, after in pairwise(chat):
             if name not in chances:
                 said.append("no_outcomes")
                 continue

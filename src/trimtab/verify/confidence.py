@@ -50,7 +50,7 @@ class Confidence:
         """Load and check the odds, off the event loop. Raises `ConfigError`."""
         from trimtab.odds.fitted import Odds
 
-        assert self._options.odds
+        assert self._options.odds  # noqa: S101 - asked for only where it is set
         self._odds = await asyncio.to_thread(Odds.load, self._tools.recipe / self._options.odds)
 
     def applies(self, request: Request, spec: ModelSpec) -> bool:
