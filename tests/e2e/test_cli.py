@@ -25,8 +25,8 @@ TRIMTAB = Path(sys.executable).with_name("trimtab")
 STARTER = RECIPES / "starter"
 KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "TRIMTAB_API_KEY", "TRIMTAB_LARGE", "TRIMTAB_LARGE_KEY", "TRIMTAB_SMALL")
 VERBS = (
-    "demo", "serve", "ask", "chat", "route", "guard", "models", "plan", "recipes", "logs", "approvals", "keys", "doctor",
-    "mock",
+    "demo", "serve", "ask", "chat", "route", "guard", "models", "plan", "recipes", "logs", "approvals", "keys",
+    "doctor", "mock",
 )  # fmt: skip
 LEAVES = (
     "demo", "serve", "ask", "chat", "route preview", "route probe", "guard test",

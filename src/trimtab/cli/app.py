@@ -22,6 +22,7 @@ VERBS = (
     "chat",
     "route",
     "guard",
+    "calibrate",
     "models",
     "plan",
     "recipes",

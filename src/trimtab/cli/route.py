@@ -1,6 +1,7 @@
-"""`trimtab route`: what the policy makes of a request, and whether a recipe's probes get their decisions."""
+"""`trimtab route`: what the policy makes of a request, whether probes get their decisions, odds from outcomes."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -14,11 +15,19 @@ PROBE = """Run a recipe's probes.jsonl against its guards and its route.
 
 Each probe names who must decide; without calling a model, a probe fails where the policy leaves that decider out."""
 
+TRAIN = """Fit the odds that a model is right to labelled outcomes, for route kind "learned" and verify kind "confidence".
+
+OUTCOMES is a JSONL file; each model needs 100 outcomes or more. The share that is not trained on is what
+`trimtab calibrate` uses of the same file."""
+
 
 def attach(app: typer.Typer) -> None:
-    verb = typer.Typer(name="route", help="What the policy makes of a request, with no model called.")
+    verb = typer.Typer(
+        name="route", help="What the policy makes of a request, with no model called; odds from outcomes."
+    )
     verb.command("preview", help=PREVIEW)(preview)
     verb.command("probe", help=PROBE)(probe)
+    verb.command("train", help=TRAIN)(train)
     app.add_typer(verb)
 
 
@@ -50,6 +59,28 @@ def probe(
     failed = sum(not row["ok"] for row in rows)
     _out.say(f"{len(rows) - failed} of {len(rows)} probes get their decision.")
     raise typer.Exit(1 if failed else 0)
+
+
+def train(
+    outcomes: str = typer.Argument(help="Labelled outcomes, JSON lines."),
+    out: str = typer.Option("odds", "--out", help="The folder to write."),
+    share: float = typer.Option(0.6, "--share", help="Share of the questions to train on."),
+) -> None:
+    from trimtab.encode.encoder import Encoder
+    from trimtab.errors import ConfigError
+    from trimtab.odds import calibration
+    from trimtab.odds.outcomes import read
+
+    if not 0 < share <= 1:
+        raise ConfigError(f"--share {share} is no share.", "Give one above 0, up to 1.")
+    rows, encoder = calibration.split(read(Path(outcomes)), share), Encoder.load()
+    try:
+        odds = calibration.learnt(rows, encoder, Path(out))
+    finally:
+        encoder.close()
+    for name, side in odds.asked.items():
+        seen = f", of {odds.answered[name].rows} with the answer too" if name in odds.answered else ""
+        print(f"{name}: from {side.rows} outcomes{seen}")
 
 
 async def _preview(recipe: str, ask: str, model: str) -> dict[str, Any]:
