@@ -89,7 +89,7 @@ def main() -> int:
 async def _all(count: int, seed: int) -> int:
     """How many values went out and came back. Exits at the first text that did not."""
     rng = random.Random(seed)
-    tools = testing.tools(Path("unused"))
+    tools = testing.tools(Path("unused"), names=None)
     values = 0
     for done in range(count):
         text, held = _text(rng)

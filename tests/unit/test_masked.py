@@ -36,7 +36,7 @@ def personal(text):
 
 
 async def through(tmp_path, inner, request, evidence=NONE, sink=None, find=personal):
-    tools = testing.tools(tmp_path, inner=inner, personal=find)
+    tools = testing.tools(tmp_path, inner=inner, personal=find, names=None)
     return await masked.build(masked.Options(), tools).answer(request, evidence, sink or testing.Hears())
 
 
