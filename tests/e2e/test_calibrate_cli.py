@@ -13,7 +13,9 @@ def outcomes(tmp_path_factory):
     path = tmp_path_factory.mktemp("calibrate") / "outcomes.jsonl"
     rows = []
     for at in range(400):
-        asked, said = (f"What is {at} + 2?", f"{at} + 2 = {at + 2}") if at % 2 else (f"Which court heard case {at}?", "?")
+        asked, said = (
+            (f"What is {at} + 2?", f"{at} + 2 = {at + 2}") if at % 2 else (f"Which court heard case {at}?", "?")
+        )
         rows.append({"question": asked, "right": {"small": at % 2, "large": 1}, "answers": {"small": said},
                      "cost": {"small": 0.0001, "large": 0.004}})  # fmt: skip
     path.write_text("\n".join(map(json.dumps, rows)))
@@ -42,7 +44,10 @@ def test_what_cannot_be_shown_is_said(outcomes, capsys):
     assert "insufficient data" in calibrated(outcomes, capsys, "--keep", "1").out
     found = json.loads(calibrated(outcomes, capsys, "--keep", "1", "--json").out)
     assert (found["status"], found["threshold"], found["large"]) == ("insufficient_data", None, 1.0)
-    assert json.loads(calibrated(outcomes, capsys, "--keep", "0.9", "--max-cost", "0.00001", "--json").out)["status"] == "too_dear"
+    assert (
+        json.loads(calibrated(outcomes, capsys, "--keep", "0.9", "--max-cost", "0.00001", "--json").out)["status"]
+        == "too_dear"
+    )
 
 
 @pytest.mark.parametrize(("more", "said"), [
