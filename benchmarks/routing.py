@@ -39,7 +39,8 @@ def main() -> None:
     asked = parser.parse_args()
     began, shown = time.monotonic(), dict[str, Any]()
     print(
-        "| case | router | rows | APGR | +- | CPT50 | CPT80 | AUROC small | ECE |\n|---|---|---|---|---|---|---|---|---|"
+        "| case | router | rows | APGR | +- | CPT50 | CPT80 | AUROC small | ECE |\n"
+        "|---|---|---|---|---|---|---|---|---|"
     )
     wanted = tuple(asked.only.split(","))
     cases = read(asked.data, asked.cache, asked.rows, wanted)
