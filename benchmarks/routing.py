@@ -2,12 +2,12 @@
 
     python benchmarks/routing.py --data ../shared/data/routing [--test DIR] [--only Llama,flash] [--rows 1500]
 
-Needs pyarrow (the data is parquet), which is no dependency of Trimtab. Rows are split in five by SHA-256 of
-the question; each is scored by routers that saw the other four parts (of its own file). `--test DIR` scores, without training on
-them, files of the same names and columns. Of a file with more than `--rows` those of the lowest hash are taken. Results
-of cases that were not asked for stay in the file. APGR is the mean share of the quality gap between the models that is won,
-over all shares of large calls; CPT80 the share of large calls at which 80 % of the gap is won. +- is the standard
-deviation over 200 bootstrap samples.
+Needs pyarrow (the data is parquet), which is no dependency of Trimtab. Rows are split in five by SHA-256 of the
+question; each is scored by routers that saw the other four parts (of its own file). `--test DIR` scores, without
+training on them, files of the same names and columns. Of a file with more than `--rows` those of the lowest hash are
+taken. Results of cases that were not asked for stay in the file. APGR is the mean share of the quality gap between the
+models that is won, over all shares of large calls; CPT80 the share of large calls at which 80 % of the gap is won. +-
+is the standard deviation over 200 bootstrap samples.
 """
 
 import argparse
@@ -39,7 +39,8 @@ def main() -> None:
     asked = parser.parse_args()
     began, shown = time.monotonic(), dict[str, Any]()
     print(
-        "| case | router | rows | APGR | +- | CPT50 | CPT80 | AUROC small | ECE |\n|---|---|---|---|---|---|---|---|---|"
+        "| case | router | rows | APGR | +- | CPT50 | CPT80 | AUROC small | ECE |\n"
+        "|---|---|---|---|---|---|---|---|---|"
     )
     wanted = tuple(asked.only.split(","))
     cases = read(asked.data, asked.cache, asked.rows, wanted)
@@ -158,9 +159,12 @@ def sent(row: dict[str, Any]) -> str:
 
 QUERY = ("embedding", "facts", "words")
 ROUTERS: dict[str, tuple[str, ...]] = {
-    "per-model regression on the encoder (CARROT-like)": ("embedding",), "words alone": ("words",), "ours, question": QUERY,
-    "ours, small answer seen": ("answer", *QUERY), "ours, and one opinion of a 2B": ("second", "answer", "second_facts", *QUERY),
-}  # fmt: skip
+    "per-model regression on the encoder (CARROT-like)": ("embedding",),
+    "words alone": ("words",),
+    "ours, question": QUERY,
+    "ours, small answer seen": ("answer", *QUERY),
+    "ours, and one opinion of a 2B": ("second", "answer", "second_facts", *QUERY),
+}
 
 
 def table(name: str, case: Case, held: Case | None) -> dict[str, Any]:
@@ -245,9 +249,11 @@ def scored(case: Case, gain: np.ndarray, right: np.ndarray | None) -> dict[str, 
     samples = [rng.integers(0, len(small), len(small)) for _ in range(DRAWS)]
     won = curve(gain, small, large)
     found = {
-        "rows": len(small), "small": round(small.mean(), 4), "large": round(large.mean(), 4), "apgr": round(float(won.mean()), 3),
+        "rows": len(small), "small": round(small.mean(), 4), "large": round(large.mean(), 4),
+        "apgr": round(float(won.mean()), 3),
         "sd": round(float(np.std([curve(gain[at], small[at], large[at]).mean() for at in samples])), 3),
-        "cpt50": reach(won, 0.5), "cpt80": reach(won, 0.8), "equal": reach(won, 1.0), "best": round(float(won.max()), 3), "score": gain,
+        "cpt50": reach(won, 0.5), "cpt80": reach(won, 0.8), "equal": reach(won, 1.0),
+        "best": round(float(won.max()), 3), "score": gain,
     }  # fmt: skip
     if right is not None:
         found |= {"auroc": auroc(right, small), "ece": ece(right, small)}

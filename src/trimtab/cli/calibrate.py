@@ -70,8 +70,7 @@ def _show(found: "Calibrated", keep: float, confidence: float, small: str) -> No
         return
     print(f"result     {'kept' if found.status == 'kept' else 'kept, but dearer than --max-cost'}")
     print(f"threshold  {found.threshold:.4f} for {small}: an answer at or above it stays")
-    print(
-        f"promise    {keep:.3g} of the large model's quality, {confidence:.3g} sure ({found.method}, p = {found.p_value:.3g})"
-    )
+    sure = f"{confidence:.3g} sure ({found.method}, p = {found.p_value:.3g})"
+    print(f"promise    {keep:.3g} of the large model's quality, {sure}")
     print(f"kept       {found.kept:.3f} on these rows, with {found.large:.1%} of requests going to the large model")
     print(f"cost       {'unknown' if found.cost is None else f'{found.cost:.6f} USD a request'}")

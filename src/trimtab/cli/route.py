@@ -15,7 +15,7 @@ PROBE = """Run a recipe's probes.jsonl against its guards and its route.
 
 Each probe names who must decide; without calling a model, a probe fails where the policy leaves that decider out."""
 
-TRAIN = """Fit the odds that a model is right to labelled outcomes, for route kind "learned" and verify kind "confidence".
+TRAIN = """Fit the odds that a model is right to labelled outcomes, for the kinds "learned" and "confidence".
 
 OUTCOMES is a JSONL file; each model needs 100 outcomes or more. The share that is not trained on is what
 `trimtab calibrate` uses of the same file."""

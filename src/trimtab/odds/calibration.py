@@ -74,9 +74,12 @@ def columns(
         fitted.seen(row, one.question, one.answers[small]) if answers else fitted.features(row, one.question)
         for row, one in zip(rows, outcomes, strict=True)
     ]
+    models = {"small": small, "large": large}
     return {
         "score": side.chance(np.stack(made)),
-        **{name: np.array([one.right[model] for one in outcomes]) for name, model in (("small", small), ("large", large))},
-        **{f"{name}_cost": np.array([one.cost.get(model, np.nan) for one in outcomes])
-           for name, model in (("small", small), ("large", large))},
-    }  # fmt: skip
+        **{name: np.array([one.right[model] for one in outcomes]) for name, model in models.items()},
+        **{
+            f"{name}_cost": np.array([one.cost.get(model, np.nan) for one in outcomes])
+            for name, model in models.items()
+        },
+    }
