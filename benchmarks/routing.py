@@ -64,32 +64,36 @@ def main() -> None:
 
 def read(folder: Path, cache: Path, most: int, wanted: tuple[str, ...]) -> dict[str, Case]:
     embedded, found = Embedded(cache), dict[str, Case]()
-    for name, (file, small, large, text) in CASES.items():
+    for name, (file, small, large, text, opinion) in CASES.items():
         if any(part in name for part in wanted):
             rows = rows_of(folder / f"{file}.parquet", most)
             if name == "RouteLLM-GSM8K":
                 zero = rows_of(folder / "zeroeval_gsm_math_crux.parquet", 10**6)
                 opinions = {row["question"].strip(): row["text:gemma-2-2b-it"] for row in zero}
                 rows = [row | {"opinion": opinions.get(row["prompt"].strip())} for row in rows]
-            if made := case(rows, embedded, small, large, text, "opinion" if name == "RouteLLM-GSM8K" else ""):
+            if made := case(rows, embedded, small, large, text, opinion):
                 found[name] = made
     return found
 
 
 LLAMA_31 = tuple(name.replace("3.1", "3_1") for name in LLAMA)
 CASES = {
-    "RouteLLM-MMLU": ("routellm_mmlu_mixtral_gpt4", "mixtral", "gpt4", None),
-    "RouteLLM-GSM8K": ("routellm_gsm8k_mixtral_gpt4", "mixtral", "gpt4", "mixtral_resp"),
-    "GSM8K+MATH Llama 8B-70B": ("zeroeval_gsm_math_crux", f"ok:{LLAMA[0]}", f"ok:{LLAMA[1]}", f"text:{LLAMA[0]}"),
-    "MMLU-Pro Llama 8B-70B": ("mmlupro_29models", f"ok:{LLAMA_31[0]}", f"ok:{LLAMA_31[1]}", f"text:{LLAMA_31[0]}"),
-    "MMLU-Pro flash-pro": (
-        "mmlupro_29models",
-        "ok:gemini-1.5-flash-002",
-        "ok:gemini-1.5-pro-002",
-        "text:gemini-1.5-flash-002",
+    "RouteLLM-MMLU": ("routellm_mmlu_mixtral_gpt4", "mixtral", "gpt4", None, ""),
+    "RouteLLM-GSM8K": ("routellm_gsm8k_mixtral_gpt4", "mixtral", "gpt4", "mixtral_resp", "opinion"),
+    "GSM8K+MATH Llama 8B-70B": (
+        "zeroeval_gsm_math_crux", f"ok:{LLAMA[0]}", f"ok:{LLAMA[1]}", f"text:{LLAMA[0]}", "text:gemma-2-2b-it",
     ),
-}
-"""The file, the small and the large model's columns, and the small one's text."""
+    "MMLU-Pro Llama 8B-70B": (
+        "mmlupro_29models", f"ok:{LLAMA_31[0]}", f"ok:{LLAMA_31[1]}", f"text:{LLAMA_31[0]}",
+        "text:Phi-3-mini-4k-instruct",
+    ),
+    "MMLU-Pro flash-pro": (
+        "mmlupro_29models", "ok:gemini-1.5-flash-002", "ok:gemini-1.5-pro-002", "text:gemini-1.5-flash-002",
+        f"text:{LLAMA_31[0]}",
+    ),
+}  # fmt: skip
+"""The file, the small and the large model's columns, the small one's text, and that of a second cheap opinion (a 2B
+for sums, Phi-3-mini or Llama 8B for MMLU-Pro)."""
 
 
 def rows_of(path: Path, most: int) -> list[dict[str, Any]]:
@@ -163,7 +167,7 @@ ROUTERS: dict[str, tuple[str, ...]] = {
     "words alone": ("words",),
     "ours, question": QUERY,
     "ours, small answer seen": ("answer", *QUERY),
-    "ours, and one opinion of a 2B": ("second", "answer", "second_facts", *QUERY),
+    "ours, and one cheap opinion": ("second", "answer", "second_facts", *QUERY),
 }
 
 
@@ -193,7 +197,19 @@ def trained(train: Case, test: Case, blocks: tuple[str, ...]) -> tuple[np.ndarra
     fitted, left_out = ridge.fit(joined(train, blocks), targets, widths)
     slope, offset = ridge.platt(left_out[:, 1], train["small"])
     gain, right = fitted.predict(joined(test, blocks)).T
-    return gain - 0.5 * right, ridge.sigmoid(slope * right + offset)
+    ranked = mixed(left_out, train)
+    return gain - ranked * right - fitted.bias @ (1, -ranked), ridge.sigmoid(slope * right + offset)
+
+
+def mixed(left_out: np.ndarray, train: Case) -> float:
+    """How much P(the small one is right) is to count beside the gain: what ranks the left-out training rows best.
+
+    The mean of the training rows is taken off, since a part with a high mean leaves a low one to the others: pooled
+    over parts this would rank rows against their own outcomes.
+    """
+    shares = (0.0, 0.5, 1.0, 2.0, 5.0)
+    won = [curve(left_out[:, 0] - share * left_out[:, 1], train["small"], train["large"]).mean() for share in shares]
+    return shares[int(np.argmax(won))]
 
 
 def crossed(case: Case, blocks: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -209,7 +225,7 @@ def neighbours(case: Case, k: int = 40) -> np.ndarray:
     for fold in range(FOLDS):
         inside, out = case["fold"] != fold, case["fold"] == fold
         like = case["embedding"][out] @ case["embedding"][inside].T
-        found[out] = gain[inside][np.argpartition(-like, k, 1)[:, :k]].mean(1)
+        found[out] = gain[inside][np.argpartition(-like, k, 1)[:, :k]].mean(1) - gain[inside].mean()
     return found
 
 
