@@ -1,4 +1,4 @@
-"""benchmarks/planner.py on small files of the schemas: rows it has never seen are answered, and what it says is kept."""
+"""benchmarks/planner.py on small files of the schemas: rows that it never saw are answered, what it says is kept."""
 
 import importlib.util
 import json
@@ -12,8 +12,8 @@ KV = """engine,model_key,n_ctx,n_seq_max,n_ubatch,type_k,type_v,swa_full,flash_a
 recurrent_mib,compute_mib_cpu,output_mib,kind,source
 llama.cpp,llama-3.1-8b,8192,1,512,f16,f16,0,1,0,1024.0,,0,266.5,0.49,field-log,here
 """
-SPEED = """hw_id,n_gpu,model_key,model_raw,quant,size_gib,weights_mib,decode_read_mib,engine,backend,test,n_tokens,depth,\
-batch,flash_attn,tok_s,std,power_w,split,source,anomaly
+SPEED = """hw_id,n_gpu,model_key,model_raw,quant,size_gib,weights_mib,decode_read_mib,engine,backend,test,n_tokens,\
+depth,batch,flash_attn,tok_s,std,power_w,split,source,anomaly
 rtx-4090,1,,somebody/thing-8b-gguf,Q4_K_M,,,,llama.cpp,CUDA,decode,128,0,1,,120,,,dev,here,
 rtx-4090,1,llama-3-8b,llama-3-8b,AWQ-4bit,,,,vllm,CUDA,decode,128,0,1,,130,,,dev,here,
 """

@@ -149,12 +149,20 @@ def _chart(at: Sequence[float], lines: Sequence[tuple[str, Sequence[float]]], ac
         drawn.append(f'<text x="{EDGE + 8}" y="{20 + 16 * index}" font-size="13" fill="{colour}">{escape(name)}</text>')
     axis = (
         f'<path d="M{EDGE} 10V{HEIGHT - 30}H{WIDTH - 8}" fill="none" stroke="currentColor"/>'
-        f'<text x="{EDGE}" y="{HEIGHT - 12}" font-size="12" fill="currentColor">{at[0]:,.3g} to {at[-1]:,.3g} '
+        f'<text x="{EDGE}" y="{HEIGHT - 12}" font-size="12" fill="currentColor">{_brief(at[0])} to {_brief(at[-1])} '
         f"{escape(across)}</text>"
         f'<text x="2" y="{HEIGHT - 34}" font-size="11" fill="currentColor">0</text>'
-        f'<text x="2" y="18" font-size="11" fill="currentColor">{top:,.3g}</text>'
+        f'<text x="2" y="18" font-size="11" fill="currentColor">{_brief(top)}</text>'
     )
     return _svg(f"{up} by {across}", axis + "".join(drawn), HEIGHT)
+
+
+def _brief(number: float) -> str:
+    """A number of an axis: three digits, thousands and millions as such."""
+    for size, sign in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if number >= size:
+            return f"{number / size:.3g}{sign}"
+    return f"{number:.3g}"
 
 
 def _svg(title: str, inner: str, height: int) -> str:
