@@ -11,7 +11,7 @@ import pytest
 from alembic import command
 from alembic.config import Config
 
-from trimtab.errors import ConfigError, NotFoundError, RequestError, StorageError
+from trimtab.errors import AuthError, ConfigError, NotFoundError, RequestError, StorageError
 from trimtab.server import keyring, keys
 from trimtab.server.admission import Admission, QuotaError
 from trimtab.server.door import door
@@ -225,3 +225,14 @@ async def test_a_database_of_the_first_schema_is_upgraded_with_its_rows(tmp_path
         assert connection.execute("SELECT principal FROM cached").fetchall() == [("p",)]
         assert connection.execute("SELECT id, principal FROM tickets").fetchall() == [("tk_1", "local")]
         assert connection.execute("SELECT count(*) FROM keys").fetchone() == (1,)
+
+
+async def test_a_key_made_just_after_a_wrong_one_was_tried_is_let_in(store, tmp_path):
+    """However soon: what was read for the wrong one is not the last word."""
+    lock = ring(store, auth="key")
+    first, token = await keys.create(store, tmp_path, Draft(name="ci"))
+    for number in range(3):
+        with pytest.raises(AuthError):
+            await lock.caller(bearer(token.replace(first.id, f"{number}" + first.id[1:])))
+        key, fresh = await keys.create(store, tmp_path, Draft(name=f"new{number}"))
+        assert (await lock.caller(bearer(fresh))).principal == key.id

@@ -64,9 +64,8 @@ class Keyring:
         return self._anyone
 
     async def _of_key(self, id: str, secret: str) -> Caller:
-        if id not in self._keys and self._store_of and time.monotonic() >= self._missed:
-            self._missed = time.monotonic() + MISSED
-            await self._refresh()
+        if id not in self._keys and self._store_of:
+            await self._look()
         kept, now = self._keys.get(id), time.time()
         if kept is None:
             hmac.compare_digest(keys.digest(self._pepper, id, secret), NOBODY)
@@ -91,6 +90,20 @@ class Keyring:
                 self._digests.clear()
             found = self._digests[mark] = keys.digest(self._pepper, id, secret)
         return found
+
+    async def _look(self) -> None:
+        """Read again for a key that the ring does not have, no sooner than `MISSED` after the last time: a key that was
+        made just then is found, and who guesses keys waits.
+        """
+        if (early := self._missed - time.monotonic()) > 0:
+            await asyncio.sleep(early)
+        if time.monotonic() >= self._missed:
+            self._missed = time.monotonic() + MISSED
+            if self._reading and not self._reading.done():
+                await asyncio.shield(self._reading)  # it may have begun before the key was there
+            await self._refresh()
+        elif self._reading:
+            await asyncio.shield(self._reading)
 
     async def _refresh(self) -> None:
         """Read what changed; whoever comes meanwhile waits for the same reading."""
