@@ -10,7 +10,6 @@ import numpy as np
 
 import guard_data
 from trimtab import load, testing
-from trimtab.encode.encoder import Encoder
 from trimtab.evaluate import curves, evasion
 from trimtab.evaluate.trial import interval
 from trimtab.guard import patterns
@@ -22,6 +21,7 @@ TRIGGERS = (
     "ignore", "instruction", "prompt", "system", "rules", "pretend", "act as", "forget", "password", "secret", "attack",
     "kill", "hack", "bypass", "override", "previous", "developer", "restrict", "policy", "guideline",
 )  # fmt: skip
+UNFAIR = "no texts here that its head was not taught; see benchmarks/heads.py"
 PAIRS = 400
 """Attacks that are rewritten."""
 
@@ -30,9 +30,8 @@ def rules(home: Path) -> dict[str, Rule]:
     """The rules that there are against attacks: patterns as the user's and as a document's text, and trained heads."""
     found: dict[str, Rule] = {"patterns": _patterns("user"), "patterns, retrieved": _patterns("untrusted")}
     for kind in ("injection", "toxicity"):
-        if hasattr(Encoder, "read"):  # an encoder with heads
-            module = load.kind("guard", kind)
-            found[kind] = module.build(module.Options(), testing.tools(home, name=kind)).scores
+        module = load.kind("guard", kind)
+        found[kind] = module.build(module.Options(), testing.tools(home, name=kind)).scores
     return found
 
 
@@ -46,15 +45,19 @@ def _patterns(scope: str) -> Rule:
 async def attacks(rules: dict[str, Rule], data: Path) -> dict[str, Any]:
     """Recall by source, and of rules that score: AUC, recall at 1 % and 0.1 % benign false positives, calibration."""
     found: dict[str, Any] = {}
-    fine = [text for path in guard_data.files(data, *guard_data.BENIGN) for text in guard_data.texts([path])]
-    fine = random.Random(1).sample(fine, min(len(fine), 5000))
-    bad = [row for path in guard_data.files(data, guard_data.ATTACKS) for row in guard_data.held_out(path)]
-    planted = [row for path in guard_data.files(data, guard_data.PLANTED) for row in guard_data.held_out(path)]
     print(f"\n{'rule: source':48}{'found':>7}{'of':>7}{'recall':>8}{'95 %':>16}")
     for name, rule in rules.items():
         if name == guard_data.TOXIC:
             continue
-        given = [*bad, *planted] if name != "patterns" else bad
+        kinds = (guard_data.ATTACKS,) if name == "patterns" else (guard_data.ATTACKS, guard_data.PLANTED)
+        given = [
+            row for path in guard_data.fair(name, guard_data.files(data, *kinds)) for row in guard_data.held_out(path)
+        ]
+        if not given:
+            print(f"{name}: {UNFAIR}")
+            continue
+        fine = guard_data.texts(guard_data.fair(name, guard_data.files(data, *guard_data.BENIGN)))
+        fine = random.Random(1).sample(fine, min(len(fine), 5000))
         scores, benign = await rule([row["text"] for row in given]), await rule(fine)
         limit = curves.threshold(np.asarray(benign), 0.01) if len(set(scores)) > 2 else 0.5
         found[name] = {"recall": _by_source(name, given, scores, limit), **_figures(scores, benign)}
@@ -93,7 +96,11 @@ async def toxicity(rules: dict[str, Rule], data: Path) -> dict[str, Any]:
     """The same of offensive and hateful texts against the others of the same source."""
     if guard_data.TOXIC not in rules:
         return {}
-    given = [row for path in guard_data.files(data, guard_data.TOXIC) for row in guard_data.held_out(path)]
+    files = guard_data.fair(guard_data.TOXIC, guard_data.files(data, guard_data.TOXIC))
+    given = [row for path in files for row in guard_data.held_out(path)]
+    if not given:
+        print(f"\ntoxicity: {UNFAIR}")
+        return {}
     scores = await rules[guard_data.TOXIC]([row["text"] for row in given])
     bad, fine = (
         [s for row, s in zip(given, scores, strict=True) if bool(row["label"]) == wanted] for wanted in (True, False)
@@ -124,30 +131,31 @@ async def languages(rules: dict[str, Rule]) -> dict[str, Any]:
 async def over_refusal(rules: dict[str, Rule], data: Path) -> dict[str, Any]:
     """Benign texts with the words of attacks in them that a rule finds."""
     own = [row["text"] for row in guard_data.rows(guard_data.OWN) if not row["label"]]
-    others = guard_data.texts(guard_data.files(data, *guard_data.BENIGN))
-    sets = {"ours": own, "of the data": [text for text in others if any(word in text.lower() for word in TRIGGERS)]}
-    print(f"\n{'benign, with the words of attacks':36}" + "".join(f"{name:>21}" for name in rules))
+    print(f"\n{'benign, with the words of attacks':36}{'ours':>16}{'of the data':>16}")
     found: dict[str, Any] = {}
-    for name, texts in sets.items():
-        counts = {rule: sum(score > 0.5 for score in await score_of(texts)) for rule, score_of in rules.items()}
-        found[name] = {"texts": len(texts), **counts}
-        print(f"{name + f' ({len(texts)})':36}" + "".join(f"{count:21}" for count in counts.values()))
+    for rule, score_of in rules.items():
+        others = guard_data.texts(guard_data.fair(rule, guard_data.files(data, *guard_data.BENIGN)))
+        sets = {"ours": own, "of the data": [text for text in others if any(word in text.lower() for word in TRIGGERS)]}
+        found[rule] = {
+            name: (sum(score > 0.5 for score in await score_of(texts)), len(texts)) for name, texts in sets.items()
+        }
+        print(f"{rule:36}" + "".join(f"{f'{count} of {of}':>16}" for count, of in found[rule].values()))
     return found
 
 
 async def flips(rules: dict[str, Rule], data: Path) -> dict[str, Any]:
     """Of the attacks that a rule finds, the share that it no longer finds once they are rewritten."""
-    texts = [row["text"] for path in guard_data.files(data, guard_data.ATTACKS) for row in guard_data.held_out(path)]
-    texts = random.Random(2).sample(texts, min(len(texts), PAIRS))
     found: dict[str, Any] = {}
     print(f"\n{'no longer found':24}{'flipped':>9}{'of':>7}{'rate':>8}{'95 %':>16}")
     for name in ("patterns", "injection"):
-        if name in rules:
-            found[name] = await _flipped(name, rules[name], texts)
+        files = guard_data.fair(name, guard_data.files(data, guard_data.ATTACKS))
+        texts = [row["text"] for path in files for row in guard_data.held_out(path)]
+        if name in rules and texts:
+            found[name] = await _flipped(rules[name], random.Random(2).sample(texts, min(len(texts), PAIRS)))
     return found
 
 
-async def _flipped(name: str, rule: Rule, texts: Iterable[str]) -> dict[str, tuple[int, int]]:
+async def _flipped(rule: Rule, texts: Iterable[str]) -> dict[str, tuple[int, int]]:
     kept = [text for text, score in zip(texts, await rule(list(texts)), strict=True) if score > 0.5]
     table: dict[str, tuple[int, int]] = {}
     for change, rewrite in evasion.CHANGES.items():
@@ -157,7 +165,6 @@ async def _flipped(name: str, rule: Rule, texts: Iterable[str]) -> dict[str, tup
         low, high = interval(lost, len(kept)) or (0, 0)
         print(f"{change:24}{lost:9}{len(kept):7}{lost / max(1, len(kept)):8.3f}{f'{low:.3f}-{high:.3f}':>16}")
         table[change] = (lost, len(kept))
-    del name
     return table
 
 

@@ -3,10 +3,11 @@
     python benchmarks/heads.py [--data DIR] [--heads DIR] [--left DIR=SOURCE[,SOURCE] ...] [--words FILE]
 
 Personal data: the templates of pii_synth_v2 that training left out. Injection: recall on a source at the threshold that
-flags 1 % of benign texts; `--left` names heads that were trained without that source (`trimtab.train.heads --leave`,
-then `trimtab.train.calibrate`); without it, the figures are of rows kept apart, not of sources. Benign texts are of a
-source that no head was trained on (benign_instructions), and CLINC150's validation rows. `--words` are harmless texts
-full of trigger words, JSONL with `text` and `label` 0.
+flags 1 % of benign texts, of rows kept apart that are no variant of a training row: jailbreaks are handed on with few
+words changed. `--left` names heads that were trained without that source (`trimtab.train.heads --leave`, then
+`trimtab.train.calibrate`); without it, the figures are of rows, not of sources. Benign texts are of a source that no
+head was trained on (benign_instructions), and CLINC150's validation rows. `--words` are harmless texts full of trigger
+words, JSONL with `text` and `label` 0.
 """
 
 import argparse
@@ -110,13 +111,28 @@ def appended(encoder: Encoder, limit: float) -> dict[str, Any]:
 
 
 def _positives(data: Path, sources: Sequence[str]) -> dict[str, list[str]]:
-    """Attacks by source: all of those left out of training, or else the rows kept apart."""
+    """Attacks by source: all of one left out of training, or else the rows kept apart that no training row is like."""
     found: dict[str, list[str]] = {}
-    for number, row in enumerate(read(data / "guard" / "injection_pos.jsonl")):
-        source = row["source"]
-        if source in sources or (not sources and part_of(f"{source}{number}") == "test"):
-            found.setdefault(source, []).append(row["text"][:4000])
+    rows = [
+        (row["source"], number, row["text"]) for number, row in enumerate(read(data / "guard" / "injection_pos.jsonl"))
+    ]
+    taught = [] if sources else [_runs(text) for source, n, text in rows if part_of(f"{source}{n}") == "train"]
+    for source, number, text in rows:
+        kept = source in sources or (not sources and part_of(f"{source}{number}") == "test")
+        if kept and not any(_alike(_runs(text), other) for other in taught):
+            found.setdefault(source, []).append(text[:4000])
     return {source: random.Random(3).sample(texts, min(len(texts), 150)) for source, texts in found.items()}
+
+
+def _runs(text: str) -> frozenset[tuple[str, ...]]:
+    """The runs of five words in the first 400."""
+    words = text.lower().split()[:400]
+    return frozenset(tuple(words[at : at + 5]) for at in range(max(1, len(words) - 4)))
+
+
+def _alike(one: frozenset[Any], other: frozenset[Any]) -> bool:
+    """Whether one is a variant of the other: jailbreaks are handed on with few words changed."""
+    return len(one & other) > 0.3 * min(len(one), len(other))
 
 
 def _benign(data: Path) -> list[str]:
@@ -151,11 +167,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--heads", type=Path, default=HEADS)
     parser.add_argument("--left", nargs="*", default=[], metavar="DIR=SOURCES")
-    parser.add_argument("--words", type=Path)
+    parser.add_argument("--words", type=Path, default=Path(__file__).with_name("guard_words.jsonl"))
     parser.add_argument("--out", type=Path, default=RESULT)
     chosen = parser.parse_args(argv)
     if not (chosen.data / "guard" / "pii_synth_v2.jsonl").exists():
-        parser.error(f"{chosen.data} has no guard/pii_synth_v2.jsonl: give --data (docs/reference/data.md)")
+        print(f"Skipped, {RESULT.name} left as it was: no guard/pii_synth_v2.jsonl in {chosen.data} (give --data).")
+        return
     encoder = Encoder.load(HOME, heads=chosen.heads)
     found = {"milliseconds_32_tokens": timed(encoder), "personal": personal(encoder, chosen.data)}
     found["toxicity"] = toxicity(encoder, chosen.data)

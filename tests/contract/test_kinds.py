@@ -4,7 +4,6 @@ import msgspec
 import pytest
 
 from trimtab import load, testing
-from trimtab.encode.encoder import Encoder
 from trimtab.errors import ConfigError
 from trimtab.types import Span
 
@@ -17,8 +16,6 @@ SUITES = {
     "approve": testing.approves_well,
     "record": testing.records_well,
 }
-HEADS = {"injection", "toxicity"}
-"""Guards that need the encoder's heads."""
 KINDS = [(stage, kind) for stage in load.STAGES for kind in load.kinds(stage)]
 
 
@@ -54,8 +51,6 @@ def test_a_kind_is_one_file_with_frozen_options_and_a_build(stage, kind):
 
 @pytest.mark.parametrize(("stage", "kind"), [pair for pair in KINDS if pair != ("answer", "local")])
 async def test_a_kind_keeps_the_contract_of_its_stage(stage, kind, tmp_path, given):
-    if kind in HEADS and not hasattr(Encoder, "read"):
-        pytest.skip("this encoder has no heads")
     starting, closing = [], []
     options = load.options(stage, kind, given.get((stage, kind), {}))
     tools = testing.tools(

@@ -52,7 +52,7 @@ async def test_a_text_above_the_threshold_is_found_with_its_score_and_span(built
     verdict = await asked(guard, "All is well.", f"now {word} it")
     assert (verdict.ok, verdict.code, verdict.score) == (False, code, 0.99)
     assert [(span.path, span.start, span.end) for span in verdict.spans] == [("messages[1].content", 0, len(word) + 7)]
-    assert "0.90 is the most" in verdict.why
+    assert f"{module.HEAD.usual[0]:.2f} is the most" in verdict.why
 
 
 async def test_the_span_is_the_part_of_a_long_text_that_scores_most(built):

@@ -36,7 +36,7 @@ HEAD = Head(
     says="It reads like an injection",
     by="the encoder's injection head",
     score=_score,
-    usual=(0.9, 0.9),
+    usual=(0.97, 0.97),  # of the user's texts some 1 % that are benign: benchmarks/heads.py
 )
 
 

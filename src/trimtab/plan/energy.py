@@ -4,7 +4,7 @@ import math
 
 from trimtab.plan import serving
 from trimtab.plan.devices import Device
-from trimtab.plan.figure import Figure, around
+from trimtab.plan.figure import Figure
 from trimtab.plan.serving import Load
 from trimtab.plan.speed import Coefficients
 
@@ -61,8 +61,3 @@ def sustained(device: Device, rate: Figure) -> Figure:
         return rate
     low, central, high = found
     return Figure(rate.low * low, rate.central * central, rate.high * high, rate.unit, "extrapolated", "hot")
-
-
-def monthly_kwh(power: Figure, hours: float = 730.0) -> Figure:
-    """kWh a month of a device that runs all the time."""
-    return around(power.central * hours / 1000, power.low / power.central, power.high / power.central, "kWh", power.tag)

@@ -48,7 +48,7 @@ def page(plan: Plan, stack: Mapping[str, Figure]) -> str:
 
 
 def _figures(found: Mapping[str, Figure]) -> str:
-    rows = [(name, report.shown(figure), figure.why) for name, figure in found.items()]
+    rows = [(name, report.ranged(figure), f"{figure.tag} {figure.why}".strip()) for name, figure in found.items()]
     return _table(("figure", "low, central, high", "rests on"), rows)
 
 

@@ -97,10 +97,13 @@ def explained(shape: Architecture, stack: Mapping[str, Figure]) -> dict[str, str
 
 def shown(figure: Figure) -> str:
     """A figure on one line, with its interval and tag."""
-    if figure.tag == "exact":
-        return f"{_number(figure.central)} {figure.unit} [exact]"
-    span = f"{_number(figure.low)} to {_number(figure.high)}"
-    return f"{_number(figure.central)} {figure.unit} ({span}) [{figure.tag}]"
+    return f"{ranged(figure)} [{figure.tag}]"
+
+
+def ranged(figure: Figure) -> str:
+    """A figure with its interval, if it has one."""
+    central = f"{_number(figure.central)} {figure.unit}"
+    return central if figure.tag == "exact" else f"{central} ({_number(figure.low)} to {_number(figure.high)})"
 
 
 def _waits(waits: Waits | None) -> dict[str, Any] | None:
