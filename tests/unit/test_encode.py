@@ -38,18 +38,6 @@ TEXTS = [
 
 
 @pytest.fixture(scope="module")
-def encoder():
-    made = Encoder.load()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def pieces():
-    return WordPiece.load(HOME / "vocab.txt")
-
-
-@pytest.fixture(scope="module")
 def reference(pieces):
     """The `tokenizers` package with the same vocabulary: BERT's normalizer, pre-tokenizer and model."""
     lines = (HOME / "vocab.txt").read_text("utf-8").rstrip("\n").split("\n")

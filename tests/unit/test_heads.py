@@ -14,7 +14,6 @@ from trimtab.encode.heads import Heads
 from trimtab.encode.located import SHAPES, Run, located, runs, shape
 from trimtab.encode.reading import KINDS, Part, Tag, joined, words
 from trimtab.encode.sealed import seal
-from trimtab.encode.tokenizer import WordPiece
 from trimtab.encode.tokenizer import words as plain
 from trimtab.encode.windows import windows
 from trimtab.errors import ConfigError
@@ -24,18 +23,6 @@ ODD = [
     "\x00a\x07b\x1cc\x85d\u2028e",
     "\u202eJane Doe\u202c lives here", "e" + "\u0301" * 500, "👩‍👩‍👧‍👦 Anna", "w" * 300, "\ufeffAnna",
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def encoder():
-    made = Encoder.load()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def pieces():
-    return WordPiece.load(HOME / "vocab.txt")
 
 
 def _random_texts(count):
