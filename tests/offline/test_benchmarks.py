@@ -39,7 +39,10 @@ async def test_all_of_it_is_skipped(benchmark, name, capsys):
     assert (result.read_bytes(), result.stat().st_mtime_ns) == before
 
 
-@pytest.mark.parametrize(("name", "small"), [("guards", {"TEXTS": {"one": "Hello."}}), ("encoder", {"LENGTHS": (16,)})])
+@pytest.mark.parametrize(
+    ("name", "small"),
+    [("guards", {"TEXTS": {"one": "Hello."}, "LENGTHS": (8,)}), ("encoder", {"LENGTHS": (16,)})],
+)
 def test_what_needs_no_data_is_shown_and_not_kept(benchmark, name, small, capsys, monkeypatch, tmp_path):
     module = benchmark(name)
     for constant, value in small.items():
