@@ -4,6 +4,8 @@ import asyncio
 import json
 import sqlite3
 import stat
+import subprocess
+import sys
 import time
 
 import msgspec
@@ -509,6 +511,25 @@ async def test_two_stores_write_the_same_file(tmp_path):
     assert len(await one.read(traces.select())) == 60
     await one.close()
     await two.close()
+
+
+async def test_a_reload_keeps_the_locks_so_that_nobody_deletes_the_log(store):
+    """A second opening in the same process, as a reload is, and then a visitor that takes itself for the last one."""
+    kept = Wishes(durable=True)
+    await ledger.build(ledger.Options(), tools(store)).record(trace("tr_before", wishes=kept))
+    again = Store.open(store.path)
+    await again.read(traces.select())
+    await store.close()
+    look = "import sqlite3, sys; print(*(row[0] for row in sqlite3.connect(sys.argv[1]).execute('select id from traces')))"
+    visit = [sys.executable, "-c", look, str(store.path)]
+    try:
+        assert subprocess.run(visit, capture_output=True, text=True, check=True).stdout.split() == ["tr_before"]
+        assert store.path.with_name("trimtab.db-wal").exists(), "the visitor deleted the log that we write to"
+        await ledger.build(ledger.Options(), tools(again)).record(trace("tr_after", wishes=kept))
+        seen = subprocess.run(visit, capture_output=True, text=True, check=True).stdout.split()
+        assert sorted(seen) == ["tr_after", "tr_before"]
+    finally:
+        await again.close()
 
 
 async def test_the_file_is_its_owners_alone(store):

@@ -1,6 +1,7 @@
 """All that is particular to SQLite: the private file, its pragmas, how a transaction begins, and the upsert."""
 
 import os
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,11 +29,17 @@ def engine(path: Path) -> Engine:
 
 
 def private(path: Path) -> None:
-    """Make the file (0600) and the folders above it that are missing (0700); tighten a file that others can read."""
+    """Make the file (0600) and the folders above it that are missing (0700); tighten a file that others can read.
+
+    One that exists is not opened: closing it would drop every lock that this process has on it (POSIX), and SQLite's
+    are such locks. Whoever opened and closed the database next would take himself for the last one, and delete the log
+    that we go on writing to. https://sqlite.org/howtocorrupt.html, section 2.2.
+    """
     for folder in reversed(path.parents):
         if not folder.exists():
             folder.mkdir(mode=0o700, exist_ok=True)
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     if path.stat().st_mode & 0o077:
         path.chmod(0o600)
 
