@@ -86,8 +86,10 @@ class Window:
                 return
         if delta.index or delta.logprobs is not None or (delta.extra and any(delta.extra.values())):
             self._plain = False
-        if not self._guards:
-            await self._send(delta)
+        if not self._guards:  # every token of most streams passes here: no further call
+            self._begun()
+            self._left.append(delta.text)
+            await self._emit(delta)
             return
         if delta.extra:
             self._rest[delta.index] = merged(self._rest.get(delta.index, {}), delta.extra)

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from trimtab.answer._chunk import KEPT, Plain
 from trimtab.types import Answer, Delta, Json, Usage
 
 OF_CHUNK = frozenset({"id", "object", "created", "model", "choices", "usage"})
@@ -43,6 +44,21 @@ class Assembly:
             if key not in OF_CHUNK and value is not None:
                 self.body[key] = value
         return [self._choice(choice) for choice in _list(chunk.get("choices"))]
+
+    def piece(self, chunk: Plain) -> Delta:
+        """The delta of a chunk that says text alone, as `take` would find it."""
+        (found,) = chunk.choices
+        if chunk.system_fingerprint is not None or chunk.service_tier is not None or chunk.obfuscation is not None:
+            self.body |= {key: value for key in KEPT if (value := getattr(chunk, key)) is not None}
+        if not (choice := self.choices.get(found.index)):
+            choice = self.choices[found.index] = Choice()
+        if found.finish_reason:
+            choice.finish = found.finish_reason
+        if not (text := found.delta.content):
+            return Delta(index=found.index)
+        choice.text.append(text)
+        self.tokens += 1
+        return Delta(text=text, index=found.index)
 
     @property
     def finished(self) -> bool:

@@ -11,12 +11,10 @@ LARGEST = 16_000_000
 class Decoder:
     """Feed it chunks as they arrive; lines may end in CR, LF or CRLF and be split anywhere, inside a character too."""
 
-    __slots__ = ("_after_cr", "_begun", "_data", "_rest", "_size")
+    __slots__ = ("_after_cr", "_begun", "_rest")
 
     def __init__(self) -> None:
         self._rest = bytearray()
-        self._data: list[bytes] = []
-        self._size = 0
         self._begun = self._after_cr = False
 
     def feed(self, chunk: bytes) -> list[bytes]:
@@ -27,31 +25,38 @@ class Decoder:
         if b"\r" in chunk:
             self._after_cr = chunk[-1] == 13
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        old = len(self._rest)
         self._rest += chunk
-        if len(self._rest) + self._size > LARGEST:
+        found = self._whole() if self._rest.find(b"\n\n", max(0, old - 1)) >= 0 else []
+        if len(self._rest) > LARGEST:
             raise ValueError(f"an event of more than {LARGEST:,} bytes")
-        return self._lines() if b"\n" in chunk else []
-
-    def flush(self) -> list[bytes]:
-        """The data of an event that the end of the stream cut short of its blank line, if all its lines are whole."""
-        found, self._data, self._size = [b"\n".join(self._data)] if self._data else [], [], 0
         return found
 
-    def _lines(self) -> list[bytes]:
-        events: list[bytes] = []
-        *lines, rest = bytes(self._rest).split(b"\n")
-        self._rest = bytearray(rest)
-        for line in lines:
-            if not self._begun:
-                self._begun, line = True, line.removeprefix(b"\xef\xbb\xbf")
-            if line.startswith(b"data:"):
-                self._keep(line[6:] if line.startswith(b"data: ") else line[5:])
-            elif line == b"data":
-                self._keep(b"")
-            elif not line:
-                events += self.flush()
-        return events
+    def flush(self) -> list[bytes]:
+        """The data of an event that the end of the stream cut short of its blank line: of its lines that are whole."""
+        lines, _, _ = bytes(self._rest).rpartition(b"\n")
+        self._rest = bytearray()
+        return self._data(lines)
 
-    def _keep(self, data: bytes) -> None:
-        self._data.append(data)
-        self._size += len(data) + 1
+    def _whole(self) -> list[bytes]:
+        *events, rest = bytes(self._rest).split(b"\n\n")
+        self._rest = bytearray(rest)
+        found: list[bytes] = []
+        for event in events:
+            if event.startswith(b"data: ") and b"\n" not in event:
+                self._begun = True
+                found.append(event[6:])
+            else:
+                found += self._data(event)
+        return found
+
+    def _data(self, lines: bytes) -> list[bytes]:
+        """The data in the lines of one event, if it has any."""
+        if not self._begun and lines:
+            self._begun, lines = True, lines.removeprefix(b"\xef\xbb\xbf")
+        found = [
+            line[6:] if line.startswith(b"data: ") else line[5:]
+            for line in lines.split(b"\n")
+            if line.startswith(b"data:") or line == b"data"
+        ]
+        return [b"\n".join(found)] if found else []

@@ -117,9 +117,12 @@ class Server(openai_http.Server):
     def _assembly(self) -> _message.Assembly:
         return _message.Assembly()
 
-    async def _event(self, event: bytes, assembly: Any, sink: Sink) -> bool:
-        await super()._event(event, assembly, sink)
+    async def _emitted(self, events: list[bytes], assembly: Any, sink: Sink) -> bool:
+        await super()._emitted(events, assembly, sink)
         return assembly.done
+
+    def _deltas(self, event: bytes, assembly: Any) -> list[Delta]:
+        return self._taken(event, assembly)
 
     def _read(self, found: Json, bill: openai_http.Tally) -> Answer:
         usage = _message.counted(found["usage"]) if found.get("usage") else None

@@ -5,6 +5,7 @@ around it. Cancelling a call closes its connection, so that the server stops wri
 """
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NoReturn, TypeAlias
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ import msgspec
 from trimtab import texts
 from trimtab.answer import _failures as failures
 from trimtab.answer._assembly import OF_CHUNK, Assembly, counted, of_choices
+from trimtab.answer._chunk import plain as plain_chunk
 from trimtab.answer._http import Client, Late, Response
 from trimtab.answer._plain import plain, strict
 from trimtab.answer._sse import Decoder
@@ -260,14 +262,11 @@ class Server:
         decoder, assembly, done = Decoder(), self._assembly(), False
         try:
             while chunk := await self._chunk(response, clock, end):
-                for event in self._events(decoder, chunk):
-                    done = await self._event(event, assembly, bill.sink) or done
-                if done:
+                if done := await self._emitted(self._events(decoder, chunk), assembly, bill.sink):
                     await _ended(response)
                     break
             else:
-                for event in decoder.flush():
-                    done = await self._event(event, assembly, bill.sink) or done
+                done = await self._emitted(decoder.flush(), assembly, bill.sink)
         finally:
             usage = assembly.usage or bill.estimated(assembly.tokens)
             bill.spent(usage)
@@ -288,16 +287,22 @@ class Server:
         except ValueError as error:
             raise failures.broken(self._name, f"its stream has {error}") from error
 
-    async def _event(self, event: bytes, assembly: Any, sink: Sink) -> bool:
-        """Whether it was the last one."""
-        if event == b"[DONE]":
-            return True
-        for delta in self._deltas(event, assembly):
-            if delta.text or delta.extra or delta.logprobs:
-                await sink.emit(delta)
-        return False
+    async def _emitted(self, events: list[bytes], assembly: Any, sink: Sink) -> bool:
+        """Emit what these events say; whether the last of all was among them."""
+        done = False
+        for event in events:
+            if event == b"[DONE]":
+                done = True
+                continue
+            for delta in self._deltas(event, assembly):
+                if delta.text or delta.extra or delta.logprobs:
+                    await sink.emit(delta)
+        return done
 
-    def _deltas(self, event: bytes, assembly: Any) -> list[Delta]:
+    def _deltas(self, event: bytes, assembly: Any) -> Sequence[Delta]:
+        return (assembly.piece(said),) if (said := plain_chunk(event)) else self._taken(event, assembly)
+
+    def _taken(self, event: bytes, assembly: Any) -> list[Delta]:
         try:
             chunk = _decode(event)
             if error := chunk.get("error"):

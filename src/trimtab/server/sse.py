@@ -28,6 +28,9 @@ PIECES, PIECE = 6, 40
 HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"),
            (b"x-accel-buffering", b"no")]  # fmt: skip
 
+TEXT_ENDS = b'},"logprobs":null,"finish_reason":null}]}\n\n'
+"""What follows the text in a chunk that says text alone; `Stream._texts` has what goes before it, for each choice."""
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -41,7 +44,7 @@ class Stream:
             "model": request.wishes.model,
         }  # fmt: skip
         self._prefix = b"data: " + _encode(self._head)[:-1] + b',"choices":['
-        self._roles: set[int] = set()
+        self._texts: dict[int, bytes] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._held: list[bytes] = []
         self._size = 0
@@ -52,6 +55,9 @@ class Stream:
 
     async def emit(self, delta: Delta) -> None:
         """Send what a model has just written."""
+        if delta.text and (before := self._texts.get(delta.index)) and not delta.extra and delta.logprobs is None:
+            await self._write(before + _encode(delta.text) + TEXT_ENDS)
+            return
         said = {"content": delta.text, **delta.extra} if delta.text else delta.extra
         await self._say(said or {"content": ""}, delta.index, logprobs=delta.logprobs)
 
@@ -93,8 +99,8 @@ class Stream:
         """One chunk; the first of each choice names the role."""
         if not self.begun:
             await self._open(openai.of_trace(self._request.id))
-        if index not in self._roles:
-            self._roles.add(index)
+        if index not in self._texts:
+            self._texts[index] = self._prefix + b'{"index":%d,"delta":{"content":' % index
             delta = {"role": "assistant", **delta}
         await self._write(self._prefix + _choice(delta, index, finish, logprobs) + b"]}\n\n")
 
@@ -108,7 +114,7 @@ class Stream:
     async def _end(self, outcome: Answer | Refused, trace: Trace, recorded: bool) -> None:
         """The finish reason of each choice; the last chunk carries `trimtab`."""
         answer = outcome if isinstance(outcome, Answer) else None
-        finishes = dict.fromkeys((0, *self._roles), "stop") | {0: answer.finish if answer else "content_filter"}
+        finishes = dict.fromkeys((0, *self._texts), "stop") | {0: answer.finish if answer else "content_filter"}
         if answer:
             finishes |= {c.get("index", i + 1): c.get("finish_reason") for i, c in enumerate(answer.choices)}
         last = {"usage": openai.counted(trace.usage)} if _wants_usage(self._request) else {}
