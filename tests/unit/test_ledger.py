@@ -520,7 +520,7 @@ async def test_a_reload_keeps_the_locks_so_that_nobody_deletes_the_log(store):
     again = Store.open(store.path)
     await again.read(traces.select())
     await store.close()
-    look = "import sqlite3, sys; print(*(row[0] for row in sqlite3.connect(sys.argv[1]).execute('select id from traces')))"
+    look = "import sqlite3, sys; print(*next(zip(*sqlite3.connect(sys.argv[1]).execute('select id from traces'))))"
     visit = [sys.executable, "-c", look, str(store.path)]
     try:
         assert subprocess.run(visit, capture_output=True, text=True, check=True).stdout.split() == ["tr_before"]

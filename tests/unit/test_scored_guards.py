@@ -1,5 +1,6 @@
 """The guards on the encoder's heads: what they make of its scores. The scores here are a stand-in's, by word."""
 
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -13,10 +14,21 @@ WORDS = {"override": "injection", "do": "instruction", "damn": "toxicity"}
 
 
 class Heads:
-    """In the place of the encoder: 0.99 for a text with the head's word in it, else 0.01; counts what it is asked."""
+    """In the place of the encoder: 0.99 for a text with the head's word in it, else 0.01; counts what it is asked.
+
+    At a glance each sentence is a part; one with the word, or with "perhaps", is in doubt.
+    """
 
     def __init__(self):
-        self.asked = []
+        self.asked, self.glanced = [], []
+
+    def glance(self, text):
+        self.glanced.append(text)
+        clear = dict.fromkeys(WORDS.values(), 0.01)
+        return [
+            SimpleNamespace(start=part.start(), end=part.end(), doubtful=doubts(part[0]), **clear)
+            for part in re.finditer(r"[^.!]+[.!]?", text)
+        ]
 
     async def read(self, texts):
         self.asked += texts
@@ -24,6 +36,11 @@ class Heads:
             SimpleNamespace(**{head: 0.99 if word in text.split() else 0.01 for word, head in WORDS.items()})
             for text in texts
         ]
+
+
+def doubts(text):
+    words = text.strip(" .!").split()
+    return frozenset(head for word, head in WORDS.items() if word in words or "perhaps" in words)
 
 
 @pytest.fixture
@@ -58,9 +75,24 @@ async def test_a_text_above_the_threshold_is_found_with_its_score_and_span(built
 async def test_the_span_is_the_part_of_a_long_text_that_scores_most(built):
     before, after = "It rains on the old town. " * 60, " The sun will shine again." * 60
     text = f"{before}Now override it! {after}"
-    (span,) = (await asked(built(injection), text)).spans
-    assert "override" in text[span.start : span.end]
-    assert span.end - span.start < 1200
+    guard = built(injection)
+    (span,) = (await asked(guard, text)).spans
+    assert text[span.start : span.end] == " Now override it!"
+    assert guard.heads.asked == [" Now override it!"], "what words alone clear is not read"
+
+
+async def test_what_is_in_doubt_is_read_and_may_be_cleared(built):
+    guard = built(injection)
+    assert (await asked(guard, "It rains. It may perhaps stop. We shall see.")).ok
+    assert guard.heads.asked == [" It may perhaps stop."]
+    assert (await asked(guard, "All is well.")).ok
+    assert len(guard.heads.asked) == 1
+
+
+async def test_a_head_in_doubt_is_no_matter_of_another_s(built):
+    guard = built(toxicity)
+    assert (await asked(guard, "override it")).ok
+    assert guard.heads.asked == []
 
 
 async def test_text_that_nobody_vouches_for_may_not_tell_its_reader_what_to_do(built):
@@ -75,8 +107,8 @@ async def test_a_text_is_read_once_for_all_guards(tmp_path):
     heads = Heads()
     tools = testing.tools(tmp_path, encoder=lambda: heads)
     for module in (injection, toxicity, injection):
-        await asked(module.build(module.Options(), tools), "All is well.", "All is well.")
-    assert heads.asked == ["All is well."]
+        await asked(module.build(module.Options(), tools), "Perhaps perhaps.", "Perhaps perhaps.")
+    assert (heads.asked, heads.glanced) == (["Perhaps perhaps."], ["Perhaps perhaps."])
 
 
 async def test_what_is_too_long_to_read_is_a_finding(built):
@@ -85,7 +117,7 @@ async def test_what_is_too_long_to_read_is_a_finding(built):
     verdict = await asked(guard, "x" * 50, "y" * 51)
     assert (verdict.ok, verdict.code) == (False, "too_long_to_judge")
     assert [span.end for span in verdict.spans] == [50, 51]
-    assert guard.heads.asked == ["x" * 100]
+    assert guard.heads.glanced == ["x" * 100]
 
 
 async def test_thresholds_come_from_settings_calibration_or_habit_in_this_order(built, tmp_path):

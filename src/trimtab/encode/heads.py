@@ -1,6 +1,6 @@
-"""The heads' folder: two layers over the encoder's middle states, and the numbers that turn their logits into odds.
+"""The heads' folder: two layers over the encoder's middle states, a first tier beside them, and what calibrates both.
 
-On disk: `branch.onnx`, `calibration.json` and the manifest that seals both (`runs/heads.sh` makes them).
+On disk: `branch.onnx`, `static.npz`, `calibration.json` and the manifest that seals them (`runs/heads.sh` makes them).
 """
 
 from collections.abc import Sequence
@@ -12,13 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimtab.encode.located import Run
-from trimtab.encode.reading import KINDS, SCORES, Part, words
+from trimtab.encode.reading import KINDS, SCORES, Glance, Part, words
 from trimtab.encode.sealed import opened
 from trimtab.encode.session import Session, session
+from trimtab.encode.static import Static
+from trimtab.encode.tokenizer import WordPiece
 from trimtab.encode.turns import Floats
+from trimtab.encode.windows import parts
 from trimtab.errors import ConfigError
 
-FILES = ["branch.onnx", "calibration.json"]
+FILES = ["branch.onnx", "static.npz", "calibration.json"]
+PART = 62
+"""Pieces of the parts that a glance looks at: with their marks what the heads were trained on."""
 FIX = "Reinstall trimtab, or make the heads again with runs/heads.sh."
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 
@@ -26,7 +31,9 @@ Positive = Annotated[float, msgspec.Meta(gt=0)]
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     """Logits of tags are divided by `tags`; a word is personal data at `least` probability or more.
 
-    A score is sigmoid(slope * logit + shift), in the order of SCORES (Platt 1999). Fitted on held-out rows.
+    A score is sigmoid(slope * the head's logit + word * the first tier's + shift), in the order of SCORES; by the first
+    tier alone it is sigmoid(alone * logit + offset) (Platt 1999). Where that tier's logit is below `clear`, its word is
+    enough. All are fitted on held-out rows.
     """
 
     kinds: tuple[str, ...]
@@ -34,7 +41,11 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     tags: Positive
     least: Annotated[float, msgspec.Meta(gt=0, lt=1)]
     slopes: tuple[Positive, ...]
+    words: tuple[Positive, ...]
     shifts: tuple[float, ...]
+    alone: tuple[Positive, ...]
+    offsets: tuple[float, ...]
+    clear: tuple[float, ...]
 
 
 class Said(msgspec.Struct, frozen=True, eq=False):
@@ -47,9 +58,11 @@ class Said(msgspec.Struct, frozen=True, eq=False):
 class Heads:
     """`load` makes one; used in the encoder's thread."""
 
-    def __init__(self, session: Session, calibration: Calibration) -> None:
-        self.calibration, self._session = calibration, session
-        self._slopes, self._shifts = (np.array(part, np.float32) for part in (calibration.slopes, calibration.shifts))
+    def __init__(self, session: Session, static: Static, calibration: Calibration) -> None:
+        self.calibration, self._session, self._static = calibration, session, static
+        self._slopes, self._words, self._shifts, self._alone, self._offsets, self._clear = (
+            np.array(part, np.float32) for part in _lines(calibration)
+        )
 
     @classmethod
     def load(cls, folder: Path, threads: int = 1) -> "Heads":
@@ -61,9 +74,19 @@ class Heads:
             raise ConfigError(f"{folder / 'calibration.json'} cannot be used ({error}).", fix=FIX) from error
         if (calibration.kinds, calibration.scores) != (KINDS, SCORES):
             raise ConfigError(f"The heads in {folder} were made for other kinds or scores.", fix=FIX)
-        if not len(calibration.slopes) == len(calibration.shifts) == len(SCORES):
+        if {len(part) for part in _lines(calibration)} != {len(SCORES)}:
             raise ConfigError(f"{folder / 'calibration.json'} lacks a score's slope or shift.", fix=FIX)
-        return cls(session(folder / "branch.onnx", threads, FIX), calibration)
+        return cls(session(folder / "branch.onnx", threads, FIX), Static.load(folder, FIX), calibration)
+
+    def glance(self, text: str, pieces: WordPiece) -> list[Glance]:
+        """The text part by part, by its words alone; none where it has no token."""
+        found: list[Glance] = []
+        for start, end, ids in parts(text, pieces, PART):
+            logits = self._static.logits(ids)
+            injection, instruction, toxicity = _sigmoid(self._alone * logits + self._offsets).tolist()
+            doubtful = frozenset(name for name, near in zip(SCORES, logits >= self._clear, strict=True) if near)
+            found.append(Glance(start, end, injection, instruction, toxicity, doubtful))
+        return found
 
     def said(self, middle: Floats, mask: NDArray[np.int64], batch: Sequence[Run]) -> list[Said]:
         """What the heads say of each run; `middle` (n, length, dims) are its states, marks at its ends."""
@@ -78,5 +101,14 @@ class Heads:
         logits = tags / np.float32(self.calibration.tags)
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         found = words(run, odds / odds.sum(axis=1, keepdims=True), self.calibration.least)
-        odd = np.clip(self._slopes * scores + self._shifts, -30, 30)
-        return Part(found, (1 / (1 + np.exp(-odd))).astype(np.float32), weighted)
+        said = self._slopes * scores + self._words * self._static.logits(run.ids) + self._shifts
+        return Part(found, _sigmoid(said), weighted)
+
+
+def _lines(calibration: Calibration) -> tuple[tuple[float, ...], ...]:
+    c = calibration
+    return c.slopes, c.words, c.shifts, c.alone, c.offsets, c.clear
+
+
+def _sigmoid(x: Floats) -> Floats:
+    return (1 / (1 + np.exp(-np.clip(x, -30, 30)))).astype(np.float32)

@@ -45,6 +45,20 @@ class Reading(msgspec.Struct, frozen=True, eq=False):
     embedding: Floats
 
 
+class Glance(msgspec.Struct, frozen=True):
+    """A part of a text, text[start:end], by its words alone: scores as a `Reading` has, of which some are `doubtful`.
+
+    A score that is not doubtful may be taken as it is: the part is nowhere near what the head looks for.
+    """
+
+    start: int
+    end: int
+    injection: float
+    instruction: float
+    toxicity: float
+    doubtful: frozenset[str]
+
+
 class Part(NamedTuple):
     """One window's share: its words that are personal data, its scores (3,), and its embedding with its weight."""
 

@@ -36,7 +36,7 @@ class WordPiece:
     def __init__(self, vocabulary: dict[str, int]) -> None:
         if missing := [piece for piece in (PAD, UNKNOWN, CLS, SEP) if piece not in vocabulary]:
             raise ConfigError(f"The vocabulary lacks {', '.join(missing)}.", fix="Use the vocab.txt of a BERT model.")
-        self._ids = vocabulary
+        self._ids, self.size = vocabulary, len(vocabulary)
         self._longest = max(map(len, vocabulary))
         self._memo: dict[str, tuple[int, ...]] = {}
         self.pad, self.unknown, self.cls, self.sep = (vocabulary[piece] for piece in (PAD, UNKNOWN, CLS, SEP))

@@ -20,6 +20,34 @@ def windows(text: str, pieces: WordPiece, size: int) -> list[list[int]]:
     return [*found, run] if run else found
 
 
+def parts(text: str, pieces: WordPiece, size: int) -> Iterator[tuple[int, int, list[int]]]:
+    """Runs of whole sentences of 1 to `size` ids, each as its place text[start:end] and its ids; in order and complete.
+
+    A sentence that is longer is cut between words, and a longer word anywhere.
+    """
+    run: list[int] = []
+    start = end = 0
+    for at, sentence in sentences(text):
+        for first, last, ids in _halves(sentence, at, pieces, size):
+            if run and len(run) + len(ids) > size:
+                yield start, end, run
+                run = []
+            start, end, run = first if not run else start, last, run + ids
+    if run:
+        yield start, end, run
+
+
+def _halves(text: str, at: int, pieces: WordPiece, size: int) -> Iterator[tuple[int, int, list[int]]]:
+    ids = pieces.ids(text)
+    if len(ids) <= size:
+        if ids:
+            yield at, at + len(text), ids
+        return
+    middle = max(text.rfind(" ", 0, len(text) // 2 + 1), 0) or len(text) // 2
+    yield from _halves(text[:middle], at, pieces, size)
+    yield from _halves(text[middle:], at + middle, pieces, size)
+
+
 def sentences(text: str) -> Iterator[tuple[int, str]]:
     """Where each sentence begins, and the sentence, without the white space between them."""
     start = 0

@@ -1,6 +1,8 @@
-"""A guard that speaks where a head of the house encoder scores a text above a threshold, by who wrote the text."""
+"""A guard that speaks where a head of the house encoder scores a text above a threshold, by who wrote the text.
 
-import re
+A text is looked at part by part. The words alone clear most parts at once; the encoder reads the doubtful ones.
+"""
+
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -10,13 +12,10 @@ from trimtab.ports import Tools
 from trimtab.types import OK, Origin, Request, Span, Text, Verdict
 
 UNTRUSTED = frozenset({Origin.RETRIEVED, Origin.TOOL})
-SENTENCE = re.compile(r"[^.!?\n。！？]{0,400}(?:[.!?\n。！？]+|.|\Z)", re.DOTALL)
-PART = 600
-"""Characters of the part of a long text that a finding is narrowed to."""
 
 
 class Head(NamedTuple):
-    """What is found: `score` of a reading by who wrote the text (None: not this guard's), the verdict's code and words.
+    """What is found: `scores` names those of a reading that count, by who wrote the text; the verdict's code and words.
 
     `by` names what scores, for calibrations; `usual` are the thresholds without one, of the user's and untrusted text.
     """
@@ -25,7 +24,7 @@ class Head(NamedTuple):
     code: str
     says: str
     by: str
-    score: Callable[[Any, Origin], float | None]
+    scores: Callable[[Origin], tuple[str, ...]]
     usual: tuple[float, float]
 
 
@@ -37,8 +36,16 @@ class Limits(NamedTuple):
     characters: int
 
 
+class Worst(NamedTuple):
+    """The part of a text that scores most: text[start:end]."""
+
+    score: float
+    start: int
+    end: int
+
+
 class Scored:
-    """A finding is a text whose score is above the threshold for its origin; the span is the part that scores most."""
+    """A finding is a text with a part whose score is above the threshold for its origin; the span is the worst part."""
 
     bars = ("", "/untrusted")
     """Behind its name what the calibrations are called: of the user's text, and of text that nobody vouches for."""
@@ -53,7 +60,7 @@ class Scored:
 
     async def scores(self, texts: Sequence[str], origin: Origin = Origin.USER) -> list[float]:
         """The scores of texts that `origin` wrote, 0 to 1."""
-        return [self._head.score(reading, origin) or 0.0 for reading in await _readings.read(self._tools, texts)]
+        return [worst.score for worst in await self._worst([(text, origin) for text in texts])]
 
     async def check(self, texts: Sequence[Text], request: Request) -> Verdict:
         mine = [text for text in texts if text.origin is not Origin.SYSTEM and text.text.strip()]
@@ -62,28 +69,36 @@ class Scored:
         if (size := sum(len(text.text) for text in mine)) > self._limits.characters:
             why = f"{size} characters are more than are read for it ({self._limits.characters})."
             return Verdict(ok=False, code="too_long_to_judge", why=why, spans=tuple(map(_whole, mine)))
-        readings = await _readings.read(self._tools, [text.text for text in mine])
-        found = [
-            (score, text)
-            for text, reading in zip(mine, readings, strict=True)
-            if (score := self._head.score(reading, text.origin)) is not None and score > self._limit(text.origin)
-        ]
+        judged = zip(mine, await self._worst([(text.text, text.origin) for text in mine]), strict=True)
+        found = [(worst, text) for text, worst in judged if worst.score > self._limit(text.origin)]
         if not found:
             return OK
-        score, worst = max(found, key=lambda one: one[0])
-        spans = tuple([await self._where(text) for _, text in found])
-        why = f"{self._head.says} (score {score:.2f}, {self._limit(worst.origin):.2f} is the most)."
-        return Verdict(ok=False, code=self._head.code, why=why, score=round(score, 4), spans=spans)
+        worst, text = max(found, key=lambda one: one[0].score)
+        spans = tuple(
+            Span(kind=self._head.kind, start=one.start, end=one.end, path=text.path) for one, text in found
+        )  # fmt: skip
+        why = f"{self._head.says} (score {worst.score:.2f}, {self._limit(text.origin):.2f} is the most)."
+        return Verdict(ok=False, code=self._head.code, why=why, score=round(worst.score, 4), spans=spans)
 
     def _limit(self, origin: Origin) -> float:
         return self._limits.untrusted if origin in UNTRUSTED else self._limits.user
 
-    async def _where(self, text: Text) -> Span:
-        """The part of a text that scores most."""
-        parts = _parts(text.text)
-        scores = await self.scores([text.text[start:end] for start, end in parts], text.origin)
-        start, end = parts[max(range(len(parts)), key=scores.__getitem__)]
-        return Span(kind=self._head.kind, start=start, end=end, path=text.path)
+    async def _worst(self, texts: Sequence[tuple[str, Origin]]) -> list[Worst]:
+        """The worst part of each text; the parts that words alone leave in doubt are read, all in one call."""
+        looked = await _readings.glance(self._tools, [text for text, _ in texts])
+        names = [self._head.scores(origin) for _, origin in texts]
+        doubted = [
+            (at, part)
+            for at, parts in enumerate(looked)
+            for part in parts
+            if not part.doubtful.isdisjoint(names[at])
+        ]  # fmt: skip
+        readings = await _readings.read(self._tools, [texts[at][0][part.start : part.end] for at, part in doubted])
+        read = {(at, part.start): reading for (at, part), reading in zip(doubted, readings, strict=True)}
+        return [
+            max((_worst(part, read.get((at, part.start), part), names[at]) for part in parts), default=Worst(0.0, 0, 0))
+            for at, parts in enumerate(looked)
+        ]
 
 
 def limits(
@@ -103,12 +118,6 @@ def _whole(text: Text) -> Span:
     return Span(kind="UNREAD", start=0, end=len(text.text), path=text.path)
 
 
-def _parts(text: str) -> list[tuple[int, int]]:
-    """(start, end) of runs of sentences of some `PART` characters, all of the text among them."""
-    parts: list[tuple[int, int]] = []
-    start = 0
-    for sentence in SENTENCE.finditer(text):
-        if sentence.end() - start >= PART:
-            parts.append((start, sentence.end()))
-            start = sentence.end()
-    return [*parts, (start, len(text))] if start < len(text) else parts
+def _worst(part: Any, said: Any, names: tuple[str, ...]) -> Worst:
+    """A part with the most of the scores that count, of what was said of it."""
+    return Worst(max(getattr(said, name) for name in names), part.start, part.end)

@@ -4,8 +4,6 @@ Text that nobody vouches for (retrieved passages, tool results) is held to a str
 reader to do something is a finding too, since a document has no business doing so.
 """
 
-from typing import Any
-
 import msgspec
 
 from trimtab.guard._scored import UNTRUSTED, Head, Scored, limits
@@ -26,17 +24,17 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     characters: int = 200_000
 
 
-def _score(reading: Any, origin: Origin) -> float:
-    return max(reading.injection, reading.instruction) if origin in UNTRUSTED else reading.injection
+def _scores(origin: Origin) -> tuple[str, ...]:
+    return ("injection", "instruction") if origin in UNTRUSTED else ("injection",)
 
 
 HEAD = Head(
     "INJECTION",
     code="injection",
     says="It reads like an injection",
-    by="the encoder's injection head",
-    score=_score,
-    usual=(0.97, 0.97),  # of the user's texts some 1 % that are benign: benchmarks/heads.py
+    by="the encoder's injection head and first tier",
+    scores=_scores,
+    usual=(0.87, 0.97),  # of the user's texts some 1 % that are benign: benchmarks/heads.py
 )
 
 

@@ -3,8 +3,6 @@
 The head was trained on English tweets: it takes coarse words for offence, and polite hate passes it more easily.
 """
 
-from typing import Any
-
 import msgspec
 
 from trimtab.guard._scored import Head, Scored, limits
@@ -22,14 +20,13 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     characters: int = 200_000
 
 
-def _score(reading: Any, origin: Origin) -> float:
-    del origin  # the same bar for all
-    return reading.toxicity
+def _scores(_: Origin) -> tuple[str, ...]:
+    return ("toxicity",)  # the same bar for all
 
 
 HEAD = Head(
-    "TOXIC", code="toxicity", says="It is offensive or hateful", by="the encoder's toxicity head", score=_score,
-    usual=(0.9, 0.9),
+    "TOXIC", code="toxicity", says="It is offensive or hateful", by="the encoder's toxicity head and first tier",
+    scores=_scores, usual=(0.9, 0.9),
 )  # fmt: skip
 
 

@@ -320,13 +320,13 @@ MARKS = ("###", "---", "[SYSTEM]", "<system>", "</user>", "<|im_start|>system", 
 def disguised(text: str, drawn: random.Random) -> str:
     """The text as it is, or with up to 10 harmless words appended, in one case, or with letters swapped."""
     luck = drawn.random()
-    if luck < 0.12:
+    if luck < 0.25:
         return f"{text} {' '.join(drawn.choices(FILLERS, k=drawn.randint(1, 10)))}"
-    if luck < 0.18:
+    if luck < 0.31:
         return text.upper()
-    if luck < 0.24:
+    if luck < 0.37:
         return text.lower()
-    if luck < 0.30 and len(text) > 8:
+    if luck < 0.45 and len(text) > 8:
         for _ in range(max(1, len(text) // 30)):
             at = drawn.randrange(1, len(text) - 1)
             text = text[:at] + text[at + 1] + text[at] + text[at + 2 :]

