@@ -102,7 +102,7 @@ class Heads:
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         found = words(run, odds / odds.sum(axis=1, keepdims=True), self.calibration.least)
         said = self._slopes * scores + self._words * self._static.logits(run.ids) + self._shifts
-        return Part(found, _sigmoid(said), weighted)
+        return Part(found, _sigmoid(said.astype(np.float32)), weighted)
 
 
 def _lines(calibration: Calibration) -> tuple[tuple[float, ...], ...]:

@@ -121,7 +121,7 @@ def _line(head: Floats, words: Floats, labels: Floats) -> dict[str, float]:
     Both weigh alike. Fitted freely, the first tier would win: it knows its sources by their words, and others not.
     """
     (slope, shift), (alone, offset) = platt(head, labels), platt(words, labels)
-    both, rest = platt(slope * head + shift + alone * words + offset, labels)
+    both, rest = platt((slope * head + shift + alone * words + offset).astype(np.float32), labels)
     return {
         "slopes": both * slope, "words": both * alone, "shifts": both * (shift + offset) + rest,
         "alone": alone, "offsets": offset,

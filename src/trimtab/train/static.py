@@ -5,6 +5,7 @@
 WORK holds `rows.json` as the heads' training drew it; OUT gets `static.npz`. Two minutes on two cores.
 """
 
+# pyright: reportMissingImports=false
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
