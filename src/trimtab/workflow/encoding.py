@@ -1,0 +1,19 @@
+"""JSON as a text that every database and every file takes."""
+
+import json
+from typing import Any
+
+import msgspec
+
+
+def encoded(value: Any) -> str:
+    """The value as JSON; halves of surrogate pairs, which UTF-8 does not have, stay written as escapes."""
+    try:
+        return msgspec.json.encode(value).decode()
+    except UnicodeEncodeError:
+        return json.dumps(msgspec.to_builtins(value), separators=(",", ":"))
+
+
+def decoded(text: str) -> Any:
+    """What `encoded` made."""
+    return json.loads(text)
