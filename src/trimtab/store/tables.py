@@ -233,6 +233,7 @@ flow_steps = Table(
     Column("key", String, nullable=False),
     Column("next", String, nullable=False),
     Column("output", Text),
+    Column("undo", Text),
     Column("ticket", String, nullable=False),
     Column("cost_nano", BigInteger),
     Column("at", Double, nullable=False),

@@ -40,8 +40,10 @@ def said(condition: Condition) -> str:
         return " or ".join(f"({said(one)})" for one in condition.any)
     if condition.op in ("exists", "missing"):
         return f"{condition.field} {'is there' if condition.op == 'exists' else 'is missing'}"
-    against = condition.value_of or (" + ".join(map(str, condition.value)) if condition.op == "sums" else _json(condition.value))
-    return f"{condition.field} {'is the sum of' if condition.op == 'sums' else condition.op} {against}"
+    if condition.op == "sums":
+        return f"{condition.field} is the sum of {' + '.join(map(str, condition.value))}"
+    against = condition.value_of or msgspec.json.encode(condition.value).decode()
+    return f"{condition.field} {condition.op} {against}"
 
 
 def fields(condition: Condition) -> tuple[str, ...]:
@@ -90,7 +92,9 @@ def _same(found: Any, value: Any, _: Any) -> bool:
 
 
 def _in(found: Any, value: Any, _: Any) -> bool:
-    return isinstance(value, list | str | dict) and (not isinstance(value, str) or isinstance(found, str)) and found in value
+    if isinstance(value, str):
+        return isinstance(found, str) and found in value
+    return isinstance(value, list) and any(_same(one, found, None) for one in value)
 
 
 def _contains(found: Any, value: Any, _: Any) -> bool:
@@ -145,7 +149,3 @@ def _unreadable(pattern: Any) -> str:
     except re2.error as error:
         return f"{str(pattern)[:60]!r} is no regular expression of RE2: {error}"
     return ""
-
-
-def _json(value: Any) -> str:
-    return msgspec.json.encode(value).decode()

@@ -7,10 +7,13 @@ import msgspec
 
 
 def encoded(value: Any) -> str:
-    """The value as JSON; halves of surrogate pairs, which UTF-8 does not have, stay written as escapes."""
+    """The value as JSON; halves of surrogate pairs, which UTF-8 does not have, stay written as escapes.
+
+    Raises `TypeError` for what is no JSON.
+    """
     try:
         return msgspec.json.encode(value).decode()
-    except UnicodeEncodeError:
+    except (UnicodeEncodeError, OverflowError):
         return json.dumps(msgspec.to_builtins(value), separators=(",", ":"))
 
 

@@ -12,6 +12,7 @@ import msgspec
 from sqlalchemy import Connection, bindparam, func, select
 
 from trimtab.errors import NotFoundError, RequestError
+from trimtab.money import total
 from trimtab.store.sqlite import upsert
 from trimtab.store.tables import flow_items, flow_runs, flow_steps
 from trimtab.workflow.encoding import decoded, encoded
@@ -23,11 +24,16 @@ State: TypeAlias = Literal["begun", "waiting", "done", "failed"]
 Fate: TypeAlias = Literal["todo", "waiting", "undoing", "done", "failed"]
 OPEN = ("todo", "waiting", "undoing")
 """States of an item that is not at its end."""
+TEXTS = ("output", "undo", "cost")
+"""Fields of a row that its table has in another form."""
 AFTER = "\U0010ffff"
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One step that an item went through, or is in: see the table `flow_steps`; `cost` in nanodollars."""
+    """One step that an item went through, or is in: see the table `flow_steps`; `cost` in nanodollars.
+
+    `undo` is what would take it back: the filled body or arguments of its undo, None where it has none.
+    """
 
     scope: str
     n: int
@@ -37,6 +43,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     next: str = ""
     output: Any = None
+    undo: Any = None
     ticket: str = ""
     cost: int | None = 0
 
@@ -123,23 +130,26 @@ async def items(store: "Store", run: str) -> tuple[Item, ...]:
 
 async def counts(store: "Store", run: str) -> dict[str, int]:
     """How many items of a run are in each state."""
-    rows = await store.read(select(_I.state, func.count()).where(_I.run == run).group_by(_I.state))
-    return {row[0]: row[1] for row in rows}
+    rows = await store.read(select(_I.state, func.count().label("many")).where(_I.run == run).group_by(_I.state))
+    return {row.state: row.many for row in rows}
 
 
 async def spent(store: "Store", run: str) -> dict[int, int | None]:
     """Nanodollars by item; None where the cost of one of its steps is unknown."""
     rows = await store.read(select(_S.item, _S.cost_nano).where(_S.run == run))
     found: dict[int, int | None] = {}
-    for item, cost in rows:
-        before = found.get(item, 0)
-        found[item] = None if before is None or cost is None else before + cost
+    for row in rows:
+        found[row.item] = total((found.get(row.item, 0), row.cost_nano))
     return found
 
 
 async def forget(store: "Store", run: str) -> None:
     """Take a run out of the database with all its texts; tickets and traces stay. Raises `StorageError`."""
-    await store.transact(lambda connection: connection.execute(flow_runs.delete().where(flow_runs.c.id == run)) and None)
+
+    def forgotten(connection: Connection) -> None:
+        connection.execute(flow_runs.delete().where(flow_runs.c.id == run))
+
+    await store.transact(forgotten)
 
 
 class Journal:
@@ -170,11 +180,9 @@ class Journal:
         await self.store.write(MOVED, row, durable=True)
 
     def _values(self, row: Row) -> dict[str, Any]:
-        values = {name: getattr(row, name) for name in Row.__struct_fields__ if name not in ("output", "cost")}
-        output = None if row.output is None else encoded(row.output)
-        return {
-            "run": self.run, "item": self.item, **values, "output": output, "cost_nano": row.cost, "at": time.time(),
-        }  # fmt: skip
+        values = {name: getattr(row, name) for name in Row.__struct_fields__ if name not in TEXTS}
+        told = {name: None if (value := getattr(row, name)) is None else encoded(value) for name in ("output", "undo")}
+        return {"run": self.run, "item": self.item, **values, **told, "cost_nano": row.cost, "at": time.time()}
 
 
 async def end(store: "Store", run: str, ended: float | None) -> None:
@@ -213,5 +221,6 @@ def _item(row: Any) -> Item:
 def _step(row: Any) -> Row:
     return Row(
         scope=row.scope, n=row.n, seq=row.seq, step=row.step, state=row.state, key=row.key, next=row.next,
-        output=None if row.output is None else decoded(row.output), ticket=row.ticket, cost=row.cost_nano,
+        output=None if row.output is None else decoded(row.output),
+        undo=None if row.undo is None else decoded(row.undo), ticket=row.ticket, cost=row.cost_nano,
     )  # fmt: skip

@@ -109,9 +109,7 @@ def fill(value: Any, context: Mapping[str, Any]) -> Any:
 
 def text(template: str, context: Mapping[str, Any]) -> str:
     """The template as a text: objects and lists become JSON. Raises `Missing`."""
-    made = "".join(
-        _text(_found(piece, context)) if isinstance(piece, Place) else piece for piece in parse(template)
-    )
+    made = "".join(_text(_found(piece, context)) if isinstance(piece, Place) else piece for piece in parse(template))
     if len(made) > LONGEST:
         raise Missing(template[:40], f"makes a text of {len(made)} characters, more than {LONGEST}")
     return made

@@ -39,7 +39,7 @@ def upgrade() -> None:
         sa.Column("scope", sa.String(), nullable=False),
         *(sa.Column(name, sa.BigInteger(), nullable=False) for name in ("n", "seq")),
         *(sa.Column(name, sa.String(), nullable=False) for name in ("step", "state", "key", "next")),
-        sa.Column("output", sa.Text()),
+        *(sa.Column(name, sa.Text()) for name in ("output", "undo")),
         sa.Column("ticket", sa.String(), nullable=False),
         sa.Column("cost_nano", sa.BigInteger()),
         sa.Column("at", sa.Double(), nullable=False),
