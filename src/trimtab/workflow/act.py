@@ -107,16 +107,16 @@ class Acts:
     async def _person(self, step: Person, row: Row, context: Context, *, fresh: bool) -> Result:
         if fresh:
             row = await self._drive.settle(row)
-        result = await self._drive.decided(
-            row, text(step.ask, context), fill(step.answer, context), code="flow_step",
-            why=f"The step {step.name!r} of a flow asks a person.", expires=step.expires,
-        )  # fmt: skip
-        if not isinstance(result, Done) or step.schema is None:
-            return result
-        value, why = fits.read(result.output["text"], step.schema)
-        if why:
-            return Fails(code="bad_json", why=f"What was released does not fit the step's schema: {why}.")
-        return Done(output={**result.output, "json": value})
+        say, proposed, why = text(step.ask, context), fill(step.answer, context), f"{step.name} of a flow asks a person."
+        while True:
+            result = await self._drive.decided(row, say, proposed, code="flow_step", why=why, expires=step.expires)
+            if not isinstance(result, Done) or step.schema is None:
+                return result
+            value, wrong = fits.read(result.output["text"], step.schema)
+            if not wrong:
+                return Done(output={**result.output, "json": value})
+            why, proposed = f"What was released does not fit: {wrong}.", result.output["text"]
+            row = await self._drive.settle(row, state="begun", ticket="", key=f"{row.key}.again")
 
     async def _called(self, step: Call, row: Row, arguments: Json) -> Result:
         """A call that is no side effect."""

@@ -143,6 +143,15 @@ async def spent(store: "Store", run: str) -> dict[int, int | None]:
     return found
 
 
+async def tickets(store: "Store", run: str) -> dict[int, tuple[str, ...]]:
+    """The tickets that its steps wait for, by item."""
+    query = select(_S.item, _S.ticket).where(_S.run == run, _S.state == "waiting").order_by(_S.item, _S.seq)
+    found: dict[int, tuple[str, ...]] = {}
+    for row in await store.read(query):
+        found[row.item] = (*found.get(row.item, ()), row.ticket)
+    return found
+
+
 async def forget(store: "Store", run: str) -> None:
     """Take a run out of the database with all its texts; tickets and traces stay. Raises `StorageError`."""
 

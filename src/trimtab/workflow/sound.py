@@ -148,7 +148,7 @@ def _conditions(step: AnyStep) -> Iterator[Condition]:
 
 def _reads(where: str, value: Any, tests: Iterable[Condition], visible: frozenset[str]) -> None:
     """Every path begins with something that can be there."""
-    paths = [place.path for place in template.places(value)]
+    paths = [path for place in template.places(value) for path in place.paths]
     for test in tests:
         if why := condition.wrong(test):
             raise ConfigError(f"{where}: {why}.", "See docs/reference/flows.md.")

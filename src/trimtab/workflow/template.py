@@ -1,4 +1,5 @@
-"""Texts with named places: `{input.text}`, `{draft.text?}` where it may be missing, `{{` for a brace. Pure.
+"""Texts with named places: `{input.text}`, `{a.text|b.text}` for the first that is there, `{a.text?}` where it may be
+missing, `{{` for a brace. Pure.
 
 What fills a place is data: it is never read as a template, a format or code.
 """
@@ -35,9 +36,9 @@ MISSING: Any = _Nothing()
 
 
 class Place(msgspec.Struct, frozen=True):
-    """A path, and whether it may be missing."""
+    """Paths, of which the first that is there and not null fills it, and whether all may be missing."""
 
-    path: str
+    paths: tuple[str, ...]
     optional: bool
 
 
@@ -67,13 +68,13 @@ def parse(text: str) -> list[str | Place]:
             held, rest = held + brace, rest[1:]
             continue
         inside, closed, rest = rest.partition("}")
-        path = inside.removesuffix("?")
-        if brace == "}" or not closed or not PATH.fullmatch(path):
+        paths = tuple(inside.removesuffix("?").split("|"))
+        if brace == "}" or not closed or not all(PATH.fullmatch(path) for path in paths):
             raise ConfigError(
                 f"{text[:80]!r} is no template at {(brace + inside)[:40]!r}.",
-                "Write {step.field}, {step.field?} where it may be missing, and {{ or }} for a brace.",
+                "Write {step.field}, {one.field|other.field}, {step.field?} where it may be missing, {{ or }} for a brace.",
             )
-        pieces += [held, Place(path, inside.endswith("?"))]
+        pieces += [held, Place(paths, inside.endswith("?"))]
         held = ""
     return [piece for piece in (*pieces, held) if piece != ""]
 
@@ -122,12 +123,10 @@ def _cut(text: str) -> tuple[str, str, str]:
 
 
 def _found(place: Place, context: Mapping[str, Any]) -> Any:
-    found = look(place.path, context)
-    if found is MISSING:
-        if place.optional:
-            return None
-        raise Missing(place.path)
-    return found
+    found = [one for path in place.paths if (one := look(path, context)) is not MISSING]
+    if not found and not place.optional:
+        raise Missing("|".join(place.paths))
+    return next((one for one in found if one is not None), None)
 
 
 def _text(value: Any) -> str:
