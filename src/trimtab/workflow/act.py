@@ -107,7 +107,7 @@ class Acts:
     async def _person(self, step: Person, row: Row, context: Context, *, fresh: bool) -> Result:
         if fresh:
             row = await self._drive.settle(row)
-        say, proposed, why = text(step.ask, context), fill(step.answer, context), f"{step.name} of a flow asks a person."
+        say, proposed, why = text(step.ask, context), fill(step.answer, context), f"The step {step.name!r} asks."
         while True:
             result = await self._drive.decided(row, say, proposed, code="flow_step", why=why, expires=step.expires)
             if not isinstance(result, Done) or step.schema is None:

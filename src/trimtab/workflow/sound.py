@@ -79,12 +79,13 @@ def _inside(step: Each | Plan, visible: frozenset[str], deep: int) -> None:
     inner = visible | {"item", "index"}
     if not isinstance(step, Plan):
         _steps(step.steps, inner, deep + 1)
+        _reads(step.name, step.result, (), inner | {one.name for one in step.steps})
+    inner |= {one.name for one in step.steps}
     for one in step.steps if isinstance(step, Plan) else ():
         if one.next or one.otherwise or one.times > 1:
             raise _wrong(one, "leads somewhere, and in a plan the model says what comes next", "Leave out next,"
                          " otherwise and times.")  # fmt: skip
         _steps((one,), inner, deep + 1)
-    _reads(step.name, step.result, (), inner | {one.name for one in step.steps})
 
 
 def _step(step: AnyStep, visible: frozenset[str]) -> None:

@@ -184,7 +184,6 @@ class Plan(Step, frozen=True, kw_only=True, tag="plan"):
     ask: str
     steps: tuple["AnyStep", ...]
     models: tuple[str, ...] = ()
-    result: Any = None
     most: Annotated[int, msgspec.Meta(ge=1, le=100)] = 8
     retry: Retry = Retry()
 
