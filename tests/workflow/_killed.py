@@ -2,9 +2,9 @@
 
 python _killed.py FOLDER URL FLOW FIRST STEP
 
-Everything is imported and run once here, and each run is then a fork of this process, killed by SIGKILL. Boundaries are before every
-write to the database (what is on disk after one is what is there before the next), and before, in the middle of and
-after every side effect.
+Everything is imported and run once here, and each run is then a fork of this process, killed by SIGKILL. Boundaries
+are before every write to the database (what is on disk after one is what is there before the next), and before, in the
+middle of and after every side effect.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 import aiohttp  # noqa: F401 - imported before the forks, so that each is fast
-from _works import decide, defined, system, through, write
+from _works import defined, system, through, write
 
 from trimtab.approve import _tickets
 from trimtab.store import sqlite
@@ -27,7 +27,7 @@ from trimtab.workflow import effect
 ITEMS = ({"n": 1, "list": ["a", "b"]}, {"n": 2, "list": []})
 MOST = 400
 """More boundaries than any of the flows has."""
-sqlite.PRAGMAS = tuple(one for one in sqlite.PRAGMAS if "synchronous" not in one) + ("PRAGMA synchronous = OFF",)
+sqlite.PRAGMAS = (*(one for one in sqlite.PRAGMAS if "synchronous" not in one), "PRAGMA synchronous = OFF")
 """What a killed process wrote is there without a sync: that is for power cuts, which no test here makes."""
 
 

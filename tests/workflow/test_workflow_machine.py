@@ -75,9 +75,18 @@ def flow(process: Process, repeat: str) -> Any:
     """Asks, acts, fans out, loops, asks a person; and fails in the end where the item is bad."""
 
     def act(name: str, what: str) -> dict[str, Any]:
-        undo = {"name": f"un{name}", "kind": "call", "function": "act", "effect": True, "arguments": {"what": f"-{what}"}}
-        own = {"name": name, "kind": "call", "function": "act", "effect": True, "arguments": {"what": what}}
-        return {**own, "undo": undo | {"repeat": repeat}, "repeat": repeat}
+        def one(name: str, what: str) -> dict[str, Any]:
+            said = {"what": what}
+            return {
+                "name": name,
+                "kind": "call",
+                "function": "act",
+                "effect": True,
+                "arguments": said,
+                "repeat": repeat,
+            }
+
+        return {**one(name, what), "undo": one(f"un{name}", f"-{what}")}
 
     return defined(
         {"name": "q", "kind": "ask", "ask": "{input.n}"},

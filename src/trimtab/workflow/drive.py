@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from trimtab.egress import Network
     from trimtab.store.engine import Store
 
-TOO_MANY = "too_many_steps"
 UNDO = "undo."
 """What the scopes begin with in which steps are taken back."""
 
@@ -165,7 +164,7 @@ class Drive:
         row = next((held for held in self.scopes.get(scope, ()) if held.n == row.n), row)
         if isinstance(result, Fails):
             told = {"code": result.code, "why": result.why}
-            after = FAIL if result.code == TOO_MANY else step.otherwise or FAIL
+            after = FAIL if result.code == "too_many_steps" else step.otherwise or FAIL
             await self.settle(row, state="failed", output=told, next=after, cost=result.cost)
             return None
         after = machine.following(steps, step, {**context, step.name: result.output})
@@ -178,7 +177,7 @@ class Drive:
         if now.visits.get(step.name, 0) - (now.open is not None) >= step.times:
             return Fails(code="loop_limit", why=f"{step.name} was gone through {step.times} times, which is its limit.")
         if self._count > (most := self.bench.defined.flow.limits.steps):
-            return Fails(code=TOO_MANY, why=f"The item took {most} steps, which is the flow's limit.")
+            return Fails(code="too_many_steps", why=f"The item took {most} steps, which is the flow's limit.")
         return None
 
     def _to_undo(self, step: AnyStep, context: Mapping[str, Any]) -> Any:
@@ -221,7 +220,7 @@ class Drive:
             case Fails():
                 await self.journal.move("failed", step=result.step, code=result.code, why=result.why)
             case Waits():
-                await self.journal.move("waiting", step=result.step, code="waiting", why=result.why)
+                await self.journal.move("waiting", step=result.step, why=result.why)
 
     def _input(self) -> Any:
         return decoded(self.item.input or "null")

@@ -3,7 +3,6 @@
 import asyncio
 import fcntl
 import hashlib
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -218,7 +217,7 @@ def _told(item: Item, cost: int | None, tickets: tuple[str, ...]) -> Json:
     said: Json = {"line": item.n, "state": SHOWN.get(item.state, item.state), "cost_usd": usd(cost)}
     if item.state == "done":
         return {**said, "result": item.result}
-    fault: dict[str, Any] = {"step": item.step, "code": item.code, "why": item.why}
+    fault: dict[str, Any] = {"step": item.step, **({"code": item.code} if item.code else {}), "why": item.why}
     if item.state in ("waiting", "undoing"):
         said["tickets"] = list(tickets)
     return said if item.state == "todo" else {**said, "error" if item.state != "waiting" else "waits": fault}

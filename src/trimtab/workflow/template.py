@@ -72,7 +72,7 @@ def parse(text: str) -> list[str | Place]:
         if brace == "}" or not closed or not all(PATH.fullmatch(path) for path in paths):
             raise ConfigError(
                 f"{text[:80]!r} is no template at {(brace + inside)[:40]!r}.",
-                "Write {step.field}, {one.field|other.field}, {step.field?} where it may be missing, {{ or }} for a brace.",
+                "Write {step.field}, {one.field|other.field}, {step.field?} where it may be missing, {{ for a brace.",
             )
         pieces += [held, Place(paths, inside.endswith("?"))]
         held = ""
