@@ -364,10 +364,10 @@ PALETTE = [
     ("plan", "code"),
     [
         ('{"steps": [{"step": "look", "say": "cats"}, {"step": "sum", "say": "all"}]}', ""),
-        ('{"steps": [{"step": "delete_all", "say": ""}]}', "bad_json"),
-        ('{"steps": []}', "bad_json"),
-        ('{"steps": [' + ", ".join(['{"step": "look", "say": ""}'] * 4) + "]}", "bad_json"),
-        ('{"steps": [{"step": "look", "say": "x", "effect": true}]}', "bad_json"),
+        ('{"steps": [{"step": "delete_all", "say": ""}]}', "schema_mismatch"),
+        ('{"steps": []}', "schema_mismatch"),
+        ('{"steps": [' + ", ".join(['{"step": "look", "say": ""}'] * 4) + "]}", "schema_mismatch"),
+        ('{"steps": [{"step": "look", "say": "x", "effect": true}]}', "schema_mismatch"),
         ("Let me think.", "bad_json"),
     ],
 )
