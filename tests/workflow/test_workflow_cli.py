@@ -1,4 +1,4 @@
-"""`trimtab run` and `trimtab flow` as a user meets them, and the flows that ship, with no key and with a large model."""
+"""`trimtab run` and `trimtab flow` as a user meets them, and the flows that ship, without a key and with a model."""
 
 import json
 import os

@@ -27,12 +27,13 @@ from trimtab.types import (
     Refused,
     Request,
     Trace,
+    Wishes,
 )
 from trimtab.workflow import fits
 from trimtab.workflow.person import Decided
 from trimtab.workflow.result import Done, Fails, Result, Waits
 from trimtab.workflow.steps import Ask
-from trimtab.workflow.template import fill, text
+from trimtab.workflow.template import text
 
 if TYPE_CHECKING:
     from trimtab.wiring import System
@@ -140,7 +141,7 @@ class Gate:
 def request(step: Ask, context: Mapping[str, Any], key: str) -> Request:
     """What a step asks; its id begins with the step's key, so that its ticket and its traces are found by it."""
     system = ({"role": "system", "content": text(step.system, context)},) if step.system else ()
-    params = dict(fill(step.params, context))
+    params = dict(step.params)
     if step.schema is not None:
         form = {"name": step.name, "schema": step.schema}
         params["response_format"] = {"type": "json_schema", "json_schema": form}
@@ -150,6 +151,7 @@ def request(step: Ask, context: Mapping[str, Any], key: str) -> Request:
         messages=(*system, {"role": "user", "content": text(step.ask, context)}),
         params=params,
         principal="flow",
+        wishes=Wishes(cache=step.cache),
         limits=Limits(cost=cost, latency=step.latency, where=step.where),
     )
 

@@ -57,8 +57,9 @@ class Ask(Step, frozen=True, kw_only=True, tag="ask"):
     `models` narrows the ladder (`large` and `small` may be missing there), `schema` is the JSON that the answer must
     be, `verify` are verifiers on top of the recipe's (one of the same name takes its place). `evidence` is a text that
     is read instead of the recipe's documents. `where`, `cost` (USD) and `latency` (seconds) are the request's limits;
-    `params` go to the model as they are. An `internal` answer is not released by itself: its high impact is remembered,
-    and a person is asked before the item's next side effect or its end.
+    `params` go to the model as they are; without `cache` an earlier answer will not do.
+    An `internal` answer is not released by itself: its high impact is remembered, and a person is asked before the
+    item's next side effect or its end.
     """
 
     ask: str
@@ -71,6 +72,7 @@ class Ask(Step, frozen=True, kw_only=True, tag="ask"):
     cost: Decimal | None = None
     latency: Seconds | None = None
     params: Json = {}
+    cache: bool = True
     internal: bool = False
     retry: Retry = Retry()
 
