@@ -17,7 +17,8 @@ def test_the_page_works_from_top_to_bottom(tmp_path):
     ran = 0
     for language, text in BLOCK.findall(PAGE.read_text("utf-8")):
         if language == "sh":
-            done = subprocess.run(["bash", "-euc", text], cwd=tmp_path, env=env, capture_output=True, text=True)
+            words = ["bash", "-euc", text]
+            done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
             assert done.returncode == 0, (text, done.stdout, done.stderr)
             ran += 1
         else:

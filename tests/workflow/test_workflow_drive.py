@@ -218,7 +218,7 @@ def test_a_high_impact_answer_waits_at_its_step_and_an_internal_one_before_the_n
     assert before == 0
     assert len(counted) == 1
     said, _, after = asyncio.run(go(True))
-    assert (said["state"], said["waits"]["step"], after["state"]) == ("waiting", "release", "done")
+    assert (said["state"], said["waits"]["step"], after["state"]) == ("waiting", "(release)", "done")
 
 
 def test_a_person_decides_and_writes_json_that_fits(tmp_path):

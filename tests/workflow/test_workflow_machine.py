@@ -190,7 +190,7 @@ class Runs(RuleBasedStateMachine):
 
     def _taken(self, key: str) -> str:
         """What the undo with this key takes back."""
-        of = key.replace("undo.", "")
+        of = key.replace("(undo)", "")
         return next(one.split(" ")[0] for one in self.world if one.endswith(f" {of}"))
 
 

@@ -150,7 +150,6 @@ def request(step: Ask, context: Mapping[str, Any], key: str) -> Request:
         id=f"{key}.{secrets.token_hex(4)}",
         messages=(*system, {"role": "user", "content": text(step.ask, context)}),
         params=params,
-        principal="flow",
         wishes=Wishes(cache=step.cache),
         limits=Limits(cost=cost, latency=step.latency, where=step.where),
     )

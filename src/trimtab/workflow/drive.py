@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from trimtab.egress import Network
     from trimtab.store.engine import Store
 
-UNDO = "undo."
+UNDO = "(undo)"
 """What the scopes begin with in which steps are taken back."""
 
 
@@ -63,9 +63,9 @@ class Drive:
             result: Result = Fails(code=self.item.code, why=self.item.why, step=self.item.step)
         else:
             result = await self._through()
-        if isinstance(result, Fails):
+        if isinstance(result, Fails) and (undo := self._done()):
             await self.journal.move("undoing", step=result.step, code=result.code, why=result.why)
-            if waits := await self._undone():
+            if waits := await self._undone(undo):
                 return waits
         await self._moved(result)
         return result
@@ -190,10 +190,13 @@ class Drive:
         except Missing as missing:
             return {"missing": str(missing)}
 
-    async def _undone(self) -> Waits | None:
-        """Take back what was done, the last first; where that cannot be confirmed a person is asked."""
-        rows = [row for rows in self.scopes.values() for row in rows]
-        for done in machine.to_undo(rows, self.steps):
+    def _done(self) -> list[Row]:
+        """What is to be taken back, the last first."""
+        return machine.to_undo((row for rows in self.scopes.values() for row in rows), self.steps)
+
+    async def _undone(self, rows: list[Row]) -> Waits | None:
+        """Take back what was done; where that cannot be confirmed a person is asked."""
+        for done in rows:
             if self.bench.stopping():
                 raise Stopped
             step: Any = self.steps[done.step]

@@ -10,7 +10,7 @@ from trimtab.workflow.journal import Row
 from trimtab.workflow.sound import branches
 from trimtab.workflow.steps import AnyStep, Ask, Person, Plan
 
-RELEASE = "release"
+RELEASE = "(release)"
 """The scope in which a person releases an item as a whole."""
 
 

@@ -33,7 +33,7 @@ async def opened(
     """
     if ticket := await of(store, key):
         return ticket
-    request = Request(id=f"{key}.", messages=({"role": "user", "content": say},), principal="flow")
+    request = Request(id=f"{key}.", messages=({"role": "user", "content": say},))
     waits = None if answer is None else answer if isinstance(answer, str) else encoded(answer)
     case = Case(
         request=request, decision=Decision(ladder=()), verdict=OK,

@@ -26,7 +26,7 @@ from trimtab.workflow.steps import (
     Set,
 )  # fmt: skip
 
-RESERVED = frozenset({"input", "item", "index", "run", "release", END, FAIL})
+RESERVED = frozenset({"input", "item", "index", "run", END, FAIL})
 DEEPEST = 4
 """Fan-outs inside of each other."""
 
