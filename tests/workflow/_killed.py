@@ -24,7 +24,7 @@ from trimtab.store.engine import Store
 from trimtab.testing import Says
 from trimtab.workflow import effect
 
-ITEMS = ({"n": 1, "list": ["a", "b"]}, {"n": 2, "list": []})
+ITEMS = {"whole": ({"n": 1, "list": ["a", "b"]}, {"n": 2, "list": []}), "undone": ({"n": 1, "list": ["a", "b"]},)}
 MOST = 400
 """More boundaries than any of the flows has."""
 sqlite.PRAGMAS = (*(one for one in sqlite.PRAGMAS if "synchronous" not in one), "PRAGMA synchronous = OFF")
@@ -124,7 +124,7 @@ def work(folder, url, name, at, *, last=False):
     async def go():
         async with system(folder, models={"large": Says("Yes.")}) as on:
             flow = flows(folder, url, clock)[name]
-            path = write(folder, *ITEMS)
+            path = write(folder, *ITEMS[name])
             for _ in range(20):
                 said = await through(on, flow, path, resume=True)
                 if not await settled(on, folder):

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from trimtab.cli import app
+
 TRIMTAB = Path(sys.executable).with_name("trimtab")
 TICKETS = (
     {"id": 1, "text": "My card still hasn't arrived, it's been two weeks. What's going on?"},
@@ -86,7 +88,7 @@ def parsed(text):
     return [json.loads(line) for line in text.splitlines()]
 
 
-def test_triage_answers_what_can_be_trusted_and_hands_over_the_rest(shell):
+def test_triage_answers_what_can_be_trusted_and_hands_over_the_rest(shell, here, monkeypatch):
     path = shell.lines(*TICKETS)
     said = parsed(shell("run", "triage", path, code=4).stdout)
     arrival, hours, fraud, poem = said
@@ -97,10 +99,10 @@ def test_triage_answers_what_can_be_trusted_and_hands_over_the_rest(shell):
     assert "9:30 to 13:00" in hours["result"]["citations"][0]["quote"]
     assert fraud["state"] == poem["state"] == "waiting"
     assert all(one["cost_usd"] == "0.000000000" for one in said)
-    waiting = parsed(shell("approvals", "list", "--json").stdout)
-    assert len(waiting) == 2
+    monkeypatch.setenv("TRIMTAB_HOME", shell.env["TRIMTAB_HOME"])
+    assert len(parsed(here("approvals", "list", "--json")[1])) == 2
     for one, answer in ((fraud, "We have blocked the card."), (poem, "We write no poems.")):
-        shell("approvals", "approve", one["tickets"][0], "--answer", answer, "--by", "ann")
+        assert here("approvals", "approve", one["tickets"][0], "--answer", answer, "--by", "ann")[0] == 0
     (shell.folder / "out").mkdir()
     again = shell("run", "triage", path, "--resume", "--out", "out/said.jsonl", "--json")
     assert json.loads(again.stdout)["run"]["done"] == 4
@@ -109,25 +111,26 @@ def test_triage_answers_what_can_be_trusted_and_hands_over_the_rest(shell):
     assert said[2]["result"]["amounts"] == ["250.00"]
     assert said[2]["result"]["personal"]["EMAIL"] == ["jo@example.com"]
     assert (said[2]["result"]["answer"], said[2]["result"]["released_by"]) == ("We have blocked the card.", "ann")
-    listed = shell("flow", "list").stdout
+    listed = here("flow", "list")[1]
     assert "over" in listed
     assert "4 done" in listed
-    (run,) = parsed(shell("flow", "list", "--json").stdout)
-    assert "done" in shell("flow", "status", run["run"]["id"][:12]).stdout
-    shell("flow", "forget", run["run"]["id"])
-    assert shell("flow", "list").stdout == ""
+    (run,) = parsed(here("flow", "list", "--json")[1])
+    assert "done" in here("flow", "status", run["run"]["id"][:12])[1]
+    assert here("flow", "forget", run["run"]["id"])[0] == 0
+    assert here("flow", "list")[1] == ""
 
 
-def test_invoices_are_copied_where_that_is_sure_else_a_person_writes_what_fits(shell):
+def test_invoices_are_copied_where_that_is_sure_else_a_person_writes_what_fits(shell, here, monkeypatch):
     path = shell.lines({"text": INVOICE}, {"text": INVOICE.replace("220.00", "200.00")}, {"text": "Hello"})
     sure, wrong, nothing = parsed(shell("run", "invoices", path, code=4).stdout)
     assert sure["result"]["invoice"] == READ
     assert sure["result"]["by"] == "copied"
     assert wrong["state"] == nothing["state"] == "waiting"
-    shown = shell("approvals", "show", wrong["tickets"][0]).stdout
+    monkeypatch.setenv("TRIMTAB_HOME", shell.env["TRIMTAB_HOME"])
+    shown = here("approvals", "show", wrong["tickets"][0])[1]
     assert "copied.total is the sum of copied.net + copied.tax" in shown
-    shell("approvals", "approve", wrong["tickets"][0], "--answer", json.dumps(READ))
-    shell("approvals", "deny", nothing["tickets"][0])
+    assert here("approvals", "approve", wrong["tickets"][0], "--answer", json.dumps(READ))[0] == 0
+    assert here("approvals", "deny", nothing["tickets"][0])[0] == 0
     said = parsed(shell("run", "invoices", path, "--resume", code=1).stdout)
     assert said[1]["result"]["invoice"] == READ
     assert said[1]["result"]["by"] == "person"
@@ -187,30 +190,45 @@ def test_with_a_large_model_triage_asks_it_what_the_skill_does_not_know(shell, l
     assert said["result"]["intent_by_model"]
 
 
-def test_wrong_words_say_what_to_do(shell):
+@pytest.fixture
+def here(tmp_path, monkeypatch, capsys):
+    """The command in this process: its code, what it said, and its errors."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    def run(*words):
+        code = app.run([str(word) for word in words])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def test_wrong_words_say_what_to_do(shell, here):
     path = shell.lines({"n": 1})
+    (shell.folder / "recipe.toml").write_text(RECIPE)
     (shell.folder / "bad.toml").write_text('[[step]]\nname = "a"\nkind = "set"\nnext = "b"\n')
+    (shell.folder / "fine.toml").write_text('recipe = "recipe.toml"\n[[step]]\nname = "a"\nkind = "set"\n')
     for words, why in (
         (("flow", "list"), "Nothing was recorded yet"),
         (("run", "nothing", path), "invoices, triage"),
-        (("run", "triage", "gone.jsonl"), "cannot be read"),
+        (("run", "fine.toml", "gone.jsonl"), "cannot be read"),
         (("run", "bad.toml", path), "which is not there"),
-        (("run", "triage", path, "--out", "gone/out"), "cannot be written"),
-        (("run", "triage", path, "--resume", "--again"), "give one"),
-        (("run", "triage", path, "-r", "nobody"), "no recipe"),
+        (("run", "fine.toml", path, "--out", "gone/out"), "cannot be written"),
+        (("run", "fine.toml", path, "--resume", "--again"), "give one"),
+        (("run", "fine.toml", path, "-r", "nobody"), "no recipe"),
         (("flow", "show", "nothing"), "invoices, triage"),
+        (("flow", "status", "run_1", "-r", "recipe.toml"), "There is no run"),
     ):
-        assert why in shell(*words, code=2).stderr, words
-    error = json.loads(shell("run", "nothing", path, "--json", code=2).stdout)["error"]
-    assert error["code"] == "configuration_error"
+        code, _, said = here(*words)
+        assert (code, why in said) == (2, True), (words, code, said)
+    assert json.loads(here("run", "nothing", path, "--json")[1])["error"]["code"] == "configuration_error"
 
 
-def test_a_flow_is_drawn(shell):
-    assert "classify" not in shell("flow", "show", "triage").stdout
-    assert "intent_by_model" in shell("flow", "show", "triage").stdout
-    assert shell("flow", "show", "triage", "--mermaid").stdout.startswith("flowchart TD")
-    assert shell("flow", "show", "invoices", "--svg").stdout.startswith("<svg")
-    assert json.loads(shell("flow", "show", "invoices", "--json").stdout)["flow"]["name"] == "invoices"
+def test_a_flow_is_drawn(here):
+    assert "intent_by_model" in here("flow", "show", "triage")[1]
+    assert here("flow", "show", "triage", "--mermaid")[1].startswith("flowchart TD")
+    assert here("flow", "show", "invoices", "--svg")[1].startswith("<svg")
+    assert json.loads(here("flow", "show", "invoices", "--json")[1])["flow"]["name"] == "invoices"
 
 
 def test_an_interrupt_ends_after_the_step_and_a_kill_goes_on_where_it_was(shell):

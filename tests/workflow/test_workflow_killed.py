@@ -72,7 +72,8 @@ def test_every_boundary_was_one_where_it_was_killed_until_there_was_none_left(ca
 @pytest.mark.parametrize("name", ["whole", "undone"])
 def test_every_input_ends_once(cases, name):
     for case in cases[name]:
-        assert [(one["line"], one["state"] in ENDS) for one in case["said"]] == [(1, True), (2, True)], case
+        lines = [(1, True), (2, True)] if name == "whole" else [(1, True)]
+        assert [(one["line"], one["state"] in ENDS) for one in case["said"]] == lines, case
 
 
 @pytest.mark.parametrize("name", ["whole", "undone"])
@@ -99,11 +100,10 @@ def test_what_ends_well_did_all_of_it_and_nothing_but_a_persons_no_ends_otherwis
 def test_what_was_done_is_taken_back_once(cases):
     for case in cases["undone"]:
         did = happened(case)
-        for line in ("1", "2"):
-            for what in ("first", "a", "b"):
-                assert did[f"un{what}", line] <= did[what, line] <= 1, case
+        for what in ("first", "a", "b"):
+            assert did[f"un{what}", "1"] <= did[what, "1"] <= 1, case
     last = Counter(line.split(" ")[0] for line in cases["undone"][-1]["effects"])
-    assert last == {"first": 2, "unfirst": 2, "a": 1, "b": 1, "una": 1, "unb": 1}
+    assert last == {"first": 1, "unfirst": 1, "a": 1, "b": 1, "una": 1, "unb": 1}
 
 
 def test_a_post_is_repeated_only_with_the_key_that_it_had(cases, server):

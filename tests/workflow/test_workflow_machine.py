@@ -195,4 +195,4 @@ class Runs(RuleBasedStateMachine):
 
 
 TestRuns = Runs.TestCase
-TestRuns.settings = settings(max_examples=25, stateful_step_count=12, deadline=None)
+TestRuns.settings = settings(max_examples=15, stateful_step_count=12, deadline=None)
