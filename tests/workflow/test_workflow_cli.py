@@ -224,6 +224,12 @@ def test_wrong_words_say_what_to_do(shell, here):
     assert json.loads(here("run", "nothing", path, "--json")[1])["error"]["code"] == "configuration_error"
 
 
+def test_the_flows_that_ship_are_listed(here):
+    rows = parsed(here("recipes", "--json")[1])
+    assert {row["name"]: row["kind"] for row in rows} == {"starter": "system", "invoices": "flow", "triage": "flow"}
+    assert all(row["description"] and Path(row["path"]).is_file() for row in rows)
+
+
 def test_a_flow_is_drawn(here):
     assert "intent_by_model" in here("flow", "show", "triage")[1]
     assert here("flow", "show", "triage", "--mermaid")[1].startswith("flowchart TD")

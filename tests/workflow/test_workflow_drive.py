@@ -4,8 +4,10 @@ import asyncio
 
 import pytest
 from _works import Collects, decide, defined, done, system, through, write
+from msgspec.structs import replace
 
 from trimtab.errors import ConfigError, RequestError, UpstreamDownError
+from trimtab.settings import Part
 from trimtab.testing import Breaks, Judges, Passes, Says, Takes
 from trimtab.types import Impact
 from trimtab.workflow import journal
@@ -425,3 +427,16 @@ def test_the_same_step_of_the_same_item_cannot_be_intended_twice(tmp_path):
                 await log.intend(row)
 
     asyncio.run(go())
+
+
+def test_large_in_a_flow_is_what_the_recipe_calls_large(tmp_path):
+    flow = defined({"name": "q", "kind": "ask", "ask": "?", "models": ["large"]})
+
+    async def go():
+        models = {"small": Says("no"), "gpt": Says("yes")}
+        async with system(tmp_path, models=models) as on:
+            part = Part(kind="rules", name="rules", options={"large": "gpt"})
+            on = replace(on, settings=replace(on.settings, route=part))
+            return await through(on, flow, write(tmp_path, {}))
+
+    assert asyncio.run(go())[0]["result"]["q"]["text"] == "yes"

@@ -201,6 +201,14 @@ def test_a_flow_may_be_python_and_is_what_the_same_toml_is(tmp_path):
     assert define.Defined(flow=define.parse(table), file=tmp_path).digest == loaded.digest
 
 
+def test_a_file_of_functions_is_run_once(tmp_path):
+    (tmp_path / "own.py").write_text("seen = []\ndef a():\n    return seen\ndef b():\n    return seen\n")
+    step = '[[step]]\nname = "{0}"\nkind = "call"\nfunction = "own.py:{0}"\n'
+    (tmp_path / "flow.toml").write_text(step.format("a") + step.format("b"))
+    functions = define.load(tmp_path).functions
+    assert functions["own.py:a"]() is functions["own.py:b"]()
+
+
 def test_the_digest_is_of_the_definition_alone():
     text = '[[step]]\nname = "a"\nkind = "set"\n'
     flows = [

@@ -45,19 +45,19 @@ def run(
         raise typer.BadParameter("--resume goes on and --again starts anew: give one.")
     if out and not (out.absolute().parent.is_dir() and os.access(out.absolute().parent, os.W_OK)):
         raise typer.BadParameter(f"{out} cannot be written.", param_hint="--out")
-    done, lines, stopped = asyncio.run(_run(flow, input, recipe, resume=resume, again=again))
+    done, lines, stopped, system = asyncio.run(_run(flow, input, recipe, resume=resume, again=again))
     _write(lines, out)
     counts = _counts(lines)
     if json:
         _out.emit({"run": {"id": done.id, "flow": done.flow, "total": done.total, **counts}})
-    _sum_up(done, counts, flow, input, recipe)
+    _sum_up(done, counts, (flow, str(input)), recipe, system)
     code = INTERRUPTED if stopped else WAITING if counts["waiting"] else FAILED if counts["failed"] else 0
     raise typer.Exit(code)
 
 
 async def _run(
     word: str, path: Path, recipe: str, *, resume: bool, again: bool
-) -> "tuple[Run, list[Json], bool]":  # fmt: skip
+) -> "tuple[Run, list[Json], bool, str]":  # fmt: skip
     from trimtab import settings, wiring
     from trimtab.cli import _home
     from trimtab.workflow import define
@@ -71,7 +71,7 @@ async def _run(
         _out.say(f"{chosen.id}: {defined.flow.name} on {chosen.total} lines, answered by {_recipe.of(loaded)}")
         stop = _Stop()
         await runs.go(system, defined, chosen, _Shown().tell, stop.asked)
-        return chosen, await runs.told(system.store, chosen), stop.asked()
+        return chosen, await runs.told(system.store, chosen), stop.asked(), _recipe.of(loaded)
 
 
 class _Stop:
@@ -127,15 +127,12 @@ def _counts(lines: "list[Json]") -> dict[str, int]:
     return {name: states.count(name) for name in ("done", "failed", "waiting", "todo")}
 
 
-def _sum_up(done: "Run", counts: dict[str, Any], flow: str, path: Path, recipe: str) -> None:
+def _sum_up(done: "Run", counts: dict[str, Any], words: tuple[str, str], recipe: str, system: str) -> None:
     _out.say(f"{done.id}: " + ", ".join(f"{many} {name}" for name, many in counts.items() if many))
     if not counts["waiting"] and not counts["todo"]:
         return
     import shlex
 
-    from trimtab.workflow import define
-
-    system = recipe or define.load(flow).recipe
     if counts["waiting"]:
         _out.say(f"Decide what waits: {_recipe.hint('approvals list', system)}")
-    _out.say(f"Then go on: {_recipe.hint(shlex.join(['run', flow, str(path), '--resume']), recipe or _recipe.DEFAULT)}")
+    _out.say(f"Then go on: {_recipe.hint(shlex.join(['run', *words, '--resume']), recipe or _recipe.DEFAULT)}")

@@ -45,10 +45,10 @@ PASSAGE = 1200
 
 
 class Asker:
-    """Asks on the desk; `seats` are each step's verifiers, by its name."""
+    """Asks on the desk; `seats` are each step's verifiers, by its name, `alias` says what `large` and `small` are."""
 
-    def __init__(self, desk: Desk, seats: Mapping[str, tuple[Seat, ...]]) -> None:
-        self._desk, self._seats = desk, seats
+    def __init__(self, desk: Desk, seats: Mapping[str, tuple[Seat, ...]], alias: Mapping[str, str] = {}) -> None:
+        self._desk, self._seats, self._alias = desk, seats, alias
 
     async def ask(self, step: Ask, context: Mapping[str, Any], key: str, *, last: bool) -> Result:
         """One try; `last`: where no rung answers, a person is asked.
@@ -58,7 +58,7 @@ class Asker:
         gate, bill = Gate(self._desk.approver, step, last=last), Bill()
         desk = msgspec.structs.replace(
             self._desk,
-            router=Within(self._desk.router, step.models) if step.models else self._desk.router,
+            router=Within(self._desk.router, self._names(step)) if step.models else self._desk.router,
             retriever=Given(text(step.evidence, context)) if step.evidence else self._desk.retriever,
             verifiers=self._seats.get(step.name, self._desk.verifiers),
             approver=gate if self._desk.approver else None,
@@ -79,6 +79,9 @@ class Asker:
                 return Fails(code=outcome.code, why=outcome.why, cost=trace.cost)
             case Answer():
                 return told(step, outcome, trace.cost, {"trace": trace.request.id, "impact": gate.impact})
+
+    def _names(self, step: Ask) -> list[str]:
+        return [self._alias.get(name, name) for name in step.models]
 
 
 class Bill:
@@ -182,6 +185,7 @@ async def asker(system: "System", steps: Iterable[Ask]) -> Asker:
     from trimtab import wiring
 
     known = ALWAYS | system.desk.specs.keys()
+    has = {seat.name for seat in system.desk.verifiers}
     seats: dict[str, tuple[Seat, ...]] = {}
     for step in steps:
         if unknown := sorted(set(step.models) - known):
@@ -189,9 +193,12 @@ async def asker(system: "System", steps: Iterable[Ask]) -> Asker:
                 f"The step {step.name!r} names models that the recipe has not: {', '.join(unknown)}.",
                 f"It has: {', '.join(system.desk.specs)}.",
             )
-        if given := (*step.verify, *({"kind": "schema"},) * (step.schema is not None)):
+        schema = ({"kind": "schema"},) if step.schema is not None and "schema" not in has else ()
+        if given := (*step.verify, *schema):
             seats[step.name] = await wiring.seats(system, given)
-    return Asker(system.desk, seats)
+    options = system.settings.route.options
+    alias = {name: str(options[name]) for name in ALWAYS - system.desk.specs.keys() if options.get(name)}
+    return Asker(system.desk, seats, alias)
 
 
 def _passages(whole: str) -> Iterable[Passage]:

@@ -50,7 +50,8 @@ def load(word: str | Path) -> Defined:
     file = find(word)
     module = _module(file) if file.suffix == ".py" else None
     flow = _of_module(module, file) if module else parse(_table(file))
-    return Defined(flow=flow, file=file, functions={name: _function(name, file, module) for name in _called(flow)})
+    modules = {"": module}
+    return Defined(flow=flow, file=file, functions={name: _function(name, file, modules) for name in _called(flow)})
 
 
 def parse(table: dict[str, Any]) -> Flow:
@@ -111,15 +112,12 @@ def every(steps: tuple[AnyStep, ...]) -> Iterator[AnyStep]:
             yield from every(step.steps)
 
 
-def _function(name: str, file: Path, module: ModuleType | None) -> Callable[..., Any]:
-    place, colon, attribute = name.rpartition(":")
-    if not colon:
-        where = module
-    elif place.endswith(".py"):
-        where = _module(file.parent / place)
-    else:
-        where = _imported(place)
-    found = getattr(where, attribute, None)
+def _function(name: str, file: Path, modules: dict[str, ModuleType | None]) -> Callable[..., Any]:
+    """A function by its name; `modules` are those that were run, by their place, each once."""
+    place, _, attribute = name.rpartition(":")
+    if place not in modules:
+        modules[place] = _module(file.parent / place) if place.endswith(".py") else _imported(place)
+    found = getattr(modules[place], attribute, None)
     if not callable(found):
         raise ConfigError(
             f"There is no function {name!r}.", 'Write function = "module:name", or "file.py:name" beside the flow.'
