@@ -6,11 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "run-a-workflow.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"# ([\w.-]+)\n")
 
 
+@pytest.mark.timeout(300)
 def test_the_page_works_from_top_to_bottom(tmp_path):
     bin_ = str(Path(sys.executable).parent)
     env = {**os.environ, "HOME": str(tmp_path), "PATH": f"{bin_}{os.pathsep}{os.environ['PATH']}"}

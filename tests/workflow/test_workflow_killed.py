@@ -13,6 +13,7 @@ from threading import Thread
 
 import pytest
 
+pytestmark = pytest.mark.timeout(300)
 ENDS = {"done", "failed"}
 
 
@@ -51,7 +52,7 @@ def cases(server, tmp_path_factory):
     }
     found = {}
     for name, process in started.items():
-        out, _ = process.communicate(timeout=110)
+        out, _ = process.communicate(timeout=290)
         assert process.returncode == 0
         found[name] = [json.loads(line) for line in out.splitlines()]
     return found

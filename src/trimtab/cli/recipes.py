@@ -6,9 +6,7 @@ from trimtab.cli import _out
 
 
 def attach(app: typer.Typer) -> None:
-    app.command("recipes", help="List the recipes that ship: complete systems in a folder, and flows (`trimtab run`).")(
-        recipes
-    )
+    app.command("recipes", help="List what ships: complete systems in a folder, and flows for `trimtab run`.")(recipes)
 
 
 def recipes(json: bool = typer.Option(False, "--json", help="JSON lines on stdout, one a recipe.")) -> None:
