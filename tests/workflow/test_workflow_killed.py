@@ -13,7 +13,7 @@ from threading import Thread
 
 import pytest
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 ENDS = {"done", "failed"}
 
 
@@ -52,7 +52,7 @@ def cases(server, tmp_path_factory):
     }
     found = {}
     for name, process in started.items():
-        out, _ = process.communicate(timeout=290)
+        out, _ = process.communicate(timeout=590)
         assert process.returncode == 0
         found[name] = [json.loads(line) for line in out.splitlines()]
     return found
