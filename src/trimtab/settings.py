@@ -261,6 +261,11 @@ def find(recipe: str | Path) -> Path:
     )
 
 
+def variable(name: str, environ: Mapping[str, str] | None = None) -> str:
+    """One variable that a flow names as holding a secret of its own, "" where it is not set."""
+    return (os.environ if environ is None else environ).get(name, "")
+
+
 def _named(table: dict[str, Any]) -> list[str]:
     """The variables that the models name as holding their keys."""
     parts: list[Any] = []

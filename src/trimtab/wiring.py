@@ -15,7 +15,7 @@ from trimtab.flow import Desk
 from trimtab.judge import Seat
 from trimtab.ports import Model, Recorder, Tools
 from trimtab.settings import GuardPart, ModelPart, Part, Settings
-from trimtab.types import HERE, ModelSpec, Span
+from trimtab.types import HERE, Json, ModelSpec, Span
 
 if TYPE_CHECKING:
     from trimtab.encode.encoder import Encoder
@@ -175,6 +175,22 @@ def _desk(settings: Settings, tools: Tools) -> Desk:
         baseline=settings.baseline.price if settings.baseline else None,
         regions=settings.egress.regions,
     )
+
+
+async def seats(system: System, given: Iterable[Json]) -> tuple[Seat, ...]:
+    """The recipe's verifiers with others laid over them by name, built and started. Raises `ConfigError`."""
+    starting: list[Callable[[], Awaitable[Any]]] = []
+    tools = msgspec.structs.replace(system.tools, starting=starting.append)
+    found = {seat.name: seat for seat in system.desk.verifiers}
+    for table in given:
+        if not isinstance(kind := table.get("kind"), str):
+            raise ConfigError("A verifier needs a kind.", 'Write kind = "...": the files in verify/ are the kinds.')
+        options = {name: value for name, value in table.items() if name not in ("kind", "name")}
+        part = Part(kind=kind, name=str(table.get("name", kind)), options=options)
+        found[part.name] = Seat(name=part.name, judge=_build("verify", part, tools))
+    for start in starting:
+        await start()
+    return tuple(found.values())
 
 
 def _build(stage: str, part: Part, tools: Tools) -> Any:

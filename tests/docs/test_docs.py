@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from trimtab.settings import parse
+from trimtab.workflow import define
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -38,8 +39,12 @@ def test_python_examples_run(code, tmp_path, monkeypatch, gateway_env):
 
 
 @pytest.mark.parametrize("code", blocks("toml"))
-def test_toml_examples_are_settings(code, tmp_path):
-    parse(tomllib.loads(code), folder=tmp_path, home=tmp_path, name="example", secrets={})
+def test_toml_examples_are_settings_or_flows(code, tmp_path):
+    table = tomllib.loads(code)
+    if "step" in table:
+        define.parse(table)
+    else:
+        parse(table, folder=tmp_path, home=tmp_path, name="example", secrets={})
 
 
 @pytest.mark.parametrize("name", ["errors.md", "kinds.md"])

@@ -28,6 +28,8 @@ VERBS = (
     "recipes",
     "logs",
     "approvals",
+    "run",
+    "flow",
     "keys",
     "audit",
     "doctor",

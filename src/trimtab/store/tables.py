@@ -19,7 +19,7 @@ from sqlalchemy import (
     event,
 )
 
-HEAD = "0007"
+HEAD = "0008"
 
 metadata = MetaData(
     naming_convention={
@@ -188,6 +188,58 @@ audit = Table(
     Column("hash", String, nullable=False),
 )
 """The audit chain: see `audit`. `at` is in microseconds; `payload` and `hash` are SHA-256 in hexadecimal."""
+
+flow_runs = Table(
+    "flow_runs",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("flow", String, nullable=False),
+    Column("digest", String, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("input", Text, nullable=False),
+    Column("input_digest", String, nullable=False, index=True),
+    Column("total", BigInteger, nullable=False),
+    Column("created", Double, nullable=False),
+    Column("ended", Double),
+)
+"""Runs of flows: `digest` is of the flow's definition, `input_digest` of the bytes that were read; `ended` where no
+item is left that can go on."""
+
+flow_items = Table(
+    "flow_items",
+    metadata,
+    Column("run", String, ForeignKey("flow_runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("item", BigInteger, primary_key=True),
+    Column("input", Text),
+    Column("state", String, nullable=False),
+    Column("result", Text),
+    Column("step", String, nullable=False),
+    Column("code", String, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("at", Double, nullable=False),
+)
+"""One row a line of the input, `item` its number: todo, waiting, undoing, done or failed; the texts in the clear."""
+
+flow_steps = Table(
+    "flow_steps",
+    metadata,
+    Column("run", String, ForeignKey("flow_runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("item", BigInteger, primary_key=True),
+    Column("scope", String, primary_key=True),
+    Column("n", BigInteger, primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("step", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("key", String, nullable=False),
+    Column("next", String, nullable=False),
+    Column("output", Text),
+    Column("undo", Text),
+    Column("ticket", String, nullable=False),
+    Column("cost_nano", BigInteger),
+    Column("at", Double, nullable=False),
+)
+"""The journal of an item: its `n`-th step in a scope (the item itself, or one element of a fan-out): begun (the intent,
+on disk before a side effect), waiting, done or failed."""
 
 APPEND_ONLY = (
     ("audit_update", "UPDATE ON audit"),
