@@ -17,11 +17,11 @@ Colour is for terminals only, and `NO_COLOR` turns it off.
 
 | exit code | means |
 |---|---|
-| 0 | done; `ask`: answered; `demo`, `route probe`: every probe got its decision; `doctor`: nothing fails |
-| 1 | something else went wrong; `demo`, `route probe`: a probe did not get its decision; `doctor`: something fails |
+| 0 | done; `ask`: answered; `demo`, `route probe`: every probe got its decision; `doctor`: nothing fails; `run`: every line is done |
+| 1 | something else went wrong; `demo`, `route probe`: a probe did not get its decision; `doctor`: something fails; `run`: a line has failed |
 | 2 | wrong usage, settings or request |
 | 3 | refused |
-| 4 | waits for a person |
+| 4 | waits for a person; `run`: some lines do |
 | 5 | a model's server is down, too slow or wrong |
 | 6 | over a budget or a cost limit |
 | 130 | interrupted |
