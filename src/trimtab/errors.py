@@ -234,6 +234,8 @@ CODES: dict[str, Code] = {
     "no_audio": Code(None, "the model's protocol does not carry sound"),
     "untranslatable": Code(None, "the model's protocol has no word for something in the request"),
     "hedge_lost": Code(None, "another call on the same model answered first; this one is paid"),
+    "asked": Code(None, "a verifier asked this model, as part of judging another one's answer"),
+    "not_asked": Code(None, "a verifier may not ask this model: the request's limits, or what it can do, forbid it"),
     # What guards and verifiers found
     "injection": Code(None, "`patterns`, `injection`: an attempt to overrule the instructions"),
     "toxicity": Code(None, "`toxicity`: offensive or hateful"),
@@ -246,6 +248,8 @@ CODES: dict[str, Code] = {
     "not_judged": Code(None, "`confidence`: the model gave no score"),
     "low_confidence": Code(None, "`confidence`: the model's score is too low"),
     "bad_json": Code(None, "`schema`: the answer is not the JSON that was asked for"),
+    "mended": Code(None, "`schema`: the answer was nearly JSON, and was mended without asking anybody"),
+    "asked_again": Code(None, "`schema`: the answer was wrong; the same model's second one is right"),
     "schema_mismatch": Code(None, "`schema`: the answer is not what the schema says"),
     "rule_broken": Code(None, "`rules`: the answer breaks a rule of the recipe"),
     "rule_crashed": Code(None, "`rules`: a function of the recipe failed on this answer"),

@@ -235,7 +235,8 @@ class Delta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Ok or not, by whom, why (a reason code and a sentence), and how sure (a calibrated score or None).
 
-    `action` is what follows; `spans` where it was found; `cost` in nanodollars of the judging itself.
+    `action` is what follows; `spans` where it was found; `cost` in nanodollars of the judging itself. `answer` is the
+    answer as a verifier that is content has mended it; None leaves it as it was.
     """
 
     ok: bool
@@ -247,6 +248,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     spans: tuple[Span, ...] = ()
     cost: int | None = 0
     shadow: bool = False
+    answer: Answer | None = None
 
 
 OK = Verdict(ok=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from trimtab import egress, load
+from trimtab import asking, egress, load
 from trimtab.errors import ConfigError
 from trimtab.flow import Desk
 from trimtab.judge import Seat
@@ -115,7 +115,7 @@ def _tools(
     tools = Tools(
         name="", recipe=settings.folder, home=settings.home, encoder=encoder, store=store,
         personal=_personal(settings), secret=settings.secrets.get, networks=_networks(settings),
-        starting=starting.append, closing=closing.push_async_callback, say=say,
+        starting=starting.append, closing=closing.push_async_callback, say=say, ask=asking.ask,
     )  # fmt: skip
     pii, options = load.kind("guard", "pii"), _pii(settings)
     return msgspec.structs.replace(tools, names=lambda texts: pii.names(tools, texts, options))
