@@ -29,9 +29,12 @@ def opened(models: Mapping[str, Model], specs: Mapping[str, ModelSpec], trail: T
 async def ask(name: str, request: Request, evidence: Evidence, judge: str) -> Answer | Verdict:
     """The answer of the model `name`; a verdict that is not ok where it may not be asked, passes or is down.
 
-    Raises `NotFoundError` for a model that is none, `LookupError` outside of a judge's turn.
+    Raises `NotFoundError` for a model that is none.
     """
-    models, specs, trail = _OPEN.get()
+    open_now = _OPEN.get(None)
+    if open_now is None:
+        return Verdict(ok=False, by=name, code="not_asked", why=f"{judge} is not judging on any request's account.")
+    models, specs, trail = open_now
     if name not in models:
         raise NotFoundError(f"There is no model {name!r} for {judge} to ask.", f"There are: {', '.join(models)}.")
     spec = specs[name]
