@@ -262,6 +262,8 @@ CODES: dict[str, Code] = {
     "graded_low": Code(None, "`grader`: the model that grades thinks too little of the answer"),
     "not_graded": Code(None, "`grader`: no grade was to be had"),
     "ungrounded": Code(None, "`grounding`: a sentence that the passages do not support"),
+    "cut": Code(None, "`grounding`: sentences that the passages do not support were taken out of the answer"),
+    "flagged": Code(None, "`grounding`: sentences that the passages do not support are marked in the answer"),
     "no_evidence": Code(None, "`grounding`: no passage to hold the answer against"),
     "unknown_tool": Code(None, "`schema`: a call of a tool that the request does not bring"),
     "bad_arguments": Code(None, "`schema`: a call's arguments are not what the tool's schema says"),

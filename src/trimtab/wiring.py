@@ -197,7 +197,17 @@ def _model(part: ModelPart, spec: ModelSpec, tools: Tools) -> Model:
     if masks(part, spec):
         wrap = load.kind("answer", "masked")
         model = wrap.build(wrap.Options(), msgspec.structs.replace(tools, name=part.name, inner=model))
-    return model
+    return _reading(part, model)
+
+
+def _reading(part: ModelPart, model: Model) -> Model:
+    """A model that writes, given numbered passages where the settings say `evidence`; the reader takes them itself."""
+    own = load.kind("answer", part.kind).spec(load.options("answer", part.kind, part.options))
+    if "evidence" not in (part.abilities or ()) or "evidence" in own.abilities:
+        return model
+    from trimtab.answer._grounded import Grounded
+
+    return Grounded(model)
 
 
 def masks(part: ModelPart, spec: ModelSpec) -> bool:
