@@ -78,16 +78,20 @@ def function(named: str, folder: Path) -> Callable[..., Any]:
     place, _, name = named.partition(":")
     if not (place and name.isidentifier()):
         raise ConfigError(f"{named!r} names no function.", 'Write "checks.py:name" or "package.module:name".')
+    found = getattr(module(place, folder), name, None)
+    if not callable(found):
+        raise ConfigError(f"{place!r} has no function {name!r}.", "Correct the name.")
+    return found
+
+
+def module(place: str, folder: Path) -> ModuleType:
+    """The user's own module: a file of the recipe's folder, or an installed one. Raises `ConfigError`."""
     try:
-        module = _file(folder, place) if place.endswith(".py") else importlib.import_module(place)
+        return _file(folder, place) if place.endswith(".py") else importlib.import_module(place)
     except ConfigError:
         raise
     except Exception as error:
         raise ConfigError(f"{place!r} cannot be imported: {error}.", "Mend that file.") from error
-    found = getattr(module, name, None)
-    if not callable(found):
-        raise ConfigError(f"{place!r} has no function {name!r}.", "Correct the name.")
-    return found
 
 
 def _file(folder: Path, place: str) -> ModuleType:
@@ -98,6 +102,6 @@ def _file(folder: Path, place: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"trimtab_recipe_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise ConfigError(f"{place!r} is no Python file.", "Correct the name.")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return made

@@ -12,10 +12,10 @@ from typing import Any, Literal, cast
 import msgspec
 
 from trimtab import load, texts
+from trimtab.calls import Calls
 from trimtab.errors import ConfigError
 from trimtab.ports import Tools
 from trimtab.types import OK, Answer, Evidence, Json, ModelSpec, Request, Verdict
-from trimtab.verify._calls import Calls
 from trimtab.verify._checks import Check, Document, faults, sound
 from trimtab.verify._paths import MISSING
 

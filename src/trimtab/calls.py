@@ -41,5 +41,5 @@ class Calls:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(settle, *end)
 
-        threading.Thread(target=run, name="rule", daemon=True).start()  # a hung one does not keep the process
+        threading.Thread(target=run, name="call", daemon=True).start()  # a hung one does not keep the process
         return future
