@@ -226,6 +226,7 @@ CODES: dict[str, Code] = {
     "too_long": Code(None, "`reader`: the question is too long"),
     "not_in_documents": Code(None, "`reader`: the documents do not clearly say"),
     "not_recorded": Code(None, "`recorded`: no such question was recorded"),
+    "only_thought": Code(None, "the model thought for all its tokens and gave no answer"),
     "context_too_small": Code(None, "`local`: the request does not fit the model's context"),
     "engine_refused": Code(None, "`local`: the engine does not take the request"),
     "masking_failed": Code(None, "`masked`: personal data could not be replaced, so nothing was sent"),

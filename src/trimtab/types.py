@@ -111,7 +111,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Wishes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the client asked of the rendering: which model (`auto` lets the system decide), stream, durability.
 
-    `priority` is -1 (low), 0 or 1 (high): who goes first where there is no room for all.
+    `priority` is -1 (low), 0 or 1 (high): who goes first where there is no room for all. `reasoning` asks to see what a
+    model thought that the recipe lets think.
     """
 
     model: str = "auto"
@@ -119,6 +120,7 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     durable: bool = False
     cache: bool = True
     priority: int = 0
+    reasoning: bool = False
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

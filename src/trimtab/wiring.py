@@ -197,7 +197,16 @@ def _model(part: ModelPart, spec: ModelSpec, tools: Tools) -> Model:
     if masks(part, spec):
         wrap = load.kind("answer", "masked")
         model = wrap.build(wrap.Options(), msgspec.structs.replace(tools, name=part.name, inner=model))
-    return _reading(part, model)
+    return _reading(part, _thinking(part, model))
+
+
+def _thinking(part: ModelPart, model: Model) -> Model:
+    """A model that may think first, where the settings say for how long."""
+    if part.think is None:
+        return model
+    from trimtab.answer._thought import Thinking
+
+    return Thinking(model, part.name, part.think)
 
 
 def _reading(part: ModelPart, model: Model) -> Model:
