@@ -12,7 +12,7 @@ from trimtab import asking, flow
 from trimtab.errors import ConfigError, NotFoundError, UpstreamDownError
 from trimtab.testing import PRICE, Breaks, Keeps, Says, ask, desk, seat, tools
 from trimtab.types import Answer, Evidence, Limits, ModelSpec, Request, Usage, Verdict
-from trimtab.verify import schema
+from trimtab.verify import _reasked, schema
 from trimtab.verify._mend import mended
 
 PERSON = {
@@ -194,6 +194,17 @@ async def test_nobody_is_asked_again_beyond_the_budget(tmp_path, reask) -> None:
     small = Turns("nonsense", '{"name": "Ada"}')
     outcome, _ = await run(tmp_path, {"small": small, "large": large}, ask("Who?", params=PERSON), reask=400)
     assert (outcome.model, small.asked[1].params["max_tokens"] <= 400) == ("small", True), "the control"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"finish": "length"}, {"finish": "content_filter"}, {"extra": {"refusal": "No."}}, {"choices": ({"index": 1},)}],
+    ids=str,
+)
+def test_nobody_is_asked_again_who_would_say_no_better(more) -> None:
+    request = ask("Who?", params=PERSON)
+    assert _reasked.asked(request, Answer(text="no", model="small", **more), "Not JSON.", 4000) is None
+    assert _reasked.asked(request, Answer(text="no", model="small"), "Not JSON.", 4000) is not None, "the control"
 
 
 async def test_a_second_call_that_fails_is_no_answer_and_its_unknown_cost_is_unknown(tmp_path) -> None:

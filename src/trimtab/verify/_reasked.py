@@ -41,9 +41,9 @@ def _call(call: Json) -> Json:
 
 
 def asked(request: Request, answer: Answer, why: str, budget: int) -> Request | None:
-    """The request with what was wrong; None where prompt and answer would not fit the budget of tokens, or where the
-    model refused."""
-    if answer.extra.get("refusal") or answer.finish == "content_filter":
+    """The request with what was wrong; None where prompt and answer would not fit the budget of tokens, and where a
+    second answer would be no better: of a model that refused, of one that was cut, of several choices."""
+    if answer.extra.get("refusal") or answer.finish in ("content_filter", "length") or answer.choices:
         return None
     said: tuple[Json, ...] = ({"role": "assistant", "content": answer.text},) if answer.text else ()
     order = f"That is not what was asked for: {why} Answer again, with nothing but what was asked for, corrected."
