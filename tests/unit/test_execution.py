@@ -52,7 +52,7 @@ async def judged(folder: Path, said: str | None, asked: str = ASKED, choices: tu
     ],
 )
 async def test_it_says_how_the_code_ended(tmp_path, said, code, why) -> None:
-    verdict = await judged(tmp_path, said, cpu=1, memory=64)
+    verdict = await judged(tmp_path, said, cpu=1, memory=64, seconds=100.0)
     assert verdict.code == code, verdict
     assert verdict.ok is (code == "ok")
     assert why in verdict.why
