@@ -8,11 +8,11 @@ from collections.abc import Mapping
 
 import msgspec
 
-from trimtab import texts
+from trimtab import asking, texts
 from trimtab.errors import DeadlineError, NoAnswerError
 from trimtab.escalate import within
 from trimtab.judge import Seat, bound, cut_answer, ruling
-from trimtab.ports import Approver, Model, Recorder, Retriever, Router
+from trimtab.ports import Approver, Model, Recorder, Retriever, Router, Verifier
 from trimtab.trail import Trail, gated
 from trimtab.types import (
     OK,
@@ -129,7 +129,7 @@ async def _climb(
             said = step.answered(said)
         impact = Impact.HIGH if said.impact is Impact.HIGH else impact  # what a lower rung saw is not forgotten
         answer = msgspec.structs.replace(said, impact=impact)
-        verdict = await _verify(checks, request, evidence or Evidence(), answer, trail)  # verify
+        answer, verdict = await _verify(desk, checks, request, evidence or Evidence(), answer, trail)  # verify
         if verdict.ok:
             break
     return answer, verdict
@@ -154,10 +154,20 @@ async def _retrieve(desk: Desk, request: Request, trail: Trail) -> Evidence:
 
 
 async def _verify(
-    seats: tuple[Seat, ...], request: Request, evidence: Evidence, answer: Answer, trail: Trail
-) -> Verdict:
-    verdicts = await trail.judged("verify", seats, lambda judge: judge.verify(request, evidence, answer))
-    return ruling(verdicts)
+    desk: Desk, seats: tuple[Seat, ...], request: Request, evidence: Evidence, answer: Answer, trail: Trail
+) -> tuple[Answer, Verdict]:
+    """The ruling, and the answer as the verifiers leave it: each sees what the one before has mended."""
+
+    async def ask(judge: Verifier) -> Verdict:
+        nonlocal answer
+        verdict = await judge.verify(request, evidence, answer)
+        if verdict.ok and verdict.answer:
+            answer = msgspec.structs.replace(verdict.answer, impact=answer.impact)
+        return verdict
+
+    with asking.opened(desk.models, desk.specs, trail):
+        verdicts = await trail.judged("verify", seats, ask)
+    return answer, ruling(verdicts)
 
 
 async def _guard_answer(desk: Desk, request: Request, answer: Answer, trail: Trail) -> tuple[Answer, Verdict | None]:

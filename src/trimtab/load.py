@@ -1,6 +1,8 @@
 """From `kind = "x"` to code: `x` is the file `<stage>/x.py`; a dotted kind is an installed module."""
 
 import importlib
+import importlib.util
+from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
@@ -66,3 +68,40 @@ def options(stage: str, name: str, given: dict[str, Any]) -> Any:
     except msgspec.ValidationError as error:
         fields = ", ".join(cls.__struct_fields__) or "none"
         raise ConfigError(f"{stage} {name!r}: {error}.", f"Its options are: {fields}.") from error
+
+
+def function(named: str, folder: Path) -> Callable[..., Any]:
+    """The user's own function: `checks.py:total` in the recipe's folder, or `package.module:total`.
+
+    The file is run as any module is: it is the operator's code, with the operator's rights. Raises `ConfigError`.
+    """
+    place, _, name = named.partition(":")
+    if not (place and name.isidentifier()):
+        raise ConfigError(f"{named!r} names no function.", 'Write "checks.py:name" or "package.module:name".')
+    found = getattr(module(place, folder), name, None)
+    if not callable(found):
+        raise ConfigError(f"{place!r} has no function {name!r}.", "Correct the name.")
+    return found
+
+
+def module(place: str, folder: Path) -> ModuleType:
+    """The user's own module: a file of the recipe's folder, or an installed one. Raises `ConfigError`."""
+    try:
+        return _file(folder, place) if place.endswith(".py") else importlib.import_module(place)
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"{place!r} cannot be imported: {error}.", "Mend that file.") from error
+
+
+def _file(folder: Path, place: str) -> ModuleType:
+    """A file of the recipe's folder as a module; none outside of it."""
+    path = (folder / place).resolve()
+    if not path.is_relative_to(folder.resolve()) or not path.is_file():
+        raise ConfigError(f"There is no file {place!r} in {folder}.", "Its functions lie in the recipe's own folder.")
+    spec = importlib.util.spec_from_file_location(f"trimtab_recipe_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"{place!r} is no Python file.", "Correct the name.")
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return made

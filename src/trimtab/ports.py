@@ -98,7 +98,8 @@ class Tools(msgspec.Struct, frozen=True, kw_only=True):
     wrapping kind wraps. `secret` reads one environment variable that the settings allow. `closing` takes a coroutine
     function to await at shutdown; `starting` one to await before the first request. `stamp`
     is another where any model of the system, its options or its spec is another. `networks` are the operator's own: see
-    `egress`.
+    `egress`. `ask` puts a request to a model of the system by its name, on the account of the request that is judged
+    and in the judge's name: see `asking`.
     """
 
     name: str
@@ -115,4 +116,5 @@ class Tools(msgspec.Struct, frozen=True, kw_only=True):
     spec: ModelSpec | None = None
     stamp: str = ""
     networks: "tuple[Network, ...]" = ()
+    ask: "Callable[[str, Request, Evidence, str], Awaitable[Answer | Verdict]] | None" = None
     names: "Callable[[Sequence[str]], Awaitable[Sequence[Sequence[Span]]]] | None" = None

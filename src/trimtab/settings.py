@@ -17,7 +17,7 @@ from trimtab.types import REGION, Action, Place, Price
 RECIPES = Path(__file__).parent / "recipes"
 COMMON = {
     "guard": ("kind", "name", "action", "fail", "shadow", "on"),
-    "model": ("kind", "name", "where", "region", "price", "context", "abilities", "mask", "resume"),
+    "model": ("kind", "name", "where", "region", "price", "context", "abilities", "mask", "resume", "think"),
     "part": ("kind", "name"),
 }
 SECRETS = (
@@ -59,7 +59,8 @@ class GuardPart(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class ModelPart(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A rung; what is set here wins over what its kind says of itself.
 
-    `resume`: where another rung's stream is cut, this one may go on with what the client already has.
+    `resume`: where another rung's stream is cut, this one may go on with what the client already has. `think`: so many
+    tokens it may think first, which the client does not see unless it asks.
     """
 
     where: Place | None = None
@@ -69,6 +70,7 @@ class ModelPart(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     abilities: tuple[str, ...] | None = None
     mask: bool | None = None
     resume: bool = False
+    think: Annotated[int, msgspec.Meta(ge=64)] | None = None
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

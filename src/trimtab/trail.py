@@ -11,7 +11,7 @@ import msgspec
 
 from trimtab import resume, texts
 from trimtab.errors import RequestError, StorageError, TrimtabError, UpstreamError, row
-from trimtab.escalate import kept_from, next_rung
+from trimtab.escalate import affordable, kept_from, next_rung
 from trimtab.judge import Seat, actions, blotted, ruling, settle
 from trimtab.money import cost, estimate, total
 from trimtab.ports import Recorder
@@ -102,6 +102,10 @@ class Note:
         self._window = window
         return window
 
+    def quiet(self, request: Request) -> Window:
+        """What a model writes to that a judge asks: nobody reads along."""
+        return Window(None, (), request, begun=self._begins, spent=self._spends, lost=self._loses)
+
     def _begins(self) -> None:
         self.begun = True
 
@@ -152,9 +156,14 @@ class Note:
         theirs = isinstance(error, RequestError) and not self._trail.begun
         if theirs or (self.begun and not await self._trail.leaves(self._window, self.by, self.usage)):
             raise error
-        self._trail.fault, self.down = error, True
-        code = _code(error) if isinstance(error, TrimtabError) else "rung_crashed"
+        self._trail.fault = error
+        return self.lost(error)
+
+    def lost(self, error: Exception) -> Verdict:
+        """What is said of a model that is down."""
+        self.down = True
         LOG.warning("%s", _told(error, self.by), exc_info=None if isinstance(error, TrimtabError) else error)
+        code = _code(error) if isinstance(error, TrimtabError) else "rung_crashed"
         return Verdict(ok=False, by=self.by, code=code, why=_told(error, self.by))
 
 
@@ -250,6 +259,12 @@ class Trail:
         if lost and self.error is None and (self._request.wishes.durable or isinstance(self.result, Pending)):
             raise lost
         return trace
+
+    def affords(self, spec: ModelSpec, request: Request) -> bool:
+        """Whether the limit of this trail's request leaves enough for `request`, which a judge would ask."""
+        limits = self._request.limits
+        spent = total(step.cost for step in self._steps)
+        return limits.cost is None or affordable(spec, limits, spent, _expected(request))
 
     def next(self, ladder: Sequence[str], position: int, specs: Mapping[str, ModelSpec]) -> int | None:
         """The next rung under this request's limits and what it has cost so far.

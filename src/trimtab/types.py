@@ -111,7 +111,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Wishes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the client asked of the rendering: which model (`auto` lets the system decide), stream, durability.
 
-    `priority` is -1 (low), 0 or 1 (high): who goes first where there is no room for all.
+    `priority` is -1 (low), 0 or 1 (high): who goes first where there is no room for all. `reasoning` asks to see what a
+    model thought that the recipe lets think.
     """
 
     model: str = "auto"
@@ -119,6 +120,7 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     durable: bool = False
     cache: bool = True
     priority: int = 0
+    reasoning: bool = False
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -235,7 +237,8 @@ class Delta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Ok or not, by whom, why (a reason code and a sentence), and how sure (a calibrated score or None).
 
-    `action` is what follows; `spans` where it was found; `cost` in nanodollars of the judging itself.
+    `action` is what follows; `spans` where it was found; `cost` in nanodollars of the judging itself. `answer` is the
+    answer as a verifier that is content has mended it; None leaves it as it was.
     """
 
     ok: bool
@@ -247,6 +250,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     spans: tuple[Span, ...] = ()
     cost: int | None = 0
     shadow: bool = False
+    answer: Answer | None = None
 
 
 OK = Verdict(ok=True)

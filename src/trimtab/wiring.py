@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from trimtab import egress, load
+from trimtab import asking, egress, load
 from trimtab.errors import ConfigError
 from trimtab.flow import Desk
 from trimtab.judge import Seat
@@ -115,7 +115,7 @@ def _tools(
     tools = Tools(
         name="", recipe=settings.folder, home=settings.home, encoder=encoder, store=store,
         personal=_personal(settings), secret=settings.secrets.get, networks=_networks(settings),
-        starting=starting.append, closing=closing.push_async_callback, say=say,
+        starting=starting.append, closing=closing.push_async_callback, say=say, ask=asking.ask,
     )  # fmt: skip
     pii, options = load.kind("guard", "pii"), _pii(settings)
     return msgspec.structs.replace(tools, names=lambda texts: pii.names(tools, texts, options))
@@ -213,7 +213,26 @@ def _model(part: ModelPart, spec: ModelSpec, tools: Tools) -> Model:
     if masks(part, spec):
         wrap = load.kind("answer", "masked")
         model = wrap.build(wrap.Options(), msgspec.structs.replace(tools, name=part.name, inner=model))
-    return model
+    return _reading(part, _thinking(part, model))
+
+
+def _thinking(part: ModelPart, model: Model) -> Model:
+    """A model that may think first, where the settings say for how long."""
+    if part.think is None:
+        return model
+    from trimtab.answer._thought import Thinking
+
+    return Thinking(model, part.name, part.think)
+
+
+def _reading(part: ModelPart, model: Model) -> Model:
+    """A model that writes, given numbered passages where the settings say `evidence`; the reader takes them itself."""
+    own = load.kind("answer", part.kind).spec(load.options("answer", part.kind, part.options))
+    if "evidence" not in (part.abilities or ()) or "evidence" in own.abilities:
+        return model
+    from trimtab.answer._grounded import Grounded
+
+    return Grounded(model)
 
 
 def masks(part: ModelPart, spec: ModelSpec) -> bool:

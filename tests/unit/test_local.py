@@ -195,6 +195,20 @@ async def test_what_it_cannot_take_is_a_pass(tmp_path):
 
 
 @engine
+async def test_a_schema_constrains_what_the_model_can_write(tmp_path):
+    """A model of 260 thousand weights that was taught stories alone writes JSON of that schema, and else does not."""
+    named = {"type": "string", "enum": ["cat", "dog"]}
+    wanted = {"type": "object", "properties": {"pet": named}, "required": ["pet"], "additionalProperties": False}
+    form = {"type": "json_schema", "json_schema": {"name": "pet", "schema": wanted}}
+    async with running(tmp_path) as model:
+        bound = await model.answer(tell(response_format=form, max_tokens=64), Evidence(), Hears(live=False))
+        free = await model.answer(tell(max_tokens=64), Evidence(), Hears(live=False))
+    assert msgspec.json.decode(bound.text)["pet"] in ("cat", "dog")
+    with pytest.raises(msgspec.DecodeError):
+        msgspec.json.decode(free.text)
+
+
+@engine
 async def test_it_keeps_the_contract_of_its_stage(tmp_path):
     async with running(tmp_path, max_tokens=4) as model:
         await testing.answers_well(model, "small")

@@ -112,8 +112,9 @@ def call(name: str, arguments: Any) -> dict[str, Any]:
 
 
 async def judged(params: dict[str, Any], text: str | None = None, *calls: dict[str, Any], **more: Any) -> Verdict:
+    """What it says of an answer as it is; what is mended is tested in test_mended.py."""
     answer = Answer(text=text, model="m", tool_calls=calls, **more)
-    return await formal().verify(request(**params), Evidence(), answer)
+    return await formal(mend=False).verify(request(**params), Evidence(), answer)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
-"""The deterministic rung: arithmetic, dates, time zones and units, answered exactly or not at all.
+"""The deterministic rung: arithmetic, dates, time zones, units, tables, code and own functions: exactly or not at all.
 
 It takes a question only where every word of it is accounted for and one reading is left; English only.
 """
 
+import asyncio
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -12,15 +13,25 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from trimtab import texts
-from trimtab.answer import _clocks, _dates, _expression, _phrases, _units
+from trimtab.answer import _clocks, _dates, _expression, _extract, _facts, _phrases, _units
+from trimtab.answer._functions import Functions, exact, told
 from trimtab.answer._reading import Reading, Unclear
+from trimtab.answer._tables import Table, Tables
+from trimtab.calls import Calls
 from trimtab.errors import ConfigError
 from trimtab.money import estimate
 from trimtab.ports import Sink, Tools
 from trimtab.types import FREE, Answer, Delta, Evidence, ModelSpec, Request, Usage, Verdict
 
+__all__ = ["Code", "Options", "build", "exact", "spec"]
+
 LONGEST = 300
-"""Characters of the longest question that is parsed; all that can be asked here is shorter."""
+"""Characters of the longest question that is parsed; all that can be asked in one line here is shorter."""
+LONG = 60_000
+"""Characters of the longest question that brings a text or code along."""
+QUICK = 2_000
+"""Characters from which a question is read in a thread."""
+THREADS = 8
 WISHES = frozenset({
     "tools", "tool_choice", "functions", "function_call", "stop", "logprobs", "top_logprobs", "logit_bias", "audio",
     "modalities",
@@ -53,12 +64,21 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     `now` fixes the clock to an ISO 8601 instant with its offset (replays, tests). `system`: `plain` passes where a
     system message may ask for another answer or form, `any` takes the question whatever the system message says.
+    `tables` are looked up (see `_tables.Table`); `extract` names patterns (RE2) that may be asked for in a text.
+    `functions` is a Python file of the recipe, or an installed module, whose functions under `@exact(...)` answer the
+    questions that are their patterns, within `seconds`.
     """
 
-    skills: tuple[Literal["arithmetic", "dates", "clocks", "units"], ...] = ("arithmetic", "dates", "clocks", "units")
+    skills: tuple[Literal["arithmetic", "dates", "clocks", "units", "extraction", "python"], ...] = (
+        "arithmetic", "dates", "clocks", "units", "extraction", "python",
+    )  # fmt: skip
     zone: str = "UTC"
     now: str = ""
     system: Literal["plain", "any"] = "plain"
+    tables: tuple[Table, ...] = ()
+    extract: dict[str, str] = {}
+    functions: str = ""
+    seconds: float = 5.0
 
 
 def spec(_: Options) -> ModelSpec:
@@ -67,22 +87,43 @@ def spec(_: Options) -> ModelSpec:
 
 
 def build(options: Options, tools: Tools) -> "Code":
-    """Raises `ConfigError` for a zone or an instant that does not exist."""
-    return Code(tools.name, options, _zone(options.zone), _clock(options.now))
+    """Raises `ConfigError` for a zone, an instant, a table, a pattern or a function that does not exist."""
+    try:
+        patterns = _extract.patterns(options.extract)
+    except ValueError as error:
+        raise ConfigError(f"[[model]] {tools.name}: extract: {error}.", "Write patterns that RE2 reads.") from error
+    own = Own(
+        tables=Tables(options.tables, tools.recipe), functions=Functions(options.functions, tools.recipe),
+        calls=Calls(THREADS, options.seconds), patterns=patterns,
+    )  # fmt: skip
+    return Code(tools.name, options, _zone(options.zone), _clock(options.now), own)
+
+
+class Own(msgspec.Struct, frozen=True, kw_only=True):
+    """What is the user's: tables, functions, patterns."""
+
+    tables: Tables
+    functions: Functions
+    calls: Calls
+    patterns: dict[str, Any]
 
 
 class Code:
     """The model; `read` is its pure core."""
 
-    def __init__(self, name: str, options: Options, zone: ZoneInfo | None, now: Callable[[], datetime]) -> None:
-        self._name, self._options, self._zone, self._now = name, options, zone, now
+    def __init__(
+        self, name: str, options: Options, zone: ZoneInfo | None, now: Callable[[], datetime], own: Own
+    ) -> None:
+        self._name, self._options, self._zone, self._now, self._own = name, options, zone, now, own
 
     async def answer(self, request: Request, evidence: Evidence, sink: Sink) -> Answer | Verdict:
         """An exact answer, or a pass: `not_plain` for more than one plain question, `not_parsed` for the rest."""
         question = plain_question(request, self._options.system)
         if question is None:
             return self._pass("not_plain", "More than one plain question was asked.")
-        reading = self.read(question)
+        quick = len(question) <= QUICK
+        readings = self._readings(question) if quick else await asyncio.to_thread(self._readings, question)
+        reading = _one([*readings, *await self._looked_up(question)])
         if reading is None:
             return self._pass("not_parsed", "The question has not one exact reading.")
         usage = Usage(prompt=estimate(question), completion=estimate(reading.text), estimated=True)
@@ -92,15 +133,44 @@ class Code:
         return Answer(text=reading.text, model=self._name, usage=usage, confidence=1.0, label=reading.parse)
 
     def read(self, question: str) -> Reading | None:
-        """The one reading of a question; None where there is none, or two that differ."""
-        if len(question) > LONGEST or not (asked := tidy(question)):
-            return None
-        readings = [reading for skill in self._options.skills if (reading := self._try(skill, asked))]
-        return readings[0] if len({reading.text for reading in readings}) == 1 else None
+        """The one reading of a question without the user's tables and functions; None for none, or two that differ."""
+        return _one(self._readings(question))
 
-    def _try(self, skill: str, asked: str) -> Reading | None:
+    def _readings(self, question: str) -> list[Reading]:
+        if len(question) > LONG:
+            return []
+        asked = tidy(question) if len(question) <= LONGEST else ""
+        return [reading for skill in self._options.skills if (reading := self._try(skill, asked, question))]
+
+    async def _looked_up(self, question: str) -> list[Reading]:
+        """What the user's tables and functions say. Raises what a function raises, which the next rung makes up for."""
+        asked = tidy(question) if len(question) <= LONGEST else ""
+        if not asked:
+            return []
+        found: list[Reading] = []
+        try:
+            if self._options.tables:
+                found.append(await asyncio.to_thread(self._own.tables.read, asked))
+        except Unclear:
+            pass
+        try:
+            calls = list(self._own.functions.calls(asked))
+        except Unclear:
+            return []
+        for call in calls:
+            text = told(await self._own.calls.call(call.function, **call.given))
+            found += [Reading(text, f"function: {call.parse}")] if text else []
+        return found
+
+    def _try(self, skill: str, asked: str, question: str) -> Reading | None:
         try:
             match skill:
+                case "extraction":
+                    return _extract.read(question.strip(), self._own.patterns)
+                case "python":
+                    return _facts.read(question)
+                case _ if not asked:
+                    return None
                 case "arithmetic":
                     return arithmetic(asked)
                 case "dates":
@@ -119,6 +189,11 @@ class Code:
 
     def _pass(self, code: str, why: str) -> Verdict:
         return Verdict(ok=False, by=self._name, code=code, why=why)
+
+
+def _one(readings: list[Reading]) -> Reading | None:
+    """The reading that all are; None where there is none, or two differ."""
+    return readings[0] if len({reading.text for reading in readings}) == 1 else None
 
 
 def arithmetic(asked: str) -> Reading:

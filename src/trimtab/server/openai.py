@@ -76,6 +76,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     cache: bool = True
     durable: bool = False
     priority: Priority | None = None
+    reasoning: bool = False
 
 
 class _Random:
@@ -300,7 +301,7 @@ def _wishes(body: Json, asked: Asked, headers: Mapping[bytes, bytes]) -> Wishes:
     model = _of(body, "model", str, "a string") or "auto"
     return Wishes(
         model=model, stream=stream, durable=asked.durable, cache=asked.cache,
-        priority=_priority(body, asked, headers),
+        priority=_priority(body, asked, headers), reasoning=asked.reasoning,
     )  # fmt: skip
 
 
@@ -323,7 +324,7 @@ def _asked(given: Any) -> Asked:
     except msgspec.ValidationError as error:
         raise RequestError(
             f"trimtab: {error}.",
-            "It takes limits {cost_usd, latency_s, where, regions}, cache, durable and priority.",
+            "It takes limits {cost_usd, latency_s, where, regions}, cache, durable, priority and reasoning.",
             param="trimtab",
         ) from error
 

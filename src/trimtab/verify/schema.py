@@ -2,6 +2,7 @@
 
 Schemas are the client's: references to other documents are never followed, patterns run on a linear-time engine, and
 the work of checking is counted (see `_counted`): what takes long leaves the event loop, what takes longer is a fault.
+An answer that is nearly JSON is mended where that is certain (see `_mend`); one that is wrong is asked for once more.
 """
 
 import asyncio
@@ -13,9 +14,10 @@ from typing import Any, cast
 import msgspec
 
 from trimtab import texts
-from trimtab.errors import RequestError
+from trimtab.errors import ConfigError, RequestError
 from trimtab.ports import Tools
 from trimtab.types import Answer, Evidence, Json, ModelSpec, Request, Verdict
+from trimtab.verify import _reasked
 from trimtab.verify._counted import TooMuchWorkError, allowed, counted, fault
 from trimtab.verify._shapes import check
 
@@ -34,21 +36,30 @@ CHECKED = frozenset({"tools", "functions", "tool_choice", "response_format"})
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which promises are checked."""
+    """Which promises are checked.
+
+    `mend` repairs what is nearly JSON, without asking anybody. `reask` is the most tokens, of the prompt and the answer
+    together, for which the model that was wrong is asked once more; 0 asks the next one instead.
+    """
 
     json: bool = True
     tools: bool = True
+    mend: bool = True
+    reask: int = 4000
 
 
 def build(options: Options, tools: Tools) -> "Schema":
-    return Schema(tools.name, options)
+    """Raises `ConfigError` for a budget below 0."""
+    if options.reask < 0:
+        raise ConfigError(f"verify {tools.name!r}: reask = {options.reask} is no number of tokens.", "Give 0 or more.")
+    return Schema(tools, options)
 
 
 class Schema:
     """The verifier."""
 
-    def __init__(self, name: str, options: Options) -> None:
-        self._name, self._options = name, options
+    def __init__(self, tools: Tools, options: Options) -> None:
+        self._name, self._options, self._ask = tools.name, options, tools.ask
 
     def applies(self, request: Request, spec: ModelSpec) -> bool:
         """Where the request wants JSON or brings tools."""
@@ -60,11 +71,35 @@ class Schema:
 
         Raises `RequestError` where the client's own schema is wrong, as `check_request` does before the path.
         """
-        found = self._quickly(request.params, answer)
+        code, why = await self._fault(request.params, answer)
+        if code == "ok":
+            return Verdict(ok=True, by=self._name)
+        whole = _reasked.mended(answer) if self._options.mend else None
+        if whole and (await self._fault(request.params, whole))[0] == "ok":
+            return Verdict(ok=True, by=self._name, code="mended", why=f"Mended: {why}", answer=whole)
+        if (again := await self._again(request, evidence, answer, why)) is not None:
+            return Verdict(ok=True, by=self._name, code="asked_again", why=f"Asked again: {why}", answer=again)
+        return Verdict(ok=False, by=self._name, code=code, why=why)
+
+    async def _again(self, request: Request, evidence: Evidence, answer: Answer, why: str) -> Answer | None:
+        """The model's second answer, mended if need be; None where it is not better, or may not be asked."""
+        asked = _reasked.asked(request, answer, why, self._options.reask)
+        if asked is None or self._ask is None:
+            return None
+        said = await self._ask(answer.model, asked, evidence, self._name)
+        if isinstance(said, Verdict):
+            return None
+        for one in (said, _reasked.mended(said) if self._options.mend else None):
+            if one and (await self._fault(request.params, one))[0] == "ok":
+                return one
+        return None
+
+    async def _fault(self, params: Json, answer: Answer) -> tuple[str, str]:
+        """The first fault's code and sentence, or `ok`."""
+        found = self._quickly(params, answer)
         if found is None:
-            found = await asyncio.to_thread(self._thoroughly, request.params, answer)
-        code, why = found or ("ok", "")
-        return Verdict(ok=not found, by=self._name, code=code, why=why)
+            found = await asyncio.to_thread(self._thoroughly, params, answer)
+        return found or ("ok", "")
 
     def _quickly(self, params: Json, answer: Answer) -> tuple[str, str] | tuple[()] | None:
         """The first fault, () for none; None where to find out would hold up all other requests."""
