@@ -23,6 +23,7 @@ VERBS = (
     "route",
     "guard",
     "calibrate",
+    "replay",
     "models",
     "plan",
     "recipes",
