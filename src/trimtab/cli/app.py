@@ -23,6 +23,7 @@ VERBS = (
     "route",
     "guard",
     "calibrate",
+    "contract",
     "replay",
     "models",
     "plan",
