@@ -118,6 +118,22 @@ def test_a_promise_is_watched_broken_and_calibrated_anew(folder, home, capsys):
     told = shown(capsys, "calibrate", "--ledger", "-r", str(folder), "--keep", "0.9").out
     assert '[[contract]] small = "small", large = "large", allowed = ' in told
 
+    names = ["always:large", "always:small", "threshold:1", f"threshold:{found['threshold']}", str(folder)]
+    words = [word for name in names for word in ("--policy", name)]
+    out = shown(capsys, "replay", "--ledger", "-r", str(folder), *words, "--json").out
+    large, small, climbs, tuned, today = map(json.loads, out.splitlines())
+    assert large["kept"]["value"] == 1
+    assert small["kept"]["value"] == today["kept"]["value"] == 0.5
+    assert tuned["kept"]["value"] == pytest.approx(found["kept"])
+    assert tuned["cost"]["value"] == pytest.approx(found["cost"], rel=1e-3), "calibration and replay reckon alike"
+    assert climbs["cost"]["value"] == pytest.approx(small["cost"]["value"] + large["cost"]["value"]), "failed tries"
+    for policy, said in (
+        ("threshold:2", "no threshold"),
+        ("always:nobody", "nobody"),
+        ("starter", "no model large, small"),
+    ):
+        assert said in shown(capsys, "replay", "--ledger", "-r", str(folder), "--policy", policy, code=2).err
+
 
 def test_nothing_recorded_and_no_contract_are_said(folder, home, capsys):
     assert "Nothing was recorded yet" in shown(capsys, "contract", "show", "-r", str(folder), code=2).err
@@ -126,6 +142,7 @@ def test_nothing_recorded_and_no_contract_are_said(folder, home, capsys):
         in shown(capsys, "calibrate", "--ledger", "--contract", "other", "-r", str(folder), code=2).err
     )
     assert "must be given, or --ledger" in shown(capsys, "calibrate", code=2).err
+    assert "must be given, or --ledger" in shown(capsys, "replay", "--policy", "always:x", code=2).err
     assert "has no [[contract]]" in shown(capsys, "contract", "show").err
 
 

@@ -1,7 +1,6 @@
 """`trimtab calibrate`: from labelled outcomes or shadow audits to the threshold that keeps a promise on quality."""
 
 import asyncio
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,18 +80,10 @@ def _file(outcomes: str, odds: str, small: str, large: str) -> "Rows":
 
 async def _audits(recipe: str, contract: str, days: float) -> "tuple[Rows, str, str]":
     """The rows of a contract's shadow audits, and its two models."""
-    from trimtab import settings
     from trimtab.cli import _ledger
-    from trimtab.errors import ConfigError
     from trimtab.route import _audited
 
-    contracts = {one.name: one for one in settings.load(recipe).contracts}
-    if contract not in contracts:
-        known = f"It has: {', '.join(contracts)}." if contracts else "Write a [[contract]] into it."
-        raise ConfigError(f"The recipe {recipe!r} has no contract {contract!r}.", known)
-    async with _ledger.opened(recipe) as store:
-        found = await _audited.audits(store, contract, time.time() - days * 86400 if days else 0.0)
-    one = contracts[contract]
+    one, found = await _ledger.audits(recipe, contract, days)
     return _audited.rows(found), one.small, one.large
 
 

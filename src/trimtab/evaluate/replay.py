@@ -33,6 +33,7 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     policy: str
+    large: str
     status: Status
     why: str
     rows: int
@@ -97,7 +98,7 @@ def replay(policy: Policy, outcomes: Sequence[Outcome], large: str, confidence: 
     quality, kept = (None, None) if why else _told(value, chance, covariates, outcomes, large, confidence)
     answered = [walk.answered for walk in policy.walks]
     return Replayed(
-        policy=policy.name, status="insufficient_data" if why else "ok", why=why, rows=len(outcomes),
+        policy=policy.name, large=large, status="insufficient_data" if why else "ok", why=why, rows=len(outcomes),
         seen=int(np.sum(~np.isnan(value))), effective=round(worth, 1), quality=quality, kept=kept,
         cost=_spent(policy, outcomes, covariates, confidence), share=answered.count(large) / len(answered),
         nobody=answered.count(None) / len(answered), left_out=policy.left_out,

@@ -28,11 +28,11 @@ async def audits(store: "Store", contract: str, since: float = 0.0) -> Sequence[
     return await store.read(query)
 
 
-def rows(found: Sequence[Any]) -> Rows:
-    """What calibration sees of the audits that have a score and marks; the small model's cost is without its verifiers.
+def sample(found: Sequence[Any]) -> list[Any]:
+    """The audits that have a score and marks, as a plain sample of the traffic that is audited.
 
     Where the share that was audited has changed, all are thinned to the smallest, by their ids: every request then
-    had the same chance, and the rows are a plain sample. Raises `ConfigError` where none is left.
+    had the same chance. Raises `ConfigError` where none is left.
     """
     graded = [one for one in found if None not in (one.score, one.small, one.large)]
     least = min((one.share for one in graded), default=1.0)
@@ -42,6 +42,12 @@ def rows(found: Sequence[Any]) -> Rows:
             f"Of {len(found)} shadow audits none has a score and marks.",
             "Have a verifier of the kind confidence score the small model (models = {...}), and wait for audits.",
         )
+    return kept
+
+
+def rows(found: Sequence[Any]) -> Rows:
+    """What calibration sees of the `sample`; the small model's cost is without its verifiers. Raises `ConfigError`."""
+    kept = sample(found)
     return Rows(
         score=np.array([one.score for one in kept], float), small=np.array([one.small for one in kept], float),
         large=np.array([one.large for one in kept], float), small_cost=_usd([one.small_nano for one in kept]),
