@@ -29,7 +29,7 @@ VERBS = (
     "approvals", "keys", "doctor", "mock",
 )  # fmt: skip
 LEAVES = (
-    "demo", "serve", "ask", "chat", "route preview", "route probe", "guard test",
+    "demo", "serve", "ask", "chat", "route preview", "route probe", "route train", "route outcomes", "guard test",
     "guard calibrate", "contract show", "replay", "models", "recipes", "logs tail", "logs show",
     "logs totals", "approvals list", "approvals show", "approvals approve", "approvals deny", "keys create",
     "keys list", "keys show", "keys rotate", "keys revoke", "doctor", "mock", "plan", "plan memory", "plan fit",

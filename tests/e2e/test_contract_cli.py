@@ -42,6 +42,7 @@ share = 1.0
 
 [[record]]
 kind = "ledger"
+store_text = "full"
 """
 
 
@@ -118,6 +119,17 @@ def test_a_promise_is_watched_broken_and_calibrated_anew(folder, home, capsys):
     told = shown(capsys, "calibrate", "--ledger", "-r", str(folder), "--keep", "0.9").out
     assert '[[contract]] small = "small", large = "large", allowed = ' in told
 
+    from trimtab.odds.outcomes import read
+
+    path = home / "outcomes.jsonl"
+    assert (
+        "140 outcomes, 140 of them from shadow audits"
+        in shown(capsys, "route", "outcomes", str(path), "--audited", "-r", str(folder)).out
+    )
+    rows = read(path)
+    assert {tuple(sorted(row.answers)) for row in rows} == {("large", "small")}, "both texts, whoever had answered"
+    assert sum(row.right["small"] for row in rows) == 70
+    assert all(row.answers["small"] == dict([*sums(1000, 70), *courts(1000, 70)])[row.question] for row in rows)
     names = ["always:large", "always:small", "threshold:1", f"threshold:{found['threshold']}", str(folder)]
     words = [word for name in names for word in ("--policy", name)]
     out = shown(capsys, "replay", "--ledger", "-r", str(folder), *words, "--json").out
@@ -143,6 +155,7 @@ def test_nothing_recorded_and_no_contract_are_said(folder, home, capsys):
     )
     assert "must be given, or --ledger" in shown(capsys, "calibrate", code=2).err
     assert "must be given, or --ledger" in shown(capsys, "replay", "--policy", "always:x", code=2).err
+    assert "Nothing was recorded" in shown(capsys, "route", "outcomes", "-r", str(folder), code=2).err
     assert "has no [[contract]]" in shown(capsys, "contract", "show").err
 
 

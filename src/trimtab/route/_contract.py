@@ -5,6 +5,7 @@ each at the whole error allowed, and the first that fails ends it; so no correct
 """
 
 import math
+from functools import lru_cache
 from typing import TypeAlias
 
 import msgspec
@@ -142,6 +143,7 @@ def _exact(lost: int, rows: Rows, contract: Contract) -> float:
     return min(1.0, 2 * _bounds.exact(lost, total, budget)) if budget > 0 else 1.0
 
 
+@lru_cache(maxsize=16)
 def _floor(right: int, total: int, risk: float) -> float:
     """A rate that the large model's quality is above, up to an error of `risk` (Clopper and Pearson, by halving)."""
     low, high = 0.0, 1.0
