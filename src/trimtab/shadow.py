@@ -6,7 +6,6 @@ the trace's id alone, so the audits are a fair sample, with a chance that is kno
 """
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import Sequence
 
@@ -18,6 +17,7 @@ from trimtab.flow import Desk
 from trimtab.grade import grade, parsed, same
 from trimtab.money import total
 from trimtab.ports import Recorder
+from trimtab.route._draw import fraction
 from trimtab.route._promised import BROKEN, concerns
 from trimtab.route._watch import Shadow, Watch
 from trimtab.settings import Contract
@@ -103,7 +103,7 @@ class Shadows:
             return (1.0, 1.0), "same", None
         if not contract.judge:
             return (0.0, 1.0), "reference", None
-        swap = _fraction(f"order:{request.id}") < 0.5  # a judge likes the first answer: each is first half of the time
+        swap = fraction(f"order:{request.id}") < 0.5  # a judge likes the first answer: each is first half of the time
         messages = grade(texts.texts(request.messages), *((two, one) if swap else (one, two)))
         judged = await self._asked(_question(request, messages), contract.judge)
         marks = parsed(text(judged) or "")
@@ -150,7 +150,7 @@ def eligible(trace: Trace, contract: Contract) -> bool:
 
 def drawn(id: str, contract: Contract) -> bool:
     """Whether a trace is one of the share that is audited."""
-    return _fraction(f"{contract.name}:{id}") < contract.share
+    return fraction(f"{contract.name}:{id}") < contract.share
 
 
 def text(trace: Trace) -> str | None:
@@ -187,7 +187,3 @@ def _after(trace: Trace, model: str) -> list[Step]:
 
 def _question(request: Request, messages: tuple[Json, ...]) -> Request:
     return msgspec.structs.replace(request, id=f"judge_{request.id}", messages=messages, params={"temperature": 0})
-
-
-def _fraction(key: str) -> float:
-    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]) / 2**64

@@ -1,6 +1,5 @@
 """Shadow audits as calibration reads them, and what they say of each contract; plain data for people and JSON."""
 
-import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import numpy as np
 from trimtab import money
 from trimtab.errors import ConfigError
 from trimtab.route._contract import Rows
+from trimtab.route._draw import fraction
 from trimtab.route._monitor import Monitor
 from trimtab.settings import Contract
 from trimtab.types import Json
@@ -36,7 +36,7 @@ def sample(found: Sequence[Any]) -> list[Any]:
     """
     graded = [one for one in found if None not in (one.score, one.small, one.large)]
     least = min((one.share for one in graded), default=1.0)
-    kept = [one for one in graded if _fraction(one.trace_id) < least / one.share]
+    kept = [one for one in graded if fraction(f"thin:{one.trace_id}") < least / one.share]
     if not kept:
         raise ConfigError(
             f"Of {len(found)} shadow audits none has a score and marks.",
@@ -80,7 +80,3 @@ async def standing(store: "Store", contract: Contract, policy: str) -> Json:
 
 def _usd(nano: list[int | None]) -> np.ndarray:
     return np.array([np.nan if one is None else one / money.NANO for one in nano])
-
-
-def _fraction(id: str) -> float:
-    return int.from_bytes(hashlib.sha256(f"thin:{id}".encode()).digest()[:8]) / 2**64
