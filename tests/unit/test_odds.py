@@ -39,6 +39,8 @@ def test_sums_are_done_again(text, sums, wrong):
     ('{"reasoning": "...", "answer": "7.0"}', False, ("7", "json")), ("The answer is (B).", True, ("B", "said")),
     ("B", True, ("B", "last")), ("I do not know", True, ("", "")), ("", False, ("", "")),
     ("That makes 12 in all", False, ("12", "last")),
+    ("So the mass is 8 kg. The answer is (H).\n\n", True, ("H", "said")),
+    ("Therefore it is zero, and so the answer is 4. Hence the total is 12.", False, ("12", "said")),
 ])  # fmt: skip
 def test_the_final_answer_is_found_and_how_it_was_marked(text, choices, found):
     assert final(text, choices) == found
