@@ -31,9 +31,9 @@ async def test_feedback_is_an_outcome_of_who_answered_and_the_mean_of_what_was_s
     await recorded(store, "tr_1", "Why?", "small", "Because.")
     await recorded(store, "tr_2", "How?", "small", "So.")
     await recorded(store, "tr_3", "Who?", "large", "Me.", store_text="none")
-    for id, score in (("tr_1", 1.0), ("tr_1", 0.5), ("tr_3", 1.0)):
+    for one, score in (("tr_1", 1.0), ("tr_1", 0.5), ("tr_3", 1.0)):
         await store.flush()
-        await _feedback.give(store, id, score=score)
+        await _feedback.give(store, one, score=score)
     (one,) = await _outcomes.outcomes(store, {"default": PROMISE})
     assert (one.question, one.right, one.answers) == ("Why?", {"small": 0.75}, {"small": "Because."})
     assert not await _outcomes.outcomes(store, {}, since=2.0)
