@@ -160,6 +160,26 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     head: Path | None = None
 
 
+class Contract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `trimtab calibrate` promised of the answers of `small` beside those of `large`, and how it is watched.
+
+    `allowed` is the mean loss that it printed. Of the requests that both may have, `share` are asked of the other one
+    too, off the client's latency and at the operator's cost; `judge` is the model that compares answers that differ
+    (without one, the large model's counts as right). `risk` of a false alarm, ever. `principals`: whose requests this
+    is about; none is all. `running` audits at a time; more are left out.
+    """
+
+    small: str
+    large: str
+    allowed: Annotated[float, msgspec.Meta(gt=-1, lt=1)]
+    name: str = "default"
+    share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.02
+    risk: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.1
+    judge: str = ""
+    principals: tuple[str, ...] = ()
+    running: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All that a system is; `file` is the recipe's, where it was read from one."""
 
@@ -181,6 +201,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     discover: Discover = Discover()
     egress: Outgoing = Outgoing()
     audit: Audit = Audit()
+    contracts: tuple[Contract, ...] = ()
     secrets: dict[str, str] = {}
 
     @property
@@ -224,7 +245,7 @@ def load(
 def parse(table: dict[str, Any], *, folder: Path, home: Path, name: str, secrets: dict[str, str]) -> Settings:
     """`Settings` from a decoded TOML table; pure. Raises `ConfigError`."""
     known = {"name", "description", "server", "guard", "route", "retrieve", "model", "verify", "approve", "record",
-             "baseline", "discover", "limit", "egress", "audit"}  # fmt: skip
+             "baseline", "discover", "limit", "egress", "audit", "contract"}  # fmt: skip
     if unknown := set(table) - known:
         raise ConfigError(f"Unknown settings: {', '.join(sorted(unknown))}.", f"Known are: {', '.join(sorted(known))}.")
     raw = {
@@ -233,6 +254,7 @@ def parse(table: dict[str, Any], *, folder: Path, home: Path, name: str, secrets
         "server": table.get("server", {}), "discover": table.get("discover", {}), "egress": table.get("egress", {}),
         "baseline": table.get("baseline"),
         "limits": _limits(table), "audit": table.get("audit", {}),
+        "contracts": table.get("contract", []),
         "guards": _parts(table, "guard", "guard"), "models": _parts(table, "model", "model"),
         "verifiers": _parts(table, "verify", "part"), "recorders": _parts(table, "record", "part"),
         "route": _part(table.get("route", {"kind": "rules"}), "route", "part"),
@@ -244,7 +266,7 @@ def parse(table: dict[str, Any], *, folder: Path, home: Path, name: str, secrets
     except msgspec.ValidationError as error:
         raise ConfigError(f"The recipe {name!r} is wrong: {error}.", "See docs/reference/settings.md.") from error
     for what, parts in (("model", settings.models), ("guard", settings.guards), ("verify", settings.verifiers),
-                        ("record", settings.recorders)):  # fmt: skip
+                        ("record", settings.recorders), ("contract", settings.contracts)):  # fmt: skip
         _unique(what, [part.name for part in parts])
     _sound(settings)
     return settings

@@ -163,7 +163,7 @@ def _desk(settings: Settings, tools: Tools) -> Desk:
     models = {part.name: _model(part, specs[part.name], tools) for part in settings.models}
     recorders = [_build("record", part, tools) for part in settings.recorders]
     recorders += [model for model in models.values() if isinstance(model, Recorder)]
-    return Desk(
+    desk = Desk(
         guards=tuple(_seat(part, tools) for part in settings.guards),
         router=_build("route", settings.route, tools),
         retriever=_build("retrieve", settings.retrieve, tools) if settings.retrieve else None,
@@ -175,6 +175,27 @@ def _desk(settings: Settings, tools: Tools) -> Desk:
         baseline=settings.baseline.price if settings.baseline else None,
         regions=settings.egress.regions,
     )
+    return _promised(desk, settings, tools) if settings.contracts else desk
+
+
+def _promised(desk: Desk, settings: Settings, tools: Tools) -> Desk:
+    """The desk with its promises watched, and kept where one is broken. Raises `ConfigError`."""
+    from trimtab.route._promised import Promised
+    from trimtab.route._watch import Watch, policy
+    from trimtab.shadow import Shadows
+
+    for one in settings.contracts:
+        models = (one.small, one.large, *([one.judge] if one.judge else []))
+        _known(f"[[contract]] {one.name}", models, desk.specs)
+        if one.small == one.large:
+            raise ConfigError(f"[[contract]] {one.name}: small and large are one model.", "Name two.")
+    policies = {one.name: policy(settings, one) for one in settings.contracts}
+    watch = Watch(tools.store, settings.contracts, policies)
+    shadows = Shadows(desk, watch)
+    tools.starting(watch.start)
+    tools.closing(shadows.close)
+    recorders = (*desk.recorders, shadows)
+    return msgspec.structs.replace(desk, router=Promised(desk.router, watch), recorders=recorders)
 
 
 async def seats(system: System, given: Iterable[Json]) -> tuple[Seat, ...]:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimtab import testing
+from trimtab import load, testing
 from trimtab.errors import ConfigError
 from trimtab.odds import answer, calibration, fitted, question, ridge, words
 from trimtab.odds.arithmetic import checked
@@ -39,6 +39,8 @@ def test_sums_are_done_again(text, sums, wrong):
     ('{"reasoning": "...", "answer": "7.0"}', False, ("7", "json")), ("The answer is (B).", True, ("B", "said")),
     ("B", True, ("B", "last")), ("I do not know", True, ("", "")), ("", False, ("", "")),
     ("That makes 12 in all", False, ("12", "last")),
+    ("So the mass is 8 kg. The answer is (H).\n\n", True, ("H", "said")),
+    ("Therefore it is zero, and so the answer is 4. Hence the total is 12.", False, ("12", "said")),
 ])  # fmt: skip
 def test_the_final_answer_is_found_and_how_it_was_marked(text, choices, found):
     assert final(text, choices) == found
@@ -177,6 +179,29 @@ async def test_a_model_that_is_unlikely_to_be_right_is_skipped_and_the_last_rung
     said = await router.route(testing.ask("Which court heard case 71?"), strange)
     assert (said.ladder, "no_outcomes" in said.reasons) == (("SMALL", "LARGE"), True)
     tools.encoder().close()
+
+
+async def test_a_share_of_what_would_be_skipped_is_tried_and_its_chance_is_told(trained):
+    tools = testing.tools(trained, recipe=trained)
+    router = learned.build(learned.Options(odds="odds", least=0.5, explore=0.05), tools)
+    ids = [f"tr_{at}" for at in range(400)]
+    law = [await router.route(testing.ask("Which court heard case 71?", id=one), PRICED) for one in ids]
+    tried = [one.ladder == ("small", "large") for one in law]
+    assert 6 <= sum(tried) <= 36, "about 20 of 400"
+    told = [next(signal.value for signal in one.signals if signal.name == "propensity") for one in law]
+    assert set(zip(tried, told, strict=True)) == {(True, 0.05), (False, 0.95)}
+    again = await router.route(testing.ask("Which court heard case 71?", id=ids[tried.index(True)]), PRICED)
+    assert again.ladder == ("small", "large")
+    sums = await router.route(testing.ask("What is 71 + 72?"), PRICED)
+    assert [signal.value for signal in sums.signals if signal.name == "propensity"] == [1.0]
+    plain = learned.build(learned.Options(odds="odds", least=0.5), tools)
+    assert "propensity" not in [one.name for one in (await plain.route(testing.ask("What is 1 + 2?"), PRICED)).signals]
+    tools.encoder().close()
+
+
+def test_exploring_more_than_one_in_twenty_is_refused():
+    with pytest.raises(ConfigError, match="explore"):
+        load.options("route", "learned", {"odds": "odds", "explore": 0.2})
 
 
 async def test_the_verifier_judges_an_answer_by_its_text_where_it_has_odds(trained):

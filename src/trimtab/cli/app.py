@@ -23,6 +23,8 @@ VERBS = (
     "route",
     "guard",
     "calibrate",
+    "contract",
+    "replay",
     "models",
     "plan",
     "recipes",

@@ -1,12 +1,16 @@
 """`trimtab route`: what the policy makes of a request, whether probes get their decisions, odds from outcomes."""
 
 import asyncio
+import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from trimtab.cli import _out, _recipe
+
+if TYPE_CHECKING:
+    from trimtab.odds.outcomes import Outcome
 
 PREVIEW = """Show what the policy makes of a request: what the guards say, the signals, the ladder and why.
 
@@ -20,6 +24,10 @@ TRAIN = """Fit the odds that a model is right to labelled outcomes, for the kind
 OUTCOMES is a JSONL file; each model needs 100 outcomes or more. The share that is not trained on is what
 `trimtab calibrate` uses of the same file."""
 
+OUTCOMES = """Write the ledger's outcomes, JSON lines: shadow audits, and what people said of answers.
+
+Only requests whose text was kept are there ([[record]] kind = "ledger", store_text = "redacted" or "full")."""
+
 
 def attach(app: typer.Typer) -> None:
     verb = typer.Typer(
@@ -28,6 +36,7 @@ def attach(app: typer.Typer) -> None:
     verb.command("preview", help=PREVIEW)(preview)
     verb.command("probe", help=PROBE)(probe)
     verb.command("train", help=TRAIN)(train)
+    verb.command("outcomes", help=OUTCOMES)(outcomes)
     app.add_typer(verb)
 
 
@@ -81,6 +90,36 @@ def train(
     for name, side in odds.asked.items():
         seen = f", of {odds.answered[name].rows} with the answer too" if name in odds.answered else ""
         print(f"{name}: from {side.rows} outcomes{seen}")
+
+
+def outcomes(
+    out: str = typer.Argument("outcomes.jsonl", help="The file to write."),
+    audited: bool = typer.Option(
+        False, "--audited", help="Shadow audits alone: a fair sample, for calibrate and replay."
+    ),
+    days: float = typer.Option(0.0, "--days", min=0.0, help="Of the last days only; 0 is all."),
+    recipe: str = _recipe.OPTION,
+) -> None:
+    import msgspec
+
+    from trimtab.errors import ConfigError
+
+    found = [one for one in asyncio.run(_outcomes(recipe, days)) if not audited or len(one.right) > 1]
+    if not found:
+        fix = "Keep texts (store_text), and have a [[contract]] or feedback; see docs/how-to/calibrate.md."
+        raise ConfigError("The ledger has no outcome whose text was kept.", fix)
+    Path(out).write_bytes(b"".join(msgspec.json.encode(one) + b"\n" for one in found))
+    print(f"{len(found)} outcomes, {sum(len(one.right) > 1 for one in found)} of them from shadow audits, in {out}")
+
+
+async def _outcomes(recipe: str, days: float) -> "list[Outcome]":
+    from trimtab import settings
+    from trimtab.cli import _ledger
+    from trimtab.record import _outcomes as reading
+
+    contracts = {one.name: one for one in settings.load(recipe).contracts}
+    async with _ledger.opened(recipe) as store:
+        return await reading.outcomes(store, contracts, time.time() - days * 86400 if days else 0.0)
 
 
 async def _preview(recipe: str, ask: str, model: str) -> dict[str, Any]:

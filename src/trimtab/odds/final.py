@@ -10,7 +10,7 @@ _BOX = re.compile(r"\\boxed\{([^\n]{1,120})")
 _JSON = re.compile(r"\"answer\"\s{0,4}:\s{0,4}\"?([^\"\n}]{1,120})")
 _SAID = re.compile(
     r"\b(?:final answer|correct answer|answer|correct (?:option|choice)|therefore|thus|hence|in total|so)\b[^\n.]{0,40}?"  # noqa: E501 - one expression
-    r"(?:\bis\b|[:=])[ \t]*\**[ \t]*([^\n]{1,80})",
+    r"(?:\bis\b|[:=])[ \t]*\**[ \t]*(?=([^\n]{1,80}))",  # not taken: "so x is 3. The answer is (J)" says two
     re.IGNORECASE,
 )
 _LETTER = re.compile(r"^\W{0,4}(?:option |choice )?\(?([A-J])\)?(?![A-Za-z'’])")

@@ -2,7 +2,9 @@
 
     {"question": "...", "right": {"small": 1, "large": 0.5}, "answers": {"small": "..."}, "cost": {"small": 0.0002}}
 
-`right` is from 0 to 1 for each model that was asked; `answers` (their texts) and `cost` (USD) may be left out.
+`right` is from 0 to 1 for each model that was asked; `answers` (their texts) and `cost` (USD) may be left out, and so
+may `tokens` (prompt and completion of each model's call) and `seen`: where the outcomes of a model are there for some
+rows alone, the probability with which this row's was to be there, which `trimtab replay` needs.
 """
 
 from pathlib import Path
@@ -14,7 +16,9 @@ from trimtab.errors import ConfigError
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Usd = Annotated[float, msgspec.Meta(ge=0)]
-SHAPE = 'A row is {"question": "...", "right": {"a-model": 0 to 1}}; answers and cost are optional.'
+Chance = Annotated[float, msgspec.Meta(gt=0, le=1)]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+SHAPE = 'A row is {"question": "...", "right": {"a-model": 0 to 1}}; answers, cost, tokens and seen are optional.'
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +28,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     right: dict[str, Share]
     answers: dict[str, str] = {}
     cost: dict[str, Usd] = {}
+    tokens: dict[str, tuple[Count, Count]] = {}
+    seen: dict[str, Chance] = {}
 
 
 def read(path: Path) -> tuple[Outcome, ...]:

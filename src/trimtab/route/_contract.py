@@ -5,13 +5,14 @@ each at the whole error allowed, and the first that fails ends it; so no correct
 """
 
 import math
+from functools import lru_cache
 from typing import TypeAlias
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from trimtab.route import _bounds
+from trimtab.route import _bounds, _monitor
 from trimtab.route._bounds import Method, Values
 
 Order: TypeAlias = NDArray[np.int64]
@@ -59,7 +60,8 @@ class Calibrated(msgspec.Struct, frozen=True, kw_only=True):
     `status`: `kept`, `insufficient_data` (no cheaper threshold could be shown), `too_dear` (what can be shown costs
     more than `max_cost`). `kept` is the share of the large model's quality on these rows, `large` the share of large
     calls, `cost` USD a request or None where a cost is unknown, `rows_needed` an estimate for one step below
-    "always large", 0 where these rows show no margin at all.
+    "always large", 0 where these rows show no margin at all. `allowed` is the mean loss of the answers that stay small
+    which the promise leaves, for the monitor; None where none stays.
     """
 
     status: str
@@ -71,6 +73,7 @@ class Calibrated(msgspec.Struct, frozen=True, kw_only=True):
     large: float
     cost: float | None
     rows_needed: int
+    allowed: float | None = None
 
 
 def calibrate(rows: Rows, contract: Contract, method: Method = "betting", seed: int = 0) -> Calibrated:
@@ -140,6 +143,7 @@ def _exact(lost: int, rows: Rows, contract: Contract) -> float:
     return min(1.0, 2 * _bounds.exact(lost, total, budget)) if budget > 0 else 1.0
 
 
+@lru_cache(maxsize=16)
 def _floor(right: int, total: int, risk: float) -> float:
     """A rate that the large model's quality is above, up to an error of `risk` (Clopper and Pearson, by halving)."""
     low, high = 0.0, 1.0
@@ -172,4 +176,5 @@ def _said(rows: Rows, contract: Contract, method: Method, threshold: float, foun
         status=status, threshold=threshold, method=method, rows=len(small), p_value=found,
         kept=quality / large if large else math.nan, large=1 - float(small.mean()) if len(small) else 1.0,
         cost=None if math.isnan(spent) else spent, rows_needed=needed,
+        allowed=_monitor.allowed(contract.keep, large / len(small), float(small.mean())) if small.any() else None,
     )  # fmt: skip

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
@@ -16,6 +16,7 @@ from trimtab.errors import ConfigError
 from trimtab.money import cost, estimate
 from trimtab.ports import Tools
 from trimtab.route import rules
+from trimtab.route._draw import fraction
 from trimtab.route._worth import worth
 from trimtab.types import Decision, ModelSpec, Request, Signal, Usage
 
@@ -26,11 +27,14 @@ if TYPE_CHECKING:
 class Options(rules.Options, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The options of `rules`, and `odds`: the folder that `trimtab route train` wrote (none: rules alone decide).
 
-    `least` is the P(right) under which a model is skipped: the contract's threshold for the question.
+    `least` is the P(right) under which a model is skipped: the contract's threshold for the question. Of the requests
+    in which one would be skipped, the share `explore` tries it all the same, so that the odds do not go blind where
+    they once were low; the decision then has the signal `propensity`, the chance of the ladder that was taken.
     """
 
     odds: str | None = None
     least: float = 0.3
+    explore: Annotated[float, msgspec.Meta(ge=0, le=0.05)] = 0.0
 
 
 def build(options: Options, tools: Tools) -> "Learned":
@@ -65,12 +69,22 @@ class Learned:
             return self._said(decision, ("no_outcomes",) if self._options.odds is None else ())
         chances = await self._chances(texts.question(request), decision.ladder)
         skipped, reasons = self._skipped(request, decision, models, chances)
+        skipped, explored = self._explored(request, skipped)
         kept = tuple(name for name in decision.ladder if name not in skipped)
         signals = tuple(Signal(name=f"p_right:{name}", value=round(chance, 4)) for name, chance in chances.items())
         return msgspec.structs.replace(
-            decision, ladder=kept, left_out={**decision.left_out, **skipped}, signals=(*decision.signals, *signals),
-            reasons=(*decision.reasons, "learned", *reasons),
+            decision, ladder=kept, left_out={**decision.left_out, **skipped},
+            signals=(*decision.signals, *signals, *explored), reasons=(*decision.reasons, "learned", *reasons),
         )  # fmt: skip
+
+    def _explored(self, request: Request, skipped: dict[str, str]) -> tuple[dict[str, str], tuple[Signal, ...]]:
+        """What is skipped in the end, and the chance of that; drawn by the request's id."""
+        share = self._options.explore
+        if not share:
+            return skipped, ()
+        tried = bool(skipped) and fraction(f"explore:{request.id}") < share
+        chance = 1.0 if not skipped else share if tried else 1 - share
+        return ({} if tried else skipped), (Signal(name="propensity", value=chance),)
 
     def _said(self, decision: Decision, reasons: tuple[str, ...]) -> Decision:
         return msgspec.structs.replace(decision, reasons=(*decision.reasons, *reasons)) if reasons else decision

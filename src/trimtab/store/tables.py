@@ -19,7 +19,7 @@ from sqlalchemy import (
     event,
 )
 
-HEAD = "0008"
+HEAD = "0009"
 
 metadata = MetaData(
     naming_convention={
@@ -175,6 +175,40 @@ owned = Table(
     Column("principal", String, nullable=False, index=True),
 )
 """Whose a file or a batch on a model's server is; `id` is the one that the server gave."""
+
+shadows = Table(
+    "shadows",
+    metadata,
+    Column("seq", SEQUENCE, primary_key=True),
+    Column("trace_id", String, nullable=False, unique=True),
+    Column("at", Double, nullable=False),
+    Column("contract", String, nullable=False, index=True),
+    Column("policy", String, nullable=False),
+    Column("answered", String, nullable=False),
+    Column("how", String, nullable=False),
+    Column("share", Double, nullable=False),
+    Column("score", Double),
+    Column("small", Double),
+    Column("large", Double),
+    Column("tokens", Text, nullable=False),
+    Column("small_nano", BigInteger),
+    Column("large_nano", BigInteger),
+    Column("cost_nano", BigInteger),
+)
+"""Shadow audits: what the small and the large model made of one request, from 0 to 1, NULL where that cannot be told.
+`answered` is whose answer the client got, `share` the chance of being audited, `tokens` JSON by model, `cost_nano` what
+the audit itself cost. No text is kept, and no foreign key: an audit outlives its trace."""
+
+monitors = Table(
+    "monitors",
+    metadata,
+    Column("contract", String, primary_key=True),
+    Column("policy", String, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("changed", Double, nullable=False),
+    Column("alarm", Double),
+)
+"""What the monitor of a contract holds, under the policy that it watches; `alarm`: since when the promise is broken."""
 
 audit = Table(
     "audit",

@@ -1,0 +1,159 @@
+"""Recorded outcomes for `benchmarks/routing.py`: questions as sent, what models made of them, what the small one wrote.
+
+Texts were cut at 1,400 to 1,600 characters when they were recorded, the final answers and the lengths were not. Where a
+text was cut, its final answer is put behind it and its length is the whole one's: both are in what a live model writes.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trimtab.encode.encoder import Encoder
+from trimtab.odds import answer, question, words
+
+FOLDS = 5
+Case = dict[str, Any]
+Row = dict[str, Any]
+CHARS = answer.NAMES.index("chars")
+
+CASES: dict[str, dict[str, Any]] = {
+    "RouteLLM-MMLU": {"file": "routellm_mmlu_mixtral_gpt4", "small": "mixtral", "large": "gpt4", "label": "domain",
+                      "prices": (0.24, 24.7)},
+    "RouteLLM-GSM8K": {"file": "routellm_gsm8k_mixtral_gpt4", "small": "mixtral", "large": "gpt4",
+                       "text": "mixtral_resp", "opinions": ("gemma-2-2b-it",), "prices": (0.24, 24.7, 0.1)},
+    "GSM8K+MATH Llama 8B-70B": {
+        "file": "zeroeval_gsm_math_crux", "small": "Meta-Llama-3.1-8B-Instruct", "label": "task",
+        "large": "Meta-Llama-3.1-70B-Instruct", "opinions": ("Phi-3.5-mini-instruct", "gemma-2-9b-it"),
+        "prices": (0.08, 0.79, 0.08, 0.08),
+    },
+    "MMLU-Pro Llama 8B-70B": {
+        "file": "mmlupro_29models", "small": "Meta-Llama-3_1-8B-Instruct", "large": "Meta-Llama-3_1-70B-Instruct",
+        "opinions": ("Phi-3-mini-4k-instruct", "Meta-Llama-3-8B"), "label": "task", "prices": (0.08, 0.79, 0.08, 0.08),
+    },
+    "MMLU-Pro flash-pro": {
+        "file": "mmlupro_29models", "small": "gemini-1.5-flash-002", "large": "gemini-1.5-pro-002", "label": "task",
+        "opinions": ("Meta-Llama-3_1-8B-Instruct", "Meta-Llama-3_1-70B-Instruct"), "prices": (0.3, 5.0, 0.08, 0.79),
+    },
+}  # fmt: skip
+"""Files, models, and USD per million output tokens of small, large and each opinion: Gemini's and Llama's (Groq) from
+`src/trimtab/plan/catalog/prices.csv`, Mixtral's and GPT-4's as RouteLLM reckons, a small opinion's as Llama 8B's."""
+
+
+def read(folder: Path, cache: Path, most: int, wanted: tuple[str, ...]) -> dict[str, Case]:
+    """The cases of which `folder` has the file."""
+    embedded, found, files = Embedded(cache), dict[str, Case](), dict[str, list[Row]]()
+    for name, about in CASES.items():
+        if not any(part in name for part in wanted):
+            continue
+        file = about["file"]
+        rows = files.setdefault(file, rows_of(folder / f"{file}.parquet", most))
+        if name == "RouteLLM-GSM8K":
+            rows = with_opinions(rows, rows_of(folder / "zeroeval_gsm_math_crux.parquet", 10**6), "gemma-2-2b-it")
+        rows = [row for row in rows if None not in (of(row, about["small"]), of(row, about["large"]))]
+        if rows:
+            found[name] = case(rows, about, embedded)
+    return found
+
+
+def rows_of(path: Path, most: int) -> list[Row]:
+    """At most so many rows, those of the lowest hash; none where there is no file."""
+    if not path.exists():
+        return []
+    import pyarrow.parquet
+
+    rows = pyarrow.parquet.read_table(path).to_pylist()
+    return rows if len(rows) <= most else sorted(rows, key=lambda row: marked(sent(row)))[:most]
+
+
+def with_opinions(rows: list[Row], others: list[Row], model: str) -> list[Row]:
+    """The rows with what a model of another file made of the same question."""
+    columns = [f"{what}:{model}" for what in ("text", "pred", "chars")]
+    known = {row["question"].strip(): {name: row[name] for name in columns} for row in others}
+    return [row | known.get(row["prompt"].strip(), {}) for row in rows]
+
+
+def of(row: Row, model: str) -> Any:
+    """Whether a model was right, None where that is not recorded."""
+    return row.get(f"ok:{model}", row.get(model))
+
+
+def marked(asked: str) -> int:
+    """A question's hash, whatever its case and white space."""
+    return int(hashlib.sha256(" ".join(asked.lower().split()).encode()).hexdigest()[:8], 16)
+
+
+def sent(row: Row) -> str:
+    asked = str(row.get("prompt") or row["question"])
+    if not row.get("options"):
+        return asked
+    return asked + "\n" + "\n".join(f"{chr(65 + at)}. {one}" for at, one in enumerate(json.loads(row["options"])))
+
+
+def whole(row: Row, model: str, column: str = "") -> str:
+    """What a model wrote, with its final answer where the text was cut or only that was recorded."""
+    text, said = row.get(column or f"text:{model}") or "", row.get(f"pred:{model}")
+    if said in (None, "", "None") or (text and length(row, model, text) <= len(text) + 2):
+        return text
+    return f"{text}\nThe answer is {f'({said})' if len(said) == 1 and said.isalpha() else said}."
+
+
+def length(row: Row, model: str, text: str) -> float:
+    return float(row.get(f"chars:{model}") or len(text))
+
+
+class Embedded:
+    """Embeddings of the house encoder, kept in a file by the question."""
+
+    def __init__(self, cache: Path) -> None:
+        cache.mkdir(parents=True, exist_ok=True)
+        self._file = cache / "embeddings.npz"
+        self._known: dict[str, np.ndarray] = dict(np.load(self._file)) if self._file.exists() else {}
+
+    def __call__(self, asked: list[str]) -> np.ndarray:
+        keys = [hashlib.sha256(one.encode()).hexdigest()[:24] for one in asked]
+        new = sorted({key: one for key, one in zip(keys, asked, strict=True) if key not in self._known}.items(),
+                     key=lambda pair: len(pair[1]))  # fmt: skip
+        if new:
+            encoder = Encoder.load(threads=2)
+            for start in range(0, len(new), 64):
+                batch = new[start : start + 64]
+                rows = encoder.embed_now([one for _, one in batch])
+                self._known |= {key: row for (key, _), row in zip(batch, rows, strict=True)}
+            encoder.close()
+            np.savez(self._file, **self._known)
+        return np.stack([self._known[key] for key in keys])
+
+
+def case(rows: list[Row], about: dict[str, Any], embedded: Embedded) -> Case:
+    asked, small = [sent(row) for row in rows], about["small"]
+    found: Case = {
+        "asked": np.array(asked, object), "label": np.array([str(row.get(about.get("label", ""))) for row in rows]),
+        "small": np.array([of(row, small) for row in rows], float),
+        "large": np.array([of(row, about["large"]) for row in rows], float),
+        "fold": np.array([marked(one) % FOLDS for one in asked]), **features(asked, embedded(asked)),
+    }  # fmt: skip
+    column = about.get("text", f"text:{small}")
+    if column in rows[0]:
+        said = [whole(row, small, column) for row in rows]
+        found["answer"] = np.stack([answer.facts(*pair) for pair in zip(asked, said, strict=True)])
+        found["answer"][:, CHARS] = np.log1p([length(row, small, text) for row, text in zip(rows, said, strict=True)])
+        found["said"] = np.stack([words.hashed(one) for one in said])
+        for at, model in enumerate(about.get("opinions", ())):
+            other = [whole(row, model) for row in rows]
+            found[f"opinion {at}"] = np.stack([answer.second(*texts) for texts in zip(asked, said, other, strict=True)])
+    return found
+
+
+def features(asked: list[str], embedding: np.ndarray) -> Case:
+    """What is known of questions alone."""
+    return {
+        "embedding": embedding, "facts": np.stack([question.facts(one) for one in asked]),
+        "words": np.stack([words.hashed(one) for one in asked]),
+    }  # fmt: skip
+
+
+def part(case: Case, rows: np.ndarray) -> Case:
+    return {name: column[rows] for name, column in case.items()}
