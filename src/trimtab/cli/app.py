@@ -26,6 +26,7 @@ VERBS = (
     "models",
     "plan",
     "recipes",
+    "docs",
     "logs",
     "approvals",
     "keys",

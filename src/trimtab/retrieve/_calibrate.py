@@ -16,10 +16,10 @@ import msgspec
 from trimtab.encode.encoder import Encoder
 from trimtab.retrieve import _fusion, _search
 from trimtab.retrieve._fusion import DEPTH, Legs
-from trimtab.retrieve._index import Card, Index, Near, Piece, Scores
+from trimtab.retrieve._index import Card, Index, Piece, Scores
 from trimtab.retrieve._sqlite import Sqlite
 
-LEAST = 50  # chunks of a language to learn from
+LEAST = 200  # chunks of a language to learn from
 ASKED = 200  # questions made
 AMONG = 2000  # chunks that they are looked for in
 WORDS, CHARACTERS = 10, 25  # of a question; the second where there are no spaces
@@ -122,10 +122,9 @@ def _asked(
     near = {place: cosines[chunk] for place, chunk in enumerate(ids, 1) if chunk in cosines} | {right: own}
     words = told(small.words(one.question, _depth(ids), None))
     grams = told(small.grams(one.question, _depth(ids), None))
-    mean = sum(near.values()) / len(near)
     nearest = _first(near)
     others = {chunk: near[chunk] for chunk in {**words, **grams} if chunk in near and chunk not in nearest}
-    return Legs(words, grams, Near({**nearest, **others}, mean)), right
+    return Legs(words, grams, {**nearest, **others}), right
 
 
 def _depth(ids: Sequence[int]) -> int:

@@ -1,14 +1,14 @@
 """Several legs' scores -> one: a convex mix of normalised scores, with weights for each language of a corpus. Pure.
 
-Mixing scores does better than mixing ranks (Bruch, Gai & Ingber, 2023, arXiv:2210.11934). Words and grams are divided
-by the best one's; of cosines the mean over the corpus is 0 and the best is 1, since no two texts are ever quite apart.
+Mixing scores does better than mixing ranks (Bruch, Gai & Ingber, 2023, arXiv:2210.11934). Scores are divided by the
+best one's, cosines mapped from [-1, 1] to [0, 1] first.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from trimtab.retrieve._index import Near, Scores
+from trimtab.retrieve._index import Scores
 from trimtab.retrieve._terms import ENGLISH, LATIN
 
 DEPTH = 100  # chunks that each leg proposes
@@ -23,7 +23,7 @@ class Mix(msgspec.Struct, frozen=True):
     meaning: float
 
 
-USUAL = Mix(0.5, 0.0, 0.5)
+USUAL = Mix(0.3, 0.0, 0.7)
 FOREIGN = Mix(0.3, 0.6, 0.1)
 SPACELESS = Mix(0.0, 0.95, 0.05)
 """Where a corpus is too small to learn from. The encoder reads English alone: elsewhere words and grams lead."""
@@ -35,7 +35,7 @@ class Legs(msgspec.Struct, frozen=True):
 
     words: Scores
     grams: Scores
-    near: Near
+    near: Scores
 
 
 def usual(language: str) -> Mix:
@@ -55,10 +55,11 @@ def spoken(told: str, counts: Mapping[str, int]) -> str:
 
 def fused(legs: Legs, mix: Mix) -> Scores:
     """The mix's score of every chunk that a leg found, best first, from 0 to 1."""
-    parts = ((mix.words, _shares(legs.words)), (mix.grams, _shares(legs.grams)), (mix.meaning, _risen(legs.near)))
+    risen = {chunk: cosine + 1 for chunk, cosine in legs.near.items()}
+    parts = ((mix.words, legs.words), (mix.grams, legs.grams), (mix.meaning, risen))
     total: Scores = {}
     for weight, scores in parts:
-        for chunk, score in scores.items():
+        for chunk, score in _shares(scores).items():
             total[chunk] = total.get(chunk, 0.0) + weight * score
     return dict(sorted(total.items(), key=lambda item: (-item[1], item[0])))
 
@@ -96,10 +97,3 @@ def _shares(scores: Scores) -> Scores:
     top = max(scores.values(), default=0.0)
     return {chunk: score / top for chunk, score in scores.items()} if top > 0 else {}
 
-
-def _risen(near: Near) -> Scores:
-    top = max(near.scores.values(), default=0.0)
-    room = top - near.mean
-    if room < 1e-6:
-        return dict.fromkeys(near.scores, 1.0)
-    return {chunk: max(0.0, (score - near.mean) / room) for chunk, score in near.scores.items()}

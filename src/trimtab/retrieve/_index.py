@@ -55,13 +55,6 @@ class Piece(msgspec.Struct, frozen=True):
         return f"{self.title}\n{self.text}"
 
 
-class Near(msgspec.Struct, frozen=True):
-    """The chunks nearest in meaning, with their cosines, and the mean cosine of all that may be read."""
-
-    scores: Scores
-    mean: float
-
-
 class Index(Protocol):
     """`reader` is the principal that asks, None the operator, who may read all; it holds within each query."""
 
@@ -101,7 +94,7 @@ class Index(Protocol):
         """The best `k` chunks that are not English, by BM25 over grams of characters."""
         ...
 
-    def near(self, vector: Floats, k: int, reader: str | None) -> Near:
+    def near(self, vector: Floats, k: int, reader: str | None) -> Scores:
         """The best `k` chunks by cosine."""
         ...
 

@@ -56,9 +56,10 @@ class Library:
         self.index, self._encoder, self._folder, self._off = index, encoder, folder, off
         self._size, self._overlap, self._tell = size, overlap, tell
 
-    async def take(self, path: str, origin: str = ADDED, readers: tuple[str, ...] = EVERYBODY) -> Report:
+    async def take(self, path: str, origin: str = ADDED, readers: tuple[str, ...] | None = None) -> Report:
         """Make the index true to the files at `path`. Raises `ConfigError` where there is nothing.
 
+        `readers` None leaves those that the documents of the path have; new ones get the same, or are for everybody.
         What a person added stays as it was added, whatever the recipe's paths hold too: its readers are their word.
         """
         report = Report()
@@ -69,20 +70,24 @@ class Library:
         sources = {_load.cited(file, self._folder): file for file in here.files}
         await self._drop([c.source for c in held.values() if c.root == root and c.origin == origin
                           and c.source not in sources], held, report)  # fmt: skip
+        usual = next((card.readers for card in held.values() if card.root == root), EVERYBODY)
         for done, (source, file) in enumerate(sources.items(), 1):
             if not (origin == RECIPE and source in held and held[source].origin == ADDED):
-                blank = Card(source=source, title="", kind="", digest="", root=root, origin=origin, readers=readers)
+                may = readers or (held[source].readers if source in held else usual)
+                blank = Card(source=source, title="", kind="", digest="", root=root, origin=origin, readers=may)
                 await self._taken(file, blank, held, report)
             self._tell("reading", done, len(sources))
         return report
 
-    async def keep_roots(self, paths: Sequence[str]) -> None:
-        """Drop what the recipe's paths held that are no paths of it any more."""
+    async def recipe(self, paths: Sequence[str]) -> Report:
+        """Make the index true to the recipe's paths; what others held that are no paths of it any more is dropped."""
         roots = {str(_load.place(path, self._folder)) for path in paths}
-        cards: Mapping[str, Card] = await self._off(self.index.cards)
-        gone = [card.source for card in cards.values() if card.origin == RECIPE and card.root not in roots]
-        if gone:
-            await self._off(self.index.drop, gone)
+        held, report = dict(await self._off(self.index.cards)), Report()
+        gone = [card.source for card in held.values() if card.origin == RECIPE and card.root not in roots]
+        await self._drop(gone, held, report)
+        for path in paths:
+            report = report.also(await self.take(path, RECIPE))
+        return report
 
     async def learn(self) -> None:
         """Give every chunk its vector. What was encoded is kept batch by batch."""

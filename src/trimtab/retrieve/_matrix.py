@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from trimtab.retrieve._index import Floats, Near, Scores
+from trimtab.retrieve._index import Floats, Scores
 
 
 class Matrix:
@@ -44,18 +44,16 @@ class Matrix:
             self._chunks, self._access, self._rows = self._chunks[order], self._access[order], self._rows[order]
         self._parts.clear()
 
-    def near(self, vector: Floats, k: int, classes: Sequence[int] | None) -> Near:
+    def near(self, vector: Floats, k: int, classes: Sequence[int] | None) -> Scores:
         """The best `k` of the classes given (None: all), by their cosines."""
         allowed = slice(None) if classes is None else np.isin(self._access, classes)
         chunks = self._chunks[allowed]
         if not len(chunks):
-            return Near({}, 0.0)
+            return {}
         cosines = (self._rows @ vector)[allowed]
         best = np.argpartition(-cosines, min(k, len(cosines)) - 1)[:k]
         best = best[np.lexsort((chunks[best], -cosines[best]))]
-        return Near(
-            dict(zip(chunks[best].tolist(), cosines[best].tolist(), strict=True)), float(cosines.mean(dtype=np.float64))
-        )
+        return dict(zip(chunks[best].tolist(), cosines[best].tolist(), strict=True))
 
     def cosines(self, chunks: Sequence[int], vector: Floats) -> Scores:
         if not len(self._chunks):

@@ -4,7 +4,7 @@ import msgspec
 
 from trimtab.retrieve import _fusion, _terms
 from trimtab.retrieve._fusion import DEPTH, Legs, Mix
-from trimtab.retrieve._index import Floats, Index, Near
+from trimtab.retrieve._index import Floats, Index
 from trimtab.types import Passage
 
 NOTE = "mix"
@@ -42,10 +42,10 @@ def legs(index: Index, question: str, vector: Floats | None, mix: Mix, reader: s
     words = index.words(question, DEPTH, reader) if mix.words or vector is None else {}
     grams = index.grams(question, DEPTH, reader) if mix.grams else {}
     if vector is None or not mix.meaning:
-        return Legs(words, grams, Near({}, 0.0))
+        return Legs(words, grams, {})
     near = index.near(vector, DEPTH, reader)
-    others = [chunk for chunk in {**words, **grams} if chunk not in near.scores]
-    return Legs(words, grams, Near({**near.scores, **index.cosines(others, vector)}, near.mean))
+    others = [chunk for chunk in {**words, **grams} if chunk not in near]
+    return Legs(words, grams, {**near, **index.cosines(others, vector)})
 
 
 def search(index: Index, question: str, vector: Floats | None, k: int, reader: str | None,

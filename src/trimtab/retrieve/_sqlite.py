@@ -13,7 +13,7 @@ import numpy as np
 
 from trimtab.errors import StorageError
 from trimtab.retrieve import _terms
-from trimtab.retrieve._index import Card, Floats, Near, Piece, Scores
+from trimtab.retrieve._index import Card, Floats, Piece, Scores
 from trimtab.retrieve._matrix import Matrix
 from trimtab.types import Passage
 
@@ -59,6 +59,7 @@ class Sqlite:
         self._matrix = Matrix(dims)
         self._bytes = 4 * dims
         self._seen: tuple[int, int] | None = None  # the state of the database that the matrix follows
+        self._counted: tuple[tuple[int, int], dict[str, int]] | None = None
         self._changes = 0
         self._made()
 
@@ -107,7 +108,7 @@ class Sqlite:
     def grams(self, question: str, k: int, reader: str | None) -> Scores:
         return self._matched("grams", _any(_terms.asked_grams(question)), k, reader)
 
-    def near(self, vector: Floats, k: int, reader: str | None) -> Near:
+    def near(self, vector: Floats, k: int, reader: str | None) -> Scores:
         self._follow()
         return self._matrix.near(vector, k, self._classes(reader))
 
@@ -129,7 +130,11 @@ class Sqlite:
         ]
 
     def languages(self) -> Mapping[str, int]:
-        return dict(self._db.execute("SELECT language, count(*) FROM chunks GROUP BY language"))
+        state = self._state()
+        if self._counted is None or self._counted[0] != state:
+            rows = self._db.execute("SELECT language, count(*) FROM chunks GROUP BY language")
+            self._counted = (state, dict(rows))
+        return self._counted[1]
 
     def sample(self, language: str, limit: int) -> list[tuple[int, Piece]]:
         rows = self._db.execute(
@@ -179,7 +184,7 @@ class Sqlite:
                    digest)  # fmt: skip
             done = self._db.execute("INSERT INTO chunks VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)", row)
             self._db.execute("INSERT INTO words (rowid, title, text) VALUES (?, ?, ?)", (done.lastrowid, *row[4:6]))
-            if piece.language != _terms.ENGLISH:
+            if _terms.grammed(row[5], piece.language):
                 given = _grams(*row[4:6])
                 self._db.execute("INSERT INTO grams (rowid, text) VALUES (?, ?)", (done.lastrowid, given))
 
@@ -195,7 +200,7 @@ class Sqlite:
                 gone.append(digest)
                 sql = "INSERT INTO words (words, rowid, title, text) VALUES ('delete', ?, ?, ?)"
                 self._db.execute(sql, (id, title, text))
-                if language != _terms.ENGLISH:
+                if _terms.grammed(text, language):
                     sql = "INSERT INTO grams (grams, rowid, text) VALUES ('delete', ?, ?)"
                     self._db.execute(sql, (id, _grams(title, text)))
             self._db.execute("DELETE FROM chunks WHERE document = ?", found)
@@ -227,9 +232,13 @@ class Sqlite:
         mine = [id for id, readers in rows if "*" in readers or reader in readers]
         return None if len(mine) == len(rows) else mine
 
+    def _state(self) -> tuple[int, int]:
+        """Another one where the database was changed since, here or by another process."""
+        return int(self._db.execute("PRAGMA data_version").fetchone()[0]), self._changes
+
     def _follow(self) -> None:
         """Take up what was changed since, here or by another process."""
-        state = (int(self._db.execute("PRAGMA data_version").fetchone()[0]), self._changes)
+        state = self._state()
         if state == self._seen:
             return
         rows = self._db.execute(

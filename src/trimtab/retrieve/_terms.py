@@ -15,6 +15,7 @@ GRAM = 3
 _WORD = re.compile(r"\w+")
 _LETTER = re.compile(r"[^\W\d_]")
 _GAP = re.compile(r"[^\w\u0300-\u036f\u0900-\u0dff\u0e00-\u0eff\u0f00-\u109f\u1780-\u17ff]+")
+_OTHER = re.compile(r"[^\W\d_\u0000-\u03ff]")
 _SEEN = 2000  # characters by which a text's language is told
 _SCRIPTS = {
     "cjk": "chinese", "hiragana": "japanese", "katakana": "japanese", "hangul": "korean", "halfwidth": "japanese",
@@ -51,6 +52,11 @@ def grams(text: str) -> Iterator[str]:
             yield gram
         if _ideographic(gram[0]) and _ideographic(gram[1]):
             yield gram[:2]
+
+
+def grammed(text: str, language: str) -> bool:
+    """Whether the grams of a text are kept: of English, only where something in it is in other letters."""
+    return language != ENGLISH or bool(_OTHER.search(text))
 
 
 def asked_grams(question: str) -> list[str]:

@@ -17,8 +17,8 @@ from trimtab import texts
 from trimtab.errors import ConfigError
 from trimtab.ports import Retriever, Tools
 from trimtab.retrieve import _open, _search
-from trimtab.retrieve._index import RECIPE, Floats, Index
-from trimtab.retrieve._library import Library, Report
+from trimtab.retrieve._index import Floats, Index
+from trimtab.retrieve._library import Library
 from trimtab.types import Evidence, Request
 
 PATIENCE = 1.0  # seconds after the start during which a first question waits for the embeddings
@@ -136,13 +136,17 @@ class Hybrid:
     def _opened(self) -> tuple[Index, bool]:
         """The index, and whether it is kept."""
         try:
-            return _open.opened(self._options.engine, self._options.cache, self._tools), self._options.cache
+            return self._engine(self._options.engine, self._options.cache), self._options.cache
         except (sqlite3.Error, OSError) as error:
             return self._unkept(error), False
 
     def _unkept(self, error: Exception) -> Index:
         self._tools.say(f"Embeddings cannot be kept ({error}): they are made again at the next start.")
-        return _open.opened("sqlite", False, self._tools)
+        return self._engine("sqlite", False)
+
+    def _engine(self, engine: str, kept: bool) -> Index:
+        tools = self._tools
+        return _open.opened(engine, tools.home if kept else None, tools.encoder().dims, tools.secret)
 
     def _library(self, index: Index) -> Library:
         options = self._options
@@ -150,10 +154,7 @@ class Hybrid:
                        overlap=options.overlap)  # fmt: skip
 
     async def _read(self, index: Index) -> None:
-        library, report = self._library(index), Report()
-        await library.keep_roots(self._options.paths)
-        for path in self._options.paths:
-            report = report.also(await library.take(path, RECIPE))
+        report = await self._library(index).recipe(self._options.paths)
         for file, why in (*report.failed, *report.skipped):
             self._tools.say(f"Skipped {file}: {why}.")
 

@@ -1,0 +1,24 @@
+"""Every engine of the index keeps the same contract."""
+
+import contextlib
+
+import pytest
+
+import _indexes
+from trimtab.retrieve._sqlite import Sqlite
+
+
+@pytest.fixture
+def engine(request, tmp_path):
+    """A function that opens the engine's index, the same one each time."""
+    with contextlib.ExitStack() as stack:
+        yield globals()[f"_{request.param}"](tmp_path, stack)
+
+
+def _sqlite(home, stack):
+    return lambda: Sqlite(home / "docs.db", _indexes.DIMS)
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_an_index_keeps_the_contract(engine):
+    _indexes.indexes_well(engine)
