@@ -19,6 +19,14 @@ def _sqlite(home, stack):
     return lambda: Sqlite(home / "docs.db", _indexes.DIMS)
 
 
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def _swift(home, stack):
+    pytest.importorskip("tantivy", reason="the extra trimtab[search] is not installed")
+    pytest.importorskip("usearch", reason="the extra trimtab[search] is not installed")
+    from trimtab.retrieve._swift import Swift
+
+    return lambda: Swift(home / "docs.db", _indexes.DIMS)
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "swift"], indirect=True)
 def test_an_index_keeps_the_contract(engine):
     _indexes.indexes_well(engine)

@@ -149,6 +149,9 @@ class Sqlite:
         row = self._db.execute("SELECT value FROM notes WHERE key = ?", (key,)).fetchone()
         return row[0] if row else None
 
+    def settle(self) -> None:
+        self._follow()
+
     def close(self) -> None:
         self._db.close()
 
