@@ -93,7 +93,7 @@ def _name(id: Any) -> str:
 
 
 def _told(what: str, done: int, total: int) -> None:
-    if done % 512 < 16:
+    if done == total or (what == "learning" and done % 256 == 0):
         print(f"  {what}: {done} of {total}", flush=True)
 
 
@@ -185,7 +185,9 @@ def show(name: str, result: Mapping[str, Any]) -> None:
     for way, figure in part["ways"].items():
         print(f"  {way:<8} {figure['ndcg10']:.4f}  {figure['interval'][0]:.4f} to {figure['interval'][1]:.4f}")
     ahead = part["ours_over_best_leg"]
-    print(f"  ours over {part['best_leg']}: {ahead['mean']:+.4f}  {ahead['interval'][0]:+.4f} to {ahead['interval'][1]:+.4f}\n")
+    print(
+        f"  ours over {part['best_leg']}: {ahead['mean']:+.4f}  {ahead['interval'][0]:+.4f} to {ahead['interval'][1]:+.4f}\n"
+    )
 
 
 async def main() -> None:

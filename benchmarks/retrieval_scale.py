@@ -20,7 +20,10 @@ from trimtab.retrieve._swift import Swift
 
 QUESTIONS, WARM = 300, 20
 DOCUMENT = 50  # chunks
-ENGINES: dict[str, Callable[[Path, int], Sqlite]] = {"sqlite": Sqlite, "swift": lambda file, dims: Swift(file, dims, 1.0)}
+ENGINES: dict[str, Callable[[Path, int], Sqlite]] = {
+    "sqlite": Sqlite,
+    "swift": lambda file, dims: Swift(file, dims, 1.0),
+}
 
 
 def measured(corpus: Any, chunks: int, home: Path) -> dict[str, Any]:
@@ -99,7 +102,8 @@ def _latency(opened: dict[str, Sqlite], encoder: Encoder, questions: list[str]) 
             timed(f"{name}: meaning", index.near, vector, 100, "local")
             timed(f"{name}: hybrid", _search.search, index, question, vector, 6, "local")
     figures: dict[str, Any] = {
-        name: {f"p{q}": round(float(np.percentile(ms[WARM:], q)), 2) for q in (5, 50, 95, 99)} for name, ms in spent.items()
+        name: {f"p{q}": round(float(np.percentile(ms[WARM:], q)), 2) for q in (5, 50, 95, 99)}
+        for name, ms in spent.items()
     }
     pairs = np.array(spent["sqlite: hybrid"][WARM:]) / np.array(spent["swift: hybrid"][WARM:])
     figures["sqlite over swift, hybrid, median of the ratios"] = round(float(np.median(pairs)), 2)

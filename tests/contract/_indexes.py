@@ -103,7 +103,12 @@ def _indexes_grams(index: Index) -> None:
     _put(index, "ja", "東京の図書館は月曜日に休みます。")
     _put(index, "de", "Die Hafengebühren werden nach der Länge des Schiffes berechnet.")
     _put(index, "en", "The harbour charges by the length of the ship.")
-    for question, source in (("เปิดบริการกี่โมง", "th"), ("北京", "zh"), ("図書館はいつ休みですか", "ja"), ("Hafengebühr", "de")):
+    for question, source in (
+        ("เปิดบริการกี่โมง", "th"),
+        ("北京", "zh"),
+        ("図書館はいつ休みですか", "ja"),
+        ("Hafengebühr", "de"),
+    ):
         assert _sources(index, index.grams(question, 1, None)) == [source], question
     assert "en" not in _sources(index, index.grams("harbour charges", 5, None)), "of English none are kept"
     index.drop(["th", "de"])

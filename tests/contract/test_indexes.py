@@ -2,10 +2,10 @@
 
 import contextlib
 
-import pytest
-
 import _database
 import _indexes
+import pytest
+
 from trimtab.retrieve._sqlite import Sqlite
 
 

@@ -14,7 +14,6 @@ from trimtab.cli import _out, _recipe
 
 if TYPE_CHECKING:
     from trimtab.cli._meter import Meter
-    from trimtab.encode.encoder import Encoder
     from trimtab.retrieve._index import Card, Index
     from trimtab.retrieve._library import Library, Report
     from trimtab.retrieve.hybrid import Options
@@ -131,11 +130,7 @@ async def _add(recipe: str, paths: Sequence[str], readers: Sequence[str]) -> "Re
 
 
 async def _list(recipe: str) -> "list[Card]":
-    from trimtab.cli._meter import Meter
-
     async with _opened(recipe) as desk:
-        with Meter() as meter:
-            await desk.library(meter).recipe(desk.options.paths)
         cards = await desk.off(desk.index.cards)
         return [cards[source] for source in sorted(cards)]
 
@@ -168,9 +163,7 @@ async def _search(recipe: str, question: str, k: int, reader: str) -> "tuple[lis
 
     async with _opened(recipe) as desk:
         with Meter() as meter:
-            library = desk.library(meter)
-            await library.recipe(desk.options.paths)
-            await library.learn()
+            await desk.library(meter).learn()
         (principal,) = await _principals(desk.settings, [reader]) or (None,) if reader else (None,)
         vector = (await desk.encoder.embed([question]))[0]
         began = time.perf_counter()
@@ -212,10 +205,11 @@ class _Desk:
 
 @asynccontextmanager
 async def _opened(recipe: str) -> AsyncIterator[_Desk]:
-    """The recipe's index, made where there is none yet. Raises `ConfigError`, `StorageError`."""
+    """The recipe's index, made where there is none yet and true to the recipe's own paths. Raises `ConfigError`, `StorageError`."""
     import sqlite3
 
     from trimtab import load, settings
+    from trimtab.cli._meter import Meter
     from trimtab.errors import ConfigError, StorageError
     from trimtab.retrieve import hybrid
 
@@ -229,6 +223,8 @@ async def _opened(recipe: str) -> AsyncIterator[_Desk]:
     try:
         desk = _Desk(loaded, options)
         try:
+            with Meter() as meter:
+                await desk.library(meter).recipe(options.paths)
             yield desk
         finally:
             await desk.close()

@@ -96,4 +96,3 @@ def best(asked: Sequence[tuple[Legs, int]], language: str) -> Mix:
 def _shares(scores: Scores) -> Scores:
     top = max(scores.values(), default=0.0)
     return {chunk: score / top for chunk, score in scores.items()} if top > 0 else {}
-

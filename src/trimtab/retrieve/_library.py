@@ -141,7 +141,12 @@ class Library:
             digest = hashlib.sha256(f"{given.digest} {self._size} {self._overlap}".encode()).hexdigest()
             card = msgspec.structs.replace(blank, digest=digest, kind=given.kind)
             old = held.get(blank.source)
-            if old and (old.digest, old.readers, old.root, old.origin) == (digest, card.readers, card.root, card.origin):
+            if old and (old.digest, old.readers, old.root, old.origin) == (
+                digest,
+                card.readers,
+                card.root,
+                card.origin,
+            ):
                 return None, None
             twin = next((c for c in held.values() if (c.digest, c.readers) == (digest, card.readers)), None)
             if twin and twin.source != blank.source:

@@ -71,7 +71,7 @@ def found(paths: Sequence[str], folder: Path) -> Found:
                 others[file] = why
             else:
                 files.add(file)
-    return Found(files=tuple(sorted(files)), others=tuple(sorted((o for o in others.items() if o[0] not in files))))
+    return Found(files=tuple(sorted(files)), others=tuple(sorted(o for o in others.items() if o[0] not in files)))
 
 
 def read(file: Path, folder: Path) -> Document:

@@ -4,8 +4,10 @@ A page of a PDF ends with a form feed; headings of a DOCX are marked as in Markd
 """
 
 import io
+import logging
 import zipfile
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 from trimtab.retrieve._unreadable import UnreadableError
@@ -34,10 +36,7 @@ def text(content: bytes, kind: str) -> tuple[str, str]:
 
 
 def _pdf(content: bytes) -> tuple[str, str]:
-    import logging
-
-    import pypdf
-
+    pypdf = import_module("pypdf")
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # what it mends silently is no news to anyone here
     reader = pypdf.PdfReader(io.BytesIO(content))
     if reader.is_encrypted and not reader.decrypt(""):
@@ -55,8 +54,7 @@ def _title(metadata: Any) -> str:
 
 
 def _docx(content: bytes) -> tuple[str, str]:
-    import docx
-
+    docx = import_module("docx")
     with zipfile.ZipFile(io.BytesIO(content)) as packed:
         if sum(part.file_size for part in packed.infolist()) > MAX_UNPACKED:
             raise UnreadableError(f"it unpacks to more than {MAX_UNPACKED // 1_000_000} MB; split it")

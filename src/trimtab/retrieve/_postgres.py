@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,7 @@ class Postgres:
 
     def __init__(self, address: str, dims: int) -> None:
         try:
-            import psycopg
+            psycopg = import_module("psycopg")
         except ImportError as error:
             raise ConfigError('[retrieve] engine = "postgres" needs psycopg.', f"Run {EXTRA}.") from error
         self._psycopg, self._address, self._dims = psycopg, address, dims
@@ -84,7 +85,10 @@ class Postgres:
             marks = ", ".join(["%s"] * len(values))
             sql = f"INSERT INTO documents ({_CARD}) VALUES ({marks}) RETURNING id"  # noqa: S608
             document = db.execute(sql, values).fetchone()[0]
-            rows = [self._row(document, values[6], piece, digest, known) for piece, digest in zip(pieces, digests, strict=True)]
+            rows = [
+                self._row(document, values[6], piece, digest, known)
+                for piece, digest in zip(pieces, digests, strict=True)
+            ]
             with db.cursor() as cursor:
                 cursor.executemany(
                     "INSERT INTO chunks (document, readers, start, stop, title, text, language, digest, words, grams, "

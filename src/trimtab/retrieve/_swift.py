@@ -12,6 +12,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,7 @@ class Swift(Sqlite):
 
     def __init__(self, file: Path, dims: int, pause: float = 0.0) -> None:
         try:
-            import tantivy
-            import usearch.index as usearch
+            tantivy, usearch = import_module("tantivy"), import_module("usearch.index")
         except ImportError as error:
             raise ConfigError('[retrieve] engine = "swift" needs tantivy and usearch.', f"Run {EXTRA}.") from error
         super().__init__(file, dims)

@@ -29,8 +29,11 @@ STOP = frozenset(
         "where which while who whom whose why  will with would you your yours am not no s t re ve ll d m"
     )
 )
-_TELLTALE = STOP - frozenset("a am as at d do he i in is it m me no of on s so t to us was we".split())
+_SHARED = "a am as at d do he i in is it m me no of on s so t to us was we"
+_TELLTALE = STOP - frozenset(_WORD.findall(_SHARED))
 """Little words that are English and hardly anything else."""
+_IDEOGRAPHS = (("\u3040", "\u30ff"), ("\u3400", "\u9fff"), ("\uf900", "\ufaff"), ("\U00020000", "\U0003ffff"))
+"""Kana and Chinese characters."""
 ENGLISH, LATIN = "english", "latin"
 
 
@@ -96,4 +99,4 @@ def _script(letter: str) -> str:
 
 
 def _ideographic(char: str) -> bool:
-    return "\u3040" <= char <= "\u30ff" or "\u3400" <= char <= "\u9fff" or "\uf900" <= char <= "\ufaff" or char >= "\U00020000"
+    return any(first <= char <= last for first, last in _IDEOGRAPHS)
