@@ -1,4 +1,4 @@
-"""Retrieval: nDCG@10 of words, grams, meaning and their mix, on any corpus; and what a question costs among many chunks.
+"""Retrieval: nDCG@10 of words, grams, meaning and their mix, on any corpus; what a question costs among many chunks.
 
     python benchmarks/retrieval.py --data ../shared/data              scores every pair NAME_docs, NAME_queries there
     python benchmarks/retrieval.py --data DIR                         the same for other files of that schema
@@ -185,9 +185,8 @@ def show(name: str, result: Mapping[str, Any]) -> None:
     for way, figure in part["ways"].items():
         print(f"  {way:<8} {figure['ndcg10']:.4f}  {figure['interval'][0]:.4f} to {figure['interval'][1]:.4f}")
     ahead = part["ours_over_best_leg"]
-    print(
-        f"  ours over {part['best_leg']}: {ahead['mean']:+.4f}  {ahead['interval'][0]:+.4f} to {ahead['interval'][1]:+.4f}\n"
-    )
+    low, high = ahead["interval"]
+    print(f"  ours over {part['best_leg']}: {ahead['mean']:+.4f}  {low:+.4f} to {high:+.4f}\n")
 
 
 async def main() -> None:

@@ -19,14 +19,15 @@ def indexes_well(opened: Callable[[], Index]) -> None:
     What is taken out, replaced or not for a reader is found by no leg; another who has the index open sees it at once.
     """
     index, other = opened(), opened()
-    assert index.cards() == {} and index.waiting() == 0, "it is empty at first"
+    assert (index.cards(), index.waiting()) == ({}, 0), "it is empty at first"
     assert not any((index.words("a", 5, None), index.grams("a", 5, None), index.near(_unit(0), 5, None)))
     _indexes_words(index, other)
     _indexes_readers(index, other)
     _indexes_grams(index)
     _indexes_odd(index)
     _indexes_vectors(index, other)
-    assert index.note("key") is None and index.note("key", "value") == other.note("key") == "value"
+    assert index.note("key") is None
+    assert index.note("key", "value") == other.note("key") == "value"
     for one in (index, other):
         one.close()
 
@@ -61,13 +62,18 @@ def _indexes_words(index: Index, other: Index) -> None:
     assert _sources(other, other.words("b", 5, None)) == ["b.md"], "by its title"
     assert len(other.words("the pilots crane berth", 2, None)) == 2, "no more than asked for"
     card = other.cards()["a.md"]
-    assert (card.chunks, card.readers, card.root, card.origin) == (2, ("*",), "/r", "added") and card.at > 0
-    assert other.languages() == {"english": 3} and len(other.sample("english", 2)) == 2
-    assert other.sample("english", 3) == index.sample("english", 3) and not other.sample("thai", 3)
+    assert (card.chunks, card.readers, card.root, card.origin) == (2, ("*",), "/r", "added")
+    assert card.at > 0
+    assert other.languages() == {"english": 3}
+    assert len(other.sample("english", 2)) == 2
+    assert other.sample("english", 3) == index.sample("english", 3)
+    assert not other.sample("thai", 3)
     _put(index, "a.md", "Tugs help in a storm.")
-    assert other.words("pilot", 5, None) == {} and other.passages(found, None) == [], "replaced as a whole"
+    assert other.words("pilot", 5, None) == {}, "replaced as a whole"
+    assert other.passages(found, None) == []
     index.drop(["a.md", "never.md"])
-    assert list(other.cards()) == ["b.md"] and other.words("tugs", 5, None) == {}
+    assert list(other.cards()) == ["b.md"]
+    assert other.words("tugs", 5, None) == {}
     index.drop(["b.md"])
 
 
@@ -124,13 +130,15 @@ def _indexes_odd(index: Index) -> None:
             index.words(question, 2, None), index.grams(question, 2, None)
     assert len(_sources(index, index.words("anchor", 99, None))) == len(ODD_TEXTS)
     index.drop(list(index.cards()))
-    assert index.waiting() == 0 and index.languages() == {}
+    assert index.waiting() == 0
+    assert index.languages() == {}
 
 
 def _indexes_vectors(index: Index, other: Index) -> None:
-    for axis, name in enumerate("abc"):
+    for name in "abc":
         _put(index, name, f"Text {name}.")
-    assert index.waiting() == 3 and index.near(_unit(0), 3, None) == {}
+    assert index.waiting() == 3
+    assert index.near(_unit(0), 3, None) == {}
     _teach(index, {name: _unit(axis) for axis, name in enumerate("abc")})
     near = other.near(_unit(0, also=1), 2, None)
     assert _sources(other, near) == ["a", "b"]
@@ -144,4 +152,5 @@ def _indexes_vectors(index: Index, other: Index) -> None:
     index.learn([chunk], _unit(2)[None])
     assert "c" not in _sources(other, other.near(_unit(2), 3, None)), "what is gone is not learnt"
     index.forget()
-    assert index.waiting() == 2 and other.near(_unit(0), 3, None) == {}
+    assert index.waiting() == 2
+    assert other.near(_unit(0), 3, None) == {}

@@ -188,9 +188,9 @@ def pdf(*pages):
     parts = ["<< /Type /Catalog /Pages 2 0 R >>", f"<< /Type /Pages /Kids [{kids}] /Count {len(pages)} >>",
              "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"]  # fmt: skip
     for i, text in enumerate(pages):
+        fonts = "/Resources << /Font << /F1 3 0 R >> >>"
         stream = f"BT /F1 12 Tf 72 720 Td ({text}) Tj ET"
-        parts += [f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents {5 + 2 * i} 0 R "
-                  "/Resources << /Font << /F1 3 0 R >> >> >>",
+        parts += [f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents {5 + 2 * i} 0 R {fonts} >>",
                   f"<< /Length {len(stream)} >>\nstream\n{stream}\nendstream"]  # fmt: skip
     body, places = "%PDF-1.4\n", []
     for number, part in enumerate(parts, 1):
@@ -215,7 +215,7 @@ async def test_a_pdf_is_cut_at_its_pages(library, tmp_path):
 @pytest.mark.parametrize("content", [b"", b"%PDF-1.4 broken", pdf("a")[:200], b"%PDF-1.7\n" + b"\0" * 2000, pdf("")])
 def test_a_broken_or_empty_pdf_is_a_clear_error(content, tmp_path):
     (tmp_path / "x.pdf").write_bytes(content)
-    with pytest.raises(UnreadableError, match="broken pdf|no text in it; a scan needs OCR"):
+    with pytest.raises(UnreadableError, match=r"broken pdf|no text in it; a scan needs OCR"):
         _load.read(tmp_path / "x.pdf", tmp_path)
 
 
@@ -268,7 +268,7 @@ def test_without_the_extra_its_name_is_said(kind, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "language"),
     [
-        ("When does the harbour open?", "english"), ("Wann öffnet der Hafen?", "latin"), ("", "english"), ("12", "english"),
+        ("When does the harbour open?", "english"), ("Wann öffnet der Hafen?", "latin"), ("", "english"),
         ("ท่าเรือเปิดกี่โมง", "thai"), ("港口几点开放？", "chinese"), ("港は何時に開きますか", "japanese"),
         ("Когда открывается порт?", "cyrillic"), ("항구는 언제 엽니까", "korean"), ("متى يفتح الميناء", "arabic"),
     ],
@@ -345,7 +345,7 @@ async def test_weights_are_learnt_without_labels_kept_and_learnt_anew_when_the_c
 def put(index, source, count):
     facts = ("The ferry number {} leaves the harbour at noon and comes back in the evening with the mail. "
              "In winter number {} is out of service, and people take the bus to the town instead of it. "
-             "The captain of number {} has worked on this line for many years and knows every rock of the coast.")  # fmt: skip
+             "The captain of number {} has worked on this line for many years and knows every rock.")  # fmt: skip
     texts = [facts.format(*[f"{source} {i}"] * 3) for i in range(count)]
     card = Card(source=source, title=source, kind="text", digest=source, root="")
     index.put(card, [Piece(0, len(text), source, text, "english") for text in texts])
@@ -364,14 +364,18 @@ THAI = {
     "th3": "ห้องสมุดของเมืองอยู่ตรงข้ามสถานีรถไฟ มีหนังสือมากกว่าสองหมื่นเล่ม",
     "zh1": "图书馆每周一闭馆，其他日子从上午九点开到下午六点。", "zh2": "停泊费按船的长度计算，八米以下每晚十二欧元。",
     "zh3": "渡轮每小时一班，冬天停运。", "ja1": "図書館は毎週月曜日が休館日で、九時から六時まで開いています。",
-    "ja2": "停泊料金は船の長さで決まり、八メートル以下は一晩十二ユーロです。", "ja3": "フェリーは一時間に一本ありますが、冬は運休します。",
+    "ja2": "停泊料金は船の長さで決まり、八メートル以下は一晩十二ユーロです。",
+    "ja3": "フェリーは一時間に一本ありますが、冬は運休します。",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("question", "source"),
-    [("จอดเรือคืนละเท่าไร", "th2"), ("ห้องสมุดอยู่ที่ไหน", "th3"), ("ท่าเรือเปิดกี่โมง", "th1"), ("停泊费多少钱", "zh2"), ("图书馆几点开门", "zh1"),
-     ("渡轮冬天有吗", "zh3"), ("停泊料金はいくらですか", "ja2"), ("図書館の休館日は", "ja1"), ("フェリーは冬も動きますか", "ja3")],
+    [
+        ("จอดเรือคืนละเท่าไร", "th2"), ("ห้องสมุดอยู่ที่ไหน", "th3"), ("ท่าเรือเปิดกี่โมง", "th1"),
+        ("停泊费多少钱", "zh2"), ("图书馆几点开门", "zh1"), ("渡轮冬天有吗", "zh3"),
+        ("停泊料金はいくらですか", "ja2"), ("図書館の休館日は", "ja1"), ("フェリーは冬も動きますか", "ja3"),
+    ],
 )  # fmt: skip
 async def test_languages_without_spaces_are_found(question, source, encoder):
     index = Sqlite(None, encoder.dims)

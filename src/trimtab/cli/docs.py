@@ -52,7 +52,7 @@ def add(
 ) -> None:
     import msgspec
 
-    report = asyncio.run(_add(recipe, path or [], reader))
+    report = asyncio.run(_add(recipe, [str(Path(one).absolute()) for one in path or []], reader))
     if json:
         _out.emit({"ok": not report.failed, **msgspec.to_builtins(report)})
     else:
@@ -116,7 +116,7 @@ async def _add(recipe: str, paths: Sequence[str], readers: Sequence[str]) -> "Re
         report = Report()
         with Meter() as meter:
             library = desk.library(meter)
-            for path in [str(Path(path).absolute()) for path in paths] or again:
+            for path in paths or again:
                 try:
                     report = report.also(await library.take(path, readers=principals))
                 except ConfigError as error:
@@ -142,8 +142,7 @@ async def _remove(recipe: str, given: Sequence[str]) -> list[str]:
         cards = await desk.off(desk.index.cards)
         gone: list[str] = []
         for one in given:
-            place = Path(one).absolute()
-            found = [card for card in cards.values() if _meant(card, one, place, desk.settings.folder)]
+            found = [card for card in cards.values() if _meant(card, one, desk.settings.folder)]
             if not found:
                 fix = f"See those there are: {_recipe.hint('docs list', recipe)}"
                 raise NotFoundError(f"There is no document {one!r}.", fix, param="source")
@@ -205,7 +204,10 @@ class _Desk:
 
 @asynccontextmanager
 async def _opened(recipe: str) -> AsyncIterator[_Desk]:
-    """The recipe's index, made where there is none yet and true to the recipe's own paths. Raises `ConfigError`, `StorageError`."""
+    """The recipe's index, made where there is none yet and true to the recipe's own paths.
+
+    Raises `ConfigError`, `StorageError`.
+    """
     import sqlite3
 
     from trimtab import load, settings
@@ -229,8 +231,10 @@ async def _opened(recipe: str) -> AsyncIterator[_Desk]:
         finally:
             await desk.close()
     except (sqlite3.Error, OSError) as error:
-        raise StorageError(f"The index of the documents in {loaded.home} cannot be used: {error}.",
-                           "Free the disk or mend its rights; a broken docs.db may be deleted, then add again.") from error  # fmt: skip
+        raise StorageError(
+            f"The index of the documents in {loaded.home} cannot be used: {error}.",
+            "Free the disk or mend its rights; a broken docs.db may be deleted, then add again.",
+        ) from error
 
 
 async def _principals(settings: "Settings", readers: Sequence[str]) -> tuple[str, ...] | None:
@@ -251,8 +255,8 @@ async def _principals(settings: "Settings", readers: Sequence[str]) -> tuple[str
         await store.close()
 
 
-def _meant(card: "Card", given: str, place: Path, folder: Path) -> bool:
-    file = (folder / card.source).absolute()
+def _meant(card: "Card", given: str, folder: Path) -> bool:
+    file, place = (folder / card.source).absolute(), Path(given).absolute()
     return card.source == given or card.root == str(place) or file.is_relative_to(place)
 
 

@@ -50,7 +50,7 @@ def chunks(document: Document, size: int, overlap: int) -> Iterator[Chunk]:
 
 
 def _sections(document: Document) -> Iterator[_Section]:
-    """Runs under one heading (Markdown, HTML, DOCX), one definition (code) or one page (PDF); others are one section."""
+    """Runs under one heading (Markdown, HTML, DOCX), a definition (code) or on a page (PDF); others are one."""
     cuts = CUTS.get(document.kind)
     marks = [(0, _first_title(document)), *(cuts(document) if cuts else ())]
     for (start, title), (end, _) in zip(marks, [*marks[1:], (len(document.text), "")], strict=True):

@@ -1,4 +1,4 @@
-"""Keeps an index true to the files it was made of: takes up what is new or changed, drops what is gone, learns meanings.
+"""Keeps an index true to its files: takes up what is new or changed, drops what is gone, learns meanings.
 
 One file that cannot be read is told and left out; the rest goes on. Every document is one change of the index, so that
 what was done stays done wherever it is broken off.

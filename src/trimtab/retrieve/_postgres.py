@@ -79,8 +79,8 @@ class Postgres:
                   len(pieces), card.characters or size, card.at or time.time())  # fmt: skip
         digests = [hashlib.sha256(piece.embedded.encode("utf-8", "replace")).digest() for piece in pieces]
         with self._change() as db:
-            sql = "SELECT DISTINCT ON (digest) digest, vector::text FROM chunks WHERE digest = ANY(%s) AND vector IS NOT NULL"
-            known = dict(db.execute(sql, (digests,)).fetchall())
+            sql = "SELECT DISTINCT ON (digest) digest, vector::text FROM chunks WHERE digest = ANY(%s)"
+            known = dict(db.execute(f"{sql} AND vector IS NOT NULL", (digests,)).fetchall())
             db.execute("DELETE FROM documents WHERE source = %s", (card.source,))
             marks = ", ".join(["%s"] * len(values))
             sql = f"INSERT INTO documents ({_CARD}) VALUES ({marks}) RETURNING id"  # noqa: S608
@@ -93,8 +93,8 @@ class Postgres:
                 cursor.executemany(
                     "INSERT INTO chunks (document, readers, start, stop, title, text, language, digest, words, grams, "
                     "length, vector) SELECT %s, %s, %s, %s, t, x, %s, %s, w, array_to_tsvector(%s), "
-                    "(SELECT coalesce(sum(cardinality(positions)), 0) FROM unnest(w)), %s::vector FROM (SELECT %s::text AS t, "
-                    "%s::text AS x, setweight(to_tsvector('english', %s), 'A') || "
+                    "(SELECT coalesce(sum(cardinality(positions)), 0) FROM unnest(w)), %s::vector FROM "
+                    "(SELECT %s::text AS t, %s::text AS x, setweight(to_tsvector('english', %s), 'A') || "
                     "setweight(to_tsvector('english', %s), 'B') AS w) AS made", rows,
                 )  # fmt: skip
 
@@ -106,9 +106,11 @@ class Postgres:
         return self._rows("SELECT count(DISTINCT digest) FROM chunks WHERE vector IS NULL")[0][0]
 
     def unlearnt(self, limit: int) -> list[tuple[int, str]]:
-        sql = "SELECT min(id), min(title), min(text) FROM (SELECT * FROM chunks WHERE vector IS NULL ORDER BY id LIMIT %s)"
-        rows = self._rows(f"{sql} AS next_ones GROUP BY digest ORDER BY 1", (limit,))
-        return [(id, f"{title}\n{text}") for id, title, text in rows]
+        rows = self._rows(
+            "SELECT min(id), min(title), min(text) FROM (SELECT * FROM chunks WHERE vector IS NULL "
+            "ORDER BY id LIMIT %s) AS next GROUP BY digest ORDER BY 1", (limit,),
+        )  # fmt: skip
+        return [(chunk, f"{title}\n{text}") for chunk, title, text in rows]
 
     def learn(self, chunks: Sequence[int], vectors: Floats) -> None:
         rows = [(_vector(vector), chunk) for chunk, vector in zip(chunks, vectors, strict=True)]
@@ -143,7 +145,8 @@ class Postgres:
     def passages(self, scores: Scores, reader: str | None) -> list[Passage]:
         allowed, who = _allowed(reader, "c.")
         rows = self._rows(
-            "SELECT c.id, c.text, d.source, c.start, c.stop, c.title FROM chunks c JOIN documents d ON d.id = c.document "  # noqa: S608
+            "SELECT c.id, c.text, d.source, c.start, c.stop, c.title "  # noqa: S608
+            "FROM chunks c JOIN documents d ON d.id = c.document "
             f"WHERE c.id = ANY(%s) {allowed}", (list(scores), *who),
         )  # fmt: skip
         found = {row[0]: row for row in rows}
@@ -183,9 +186,8 @@ class Postgres:
             with db.transaction():
                 yield db
         except self._psycopg.Error as error:
-            raise StorageError(f"The database of the documents says: {str(error).strip()}.",
-                               "Look at TRIMTAB_DOCS_URL, and whether its user may make tables and the extension vector.",
-                               ) from error  # fmt: skip
+            fix = "Look at TRIMTAB_DOCS_URL; its user must be able to make tables and the extension vector."
+            raise StorageError(f"The database of the documents says: {str(error).strip()}.", fix) from error
 
     def _rows(self, sql: str, given: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with self._change() as db:
@@ -205,8 +207,8 @@ class Postgres:
     ) -> tuple[Any, ...]:
         title, text = _clean(piece.title), _clean(piece.text)
         grams = list(dict.fromkeys(_terms.grams(f"{title} {text}"))) if _terms.grammed(text, piece.language) else []
-        return (document, readers, piece.start, piece.end, piece.language, digest, grams, known.get(digest), title, text,
-                _apart(title), _apart(text))  # fmt: skip
+        return (document, readers, piece.start, piece.end, piece.language, digest, grams, known.get(digest), title,
+                text, _apart(title), _apart(text))  # fmt: skip
 
     def _bm25(self, column: str, terms: Sequence[str], k: int, reader: str | None) -> Scores:
         if not terms:
@@ -229,10 +231,11 @@ class Postgres:
         allowed, who = _allowed(reader)
         worth = " + ".join([f"CASE WHEN {column} @@ %s::tsquery THEN %s::float8 ELSE 0 END"] * len(rare))
         pairs = [value for term, weight in rare.items() for value in (_lexeme(term), weight)]
+        often = "coalesce((SELECT sum(CASE w WHEN 'A' THEN %s::float8 ELSE 1 END) FROM unnest(weights) AS w), 1)"
         return self._rows(
-            f"SELECT id, length, (SELECT json_object_agg(lexeme, coalesce((SELECT sum(CASE w WHEN 'A' THEN %s::float8 ELSE 1 END) "  # noqa: S608
-            f"FROM unnest(weights) AS w), 1)) FROM unnest({column}) WHERE lexeme = ANY(%s)) FROM (SELECT id, length, {column} "
-            f"FROM chunks WHERE {column} @@ %s::tsquery {allowed} ORDER BY {worth} DESC, id LIMIT %s) AS best",
+            f"SELECT id, length, (SELECT json_object_agg(lexeme, {often}) FROM unnest({column}) "  # noqa: S608
+            f"WHERE lexeme = ANY(%s)) FROM (SELECT id, length, {column} FROM chunks "
+            f"WHERE {column} @@ %s::tsquery {allowed} ORDER BY {worth} DESC, id LIMIT %s) AS best",
             (TITLE_WEIGHT, list(rare), " | ".join(map(_lexeme, rare)), *who, *pairs, k),
         )
 

@@ -23,7 +23,7 @@ WAIT = 30.0  # seconds for another process that writes
 _CARD = "source, title, kind, digest, root, origin, chunks, characters, at"
 _UNLEARNT = """FROM chunks c LEFT JOIN vectors v ON v.digest = c.digest AND length(v.vector) = ?
 WHERE v.digest IS NULL"""
-_TABLES = f"""
+_TABLES = """
 CREATE TABLE IF NOT EXISTS notes (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS vectors (digest BLOB PRIMARY KEY, vector BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS access (id INTEGER PRIMARY KEY, readers TEXT NOT NULL UNIQUE);
@@ -40,7 +40,7 @@ CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5(title, text, content='chunks
   tokenize='porter');
 CREATE VIRTUAL TABLE IF NOT EXISTS grams USING fts5(text, content='',
   tokenize="unicode61 remove_diacritics 0 categories 'L* N* M* Co' tokenchars '_'");
-INSERT INTO words (words, rank) VALUES ('rank', 'bm25({TITLE_WEIGHT}, 1.0)');
+INSERT INTO words (words, rank) VALUES ('rank', 'bm25(2.0, 1.0)');
 """
 
 
@@ -89,7 +89,7 @@ class Sqlite:
     def unlearnt(self, limit: int) -> list[tuple[int, str]]:
         sql = f"SELECT c.id, c.title, c.text {_UNLEARNT} GROUP BY c.digest ORDER BY c.id LIMIT ?"
         rows = self._db.execute(sql, (self._bytes, limit))
-        return [(id, f"{title}\n{text}") for id, title, text in rows]
+        return [(chunk, f"{title}\n{text}") for chunk, title, text in rows]
 
     def learn(self, chunks: Sequence[int], vectors: Floats) -> None:
         rows = [(vector.astype(np.float32).tobytes(), chunk) for chunk, vector in zip(chunks, vectors, strict=True)]
@@ -119,7 +119,8 @@ class Sqlite:
     def passages(self, scores: Scores, reader: str | None) -> list[Passage]:
         marks = ", ".join("?" * len(scores))
         sql = (
-            "SELECT c.id, c.text, d.source, c.start, c.stop, c.title FROM chunks c JOIN documents d ON d.id = c.document "  # noqa: S608
+            "SELECT c.id, c.text, d.source, c.start, c.stop, c.title "  # noqa: S608
+            "FROM chunks c JOIN documents d ON d.id = c.document "
             f"WHERE c.id IN ({marks}) {self._allowed('c.access', reader)}"
         )
         rows = {row[0]: row for row in self._db.execute(sql, tuple(scores))}
@@ -157,11 +158,11 @@ class Sqlite:
 
     def _made(self) -> None:
         if self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'documents'").fetchone() is None:
-            self._db.executescript(f"BEGIN IMMEDIATE; {_TABLES} COMMIT;")
+            self._db.executescript("BEGIN IMMEDIATE;" + _TABLES + "COMMIT;")
             self.note("schema", str(SCHEMA))
         if int(self.note("schema") or 0) > SCHEMA:
-            raise StorageError("A newer version wrote the index of the documents.", "Update trimtab, or delete docs.db.",
-                               code="newer_database")  # fmt: skip
+            fix = "Update trimtab, or delete docs.db."
+            raise StorageError("A newer version wrote the index of the documents.", fix, code="newer_database")
 
     @contextmanager
     def _change(self) -> Iterator[None]:
@@ -199,13 +200,13 @@ class Sqlite:
             if found is None:
                 continue
             rows = self._db.execute("SELECT id, title, text, language, digest FROM chunks WHERE document = ?", found)
-            for id, title, text, language, digest in rows.fetchall():
+            for chunk, title, text, language, digest in rows.fetchall():
                 gone.append(digest)
                 sql = "INSERT INTO words (words, rowid, title, text) VALUES ('delete', ?, ?, ?)"
-                self._db.execute(sql, (id, title, text))
+                self._db.execute(sql, (chunk, title, text))
                 if _terms.grammed(text, language):
                     sql = "INSERT INTO grams (grams, rowid, text) VALUES ('delete', ?, ?)"
-                    self._db.execute(sql, (id, _grams(title, text)))
+                    self._db.execute(sql, (chunk, _grams(title, text)))
             self._db.execute("DELETE FROM chunks WHERE document = ?", found)
             self._db.execute("DELETE FROM documents WHERE id = ?", found)
         return gone
@@ -218,7 +219,7 @@ class Sqlite:
     def _matched(self, table: str, query: str, k: int, reader: str | None) -> Scores:
         if not query:
             return {}
-        allowed = self._allowed(f"(SELECT access FROM chunks WHERE id = {table}.rowid)", reader)
+        allowed = self._allowed(f"(SELECT access FROM chunks WHERE id = {table}.rowid)", reader)  # noqa: S608
         sql = f"SELECT rowid, -rank FROM {table} WHERE {table} MATCH ? {allowed} ORDER BY rank LIMIT ?"  # noqa: S608
         return dict(self._db.execute(sql, (query, k)))
 
@@ -231,8 +232,8 @@ class Sqlite:
         """The classes of access that a reader has; None where that is all of them."""
         if reader is None:
             return None
-        rows = [(id, json.loads(readers)) for id, readers in self._db.execute("SELECT id, readers FROM access")]
-        mine = [id for id, readers in rows if "*" in readers or reader in readers]
+        rows = [(row[0], json.loads(row[1])) for row in self._db.execute("SELECT id, readers FROM access")]
+        mine = [access for access, readers in rows if "*" in readers or reader in readers]
         return None if len(mine) == len(rows) else mine
 
     def _state(self) -> tuple[int, int]:

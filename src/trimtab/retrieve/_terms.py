@@ -49,7 +49,7 @@ def all_words(text: str) -> list[str]:
 
 
 def grams(text: str) -> Iterator[str]:
-    """Every run of three characters, in order; a space is `_`. Of Chinese and Japanese also every two: words are so short.
+    """Every run of three characters, in order; a space is `_`. Of Chinese and Japanese also every two.
 
     The text is compared without regard to case, width and form (NFKC).
     """
