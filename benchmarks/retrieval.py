@@ -10,7 +10,7 @@ one right document. Questions are split by a hash into a half that was looked at
 and one that was not (`report`), which counts. Intervals are of 2,000 bootstrap samples, 95 %.
 
 `--scale` is synthetic: sentences of the corpus shuffled to chunks, vectors with noise. Figures of a busy machine mean
-little: what to read is the ratio to the usual engine, asked in turn in the same run. SQuAD 2.0, CC BY-SA 4.0.
+little: read the CPU time and the ratio to the usual engine, asked in turn in the same run. SQuAD 2.0, CC BY-SA 4.0.
 """
 
 import argparse

@@ -1,6 +1,7 @@
 """`trimtab docs`: the documents that answers are looked up in: add, list, search and remove them."""
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -181,7 +182,7 @@ class _Desk:
         from trimtab.retrieve import _open
 
         self.settings, self.options = settings, options
-        self.encoder: Encoder = Encoder.load()
+        self.encoder: Encoder = Encoder.load(threads=min(os.cpu_count() or 1, 8))
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="documents")
         open_ = (_open.opened, options.engine, settings.home, self.encoder.dims, settings.secrets.get)
         self.index: Index = self._thread.submit(*open_).result()

@@ -87,7 +87,7 @@ class Sqlite:
         return int(self._db.execute(f"SELECT count(DISTINCT c.digest) {_UNLEARNT}", (self._bytes,)).fetchone()[0])
 
     def unlearnt(self, limit: int) -> list[tuple[int, str]]:
-        sql = f"SELECT c.id, c.title, c.text {_UNLEARNT} GROUP BY c.digest ORDER BY c.id LIMIT ?"
+        sql = f"SELECT c.id, c.title, c.text {_UNLEARNT} ORDER BY c.id LIMIT ?"
         rows = self._db.execute(sql, (self._bytes, limit))
         return [(chunk, f"{title}\n{text}") for chunk, title, text in rows]
 

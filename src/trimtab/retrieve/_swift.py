@@ -26,7 +26,7 @@ from trimtab.retrieve._sqlite import TITLE_WEIGHT, Sqlite
 EXTRA = "pip install 'trimtab[search]'"
 BATCH = 2000  # chunks taken up at a time
 HEAP = 64_000_000  # bytes that tantivy writes in
-LINKS, CARE, REACH = 16, 96, 160  # of HNSW: connectivity, candidates while adding, candidates while searching
+LINKS, CARE, REACH = 16, 128, 256  # of HNSW: connectivity, candidates while adding, candidates while searching
 DONE = "CREATE TABLE IF NOT EXISTS swift_{} (chunk INTEGER PRIMARY KEY, access INTEGER NOT NULL)"
 WANTED = {
     "terms": "SELECT id, access FROM chunks",
@@ -73,12 +73,14 @@ class Swift(Sqlite):
         return {int(chunk): float(cosine) for cosine, chunk in sorted(found, key=lambda one: (-one[0], one[1]))[:k]}
 
     def cosines(self, chunks: Sequence[int], vector: Floats) -> Scores:
+        self._follow()
         found: Scores = {}
-        for first in range(0, len(chunks), 500):
-            rows, vectors = self._stored(chunks[first : first + 500])
-            if rows:
-                products = vectors.reshape(-1, self._dims) @ vector
-                found |= zip((chunk for chunk, _ in rows), products.tolist(), strict=True)
+        asked = np.asarray(chunks, np.uint64)
+        for graph in self._graphs.values() if len(asked) else ():
+            here = asked[graph.contains(asked)]
+            if len(here):
+                products = np.asarray(graph.get(here), np.float32).reshape(-1, self._dims) @ vector
+                found |= zip(here.tolist(), products.tolist(), strict=True)
         return found
 
     def settle(self) -> None:

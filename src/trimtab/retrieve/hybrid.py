@@ -166,7 +166,8 @@ class Hybrid:
     def _told(self, learning: asyncio.Task[None]) -> None:
         """An encoder that fails leaves the search by words, and is not kept silent."""
         if not learning.cancelled() and (error := learning.exception()):
-            self._tools.say(f"Documents are found by their words only: the encoder failed ({error}).")
+            left = "the usual weights are taken" if self._known else "documents are found by their words only"
+            self._tools.say(f"Not all was learnt of the documents, {left}: the encoder failed ({error}).")
 
     async def _off(self, work: Callable[..., T], *given: Any) -> T:
         """Run `work` on the documents' own thread: SQLite and files never hold up the event loop."""
