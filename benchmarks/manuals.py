@@ -19,8 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-PAGES = 700  # of a language, at most
-BODY = (300, 1500)  # characters
+PAGES = 250  # of a language, at most
+BODY = (300, 1000)  # characters
 _KEPT = re.compile(r"^\.(?:B|I|BR|IR|RB|RI|BI|IB|SM|Nm|Nd|Pa|Ar|Fl|Xr|Em|Sy|Dq|Li)\s+(.*)$")
 _FONT = re.compile(r"\\f(?:\[[^\]]*\]|\(..|.)|\\s[+-]?\d|\\[&|^%]|\\\*\([a-zA-Z]{2}")
 _NAME = re.compile(r"^(.{1,80}?)\s+(?:-|\\-|--|—|–|\\\(em|\\\(hy)\s*(.+)$")
@@ -37,8 +37,7 @@ def plain(line: str) -> str:
 
 def sections(source: str) -> Iterator[str]:
     """What stands under each heading."""
-    for part in re.split(r"^\.S[Hh].*$", source, flags=re.MULTILINE)[1:]:
-        yield part
+    yield from re.split(r"^\.S[Hh].*$", source, flags=re.MULTILINE)[1:]
 
 
 def pair(source: str) -> tuple[str, str] | None:
@@ -77,7 +76,7 @@ def written(package: Path, out: Path) -> None:
         seen |= {question, body[:200]}
         queries.append({"id": f"{name}-{len(docs)}", "q": question, "doc": len(docs), "impossible": False})
         docs.append({"id": len(docs), "title": "", "text": body})
-    step = max(1, len(docs) // PAGES)
+    step = -(-len(docs) // PAGES)
     kept = {doc["id"] for doc in docs[::step]}
     for part, rows, key in (("docs", docs, "id"), ("queries", queries, "doc")):
         lines = [json.dumps(row, ensure_ascii=False) for row in rows if row[key] in kept]

@@ -50,7 +50,7 @@ class Matrix:
         chunks = self._chunks[allowed]
         if not len(chunks):
             return {}
-        cosines = (self._rows @ vector)[allowed]
+        cosines = np.vecdot(self._rows, vector)[allowed]  # `@` wakes the threads of BLAS: dear on a busy machine
         best = np.argpartition(-cosines, min(k, len(cosines)) - 1)[:k]
         best = best[np.lexsort((chunks[best], -cosines[best]))]
         return dict(zip(chunks[best].tolist(), cosines[best].tolist(), strict=True))
@@ -61,5 +61,5 @@ class Matrix:
         places = np.searchsorted(self._chunks, chunks)
         places = np.minimum(places, len(self._chunks) - 1)
         here = self._chunks[places] == np.asarray(chunks)
-        found = self._rows[places[here]] @ vector
+        found = np.vecdot(self._rows[places[here]], vector)
         return dict(zip(np.asarray(chunks)[here].tolist(), found.tolist(), strict=True))
