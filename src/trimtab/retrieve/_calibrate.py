@@ -25,6 +25,7 @@ AMONG = 2000  # chunks that they are looked for in
 WORDS, CHARACTERS = 10, 25  # of a question; the second where there are no spaces
 CUT = 0.5  # of the questions are cut out of their chunk
 GROWN = 1.5  # times as many chunks, or as few, and the weights are learnt anew
+BATCH = 16
 _WORD = re.compile(r"\S+")
 
 
@@ -34,6 +35,7 @@ class Pseudo(NamedTuple):
     place: int
     question: str
     piece: Piece
+    cut: bool
 
 
 async def calibrate(index: Index, encoder: Encoder, off: Callable[..., Awaitable[Any]]) -> dict[str, _fusion.Mix]:
@@ -74,12 +76,20 @@ async def _language(index: Index, encoder: Encoder, off: Callable[..., Awaitable
     found: list[tuple[Legs, int]] = []
     ids = [chunk for chunk, _ in sample]
     try:
-        for copy, one in enumerate(asked, len(sample) + 1):
-            vector, own = await encoder.embed([one.question, one.piece.embedded])
-            found.append(await off(_asked, index, small, ids, one, copy, vector, float(vector @ own)))
+        vectors = await _encoded(encoder, [one.question for one in asked])
+        cut = await _encoded(encoder, [one.piece.embedded for one in asked if one.cut])
+        own = iter(cut)
+        for copy, (one, vector) in enumerate(zip(asked, vectors, strict=True), len(sample) + 1):
+            cosine = float(vector @ next(own)) if one.cut else None
+            found.append(await off(_asked, index, small, ids, one, copy, vector, cosine))
         return await off(_fusion.best, found, language)
     finally:
         await off(small.close)
+
+
+async def _encoded(encoder: Encoder, texts: Sequence[str]) -> list[Any]:
+    """Vectors, read in small batches so that questions of a gateway get their turn."""
+    return [row for first in range(0, len(texts), BATCH) for row in await encoder.embed(texts[first : first + BATCH])]
 
 
 def _made(place: int, piece: Piece, rng: random.Random) -> Pseudo | None:
@@ -93,10 +103,10 @@ def _made(place: int, piece: Piece, rng: random.Random) -> Pseudo | None:
     first = rng.randrange(len(units) - length + 1)
     question = piece.text[units[first][0] : units[first + length - 1][1]]
     if rng.random() >= CUT:
-        return Pseudo(place, question, piece)
+        return Pseudo(place, question, piece, cut=False)
     start, end = max(0, first - length // 2), min(len(units) - 1, first + length + length // 2)
     text = f"{piece.text[: units[start][0]]} {piece.text[units[end][1] :]}"
-    return Pseudo(place, question, msgspec.structs.replace(piece, text=text))
+    return Pseudo(place, question, msgspec.structs.replace(piece, text=text), cut=True)
 
 
 def _small(sample: Sequence[Piece], asked: Sequence[Pseudo], dims: int) -> Sqlite:
@@ -108,9 +118,9 @@ def _small(sample: Sequence[Piece], asked: Sequence[Pseudo], dims: int) -> Sqlit
 
 
 def _asked(
-    index: Index, small: Sqlite, ids: Sequence[int], one: Pseudo, copy: int, vector: Any, own: float
+    index: Index, small: Sqlite, ids: Sequence[int], one: Pseudo, copy: int, vector: Any, own: float | None
 ) -> tuple[Legs, int]:
-    """What the legs find in the sample, and the right chunk there: `copy` is that chunk as it was cut."""
+    """What the legs find in the sample, and the right chunk there; `copy` is it as it was cut, and `own` its cosine."""
     right = one.place + 1
 
     def told(scores: Scores) -> Scores:
@@ -119,7 +129,9 @@ def _asked(
         return _first({**rest, **mine})
 
     cosines = index.cosines(ids, vector)
-    near = {place: cosines[chunk] for place, chunk in enumerate(ids, 1) if chunk in cosines} | {right: own}
+    near = {place: cosines[chunk] for place, chunk in enumerate(ids, 1) if chunk in cosines}
+    if own is not None:
+        near[right] = own
     words = told(small.words(one.question, _depth(ids), None))
     grams = told(small.grams(one.question, _depth(ids), None))
     nearest = _first(near)

@@ -5,13 +5,17 @@ best one's, cosines mapped from [-1, 1] to [0, 1] first.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import log2
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from trimtab.retrieve._index import Scores
 from trimtab.retrieve._terms import ENGLISH, LATIN
 
 DEPTH = 100  # chunks that each leg proposes
+TOP = 10  # ranks that count while weights are learnt
 STEPS = 10  # of a weight between 0 and 1
 
 
@@ -55,11 +59,9 @@ def spoken(told: str, counts: Mapping[str, int]) -> str:
 
 def fused(legs: Legs, mix: Mix) -> Scores:
     """The mix's score of every chunk that a leg found, best first, from 0 to 1."""
-    risen = {chunk: cosine + 1 for chunk, cosine in legs.near.items()}
-    parts = ((mix.words, legs.words), (mix.grams, legs.grams), (mix.meaning, risen))
     total: Scores = {}
-    for weight, scores in parts:
-        for chunk, score in _shares(scores).items():
+    for weight, scores in zip((mix.words, mix.grams, mix.meaning), _columns(legs), strict=True):
+        for chunk, score in scores.items():
             total[chunk] = total.get(chunk, 0.0) + weight * score
     return dict(sorted(total.items(), key=lambda item: (-item[1], item[0])))
 
@@ -71,28 +73,40 @@ def mixes(language: str) -> Iterator[Mix]:
             yield Mix((STEPS - grams - meaning) / STEPS, grams / STEPS, meaning / STEPS)
 
 
-def gain(scores: Scores, wanted: int, at: int = 10) -> float:
-    """nDCG@`at` of one question with one right chunk, which counts as ranked behind those it ties with."""
-    from math import log2
-
-    mine = scores.get(wanted)
-    if mine is None:
-        return 0.0
-    rank = sum(score >= mine for score in scores.values())
-    return 1 / log2(rank + 1) if rank <= at else 0.0
-
-
 def best(asked: Sequence[tuple[Legs, int]], language: str) -> Mix:
-    """The mix with the greatest mean gain over questions with their right chunks; of equals the nearest the usual."""
+    """The mix with the greatest nDCG@10 over questions with one right chunk each; of equals the nearest the usual."""
     usually = usual(language)
+    tables = [table for legs, wanted in asked if (table := _table(legs, wanted))]
 
     def worth(mix: Mix) -> tuple[float, float]:
-        found = sum(gain(fused(legs, mix), wanted) for legs, wanted in asked)
+        weights = np.array([mix.words, mix.grams, mix.meaning])
+        found = sum(_gain(rows @ weights, place) for rows, place in tables)
         return round(found / len(asked), 3), -abs(mix.meaning - usually.meaning) - abs(mix.grams - usually.grams)
 
     return max(mixes(language), key=worth)
 
 
+def _columns(legs: Legs) -> tuple[Scores, Scores, Scores]:
+    """What is mixed: each leg's scores over its best one."""
+    risen = {chunk: cosine + 1 for chunk, cosine in legs.near.items()}
+    return _shares(legs.words), _shares(legs.grams), _shares(risen)
+
+
 def _shares(scores: Scores) -> Scores:
     top = max(scores.values(), default=0.0)
     return {chunk: score / top for chunk, score in scores.items()} if top > 0 else {}
+
+
+def _table(legs: Legs, wanted: int) -> tuple[NDArray[np.float64], int] | None:
+    """A row of three scores for each chunk, and the place of the right one; None where no leg has found it."""
+    columns = _columns(legs)
+    chunks = list({chunk: None for scores in columns for chunk in scores})
+    if wanted not in chunks:
+        return None
+    return np.array([[scores.get(chunk, 0.0) for scores in columns] for chunk in chunks]), chunks.index(wanted)
+
+
+def _gain(scores: NDArray[np.float64], right: int) -> float:
+    """nDCG@10 with one right chunk, which counts as ranked behind those it ties with."""
+    rank = int((scores >= scores[right]).sum())
+    return 1 / log2(rank + 1) if rank <= TOP else 0.0
