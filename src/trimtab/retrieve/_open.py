@@ -10,7 +10,7 @@ from trimtab.retrieve._sqlite import Sqlite
 
 ENGINES = ("auto", "sqlite", "swift", "postgres")
 FILE = "docs.db"
-MANY = 30_000  # chunks from which tantivy and usearch pay
+MANY = 10_000  # chunks from which tantivy and usearch pay (benchmarks/retrieval.py --scale 10000)
 PAUSE = 1.0  # seconds between two looks of the swift engine for changes
 ADDRESS = "TRIMTAB_DOCS_URL"
 
