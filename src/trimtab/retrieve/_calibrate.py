@@ -19,7 +19,7 @@ from trimtab.retrieve._fusion import DEPTH, Legs
 from trimtab.retrieve._index import Card, Index, Piece, Scores
 from trimtab.retrieve._sqlite import Sqlite
 
-LEAST = 200  # chunks of a language to learn from
+LEAST = 120  # chunks of a language to learn from
 ASKED = 200  # questions made
 AMONG = 2000  # chunks that they are looked for in
 WORDS, CHARACTERS = 10, 25  # of a question; the second where there are no spaces

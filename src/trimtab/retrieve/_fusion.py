@@ -28,9 +28,10 @@ class Mix(msgspec.Struct, frozen=True):
 
 
 USUAL = Mix(0.3, 0.0, 0.7)
+EUROPEAN = Mix(0.3, 0.3, 0.4)
 FOREIGN = Mix(0.3, 0.6, 0.1)
 SPACELESS = Mix(0.0, 0.95, 0.05)
-"""Where a corpus is too small to learn from. The encoder reads English alone: elsewhere words and grams lead."""
+"""Where a corpus is too small to learn from. The encoder reads English, and what looks like it; elsewhere words lead."""
 _NO_SPACES = frozenset({"thai", "lao", "khmer", "myanmar", "chinese", "japanese"})
 
 
@@ -46,6 +47,8 @@ def usual(language: str) -> Mix:
     """The weights for a language of which nothing was learnt."""
     if language == ENGLISH:
         return USUAL
+    if language == LATIN:
+        return EUROPEAN
     return SPACELESS if language in _NO_SPACES else FOREIGN
 
 
