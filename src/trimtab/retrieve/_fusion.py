@@ -16,6 +16,7 @@ from trimtab.retrieve._terms import ENGLISH, LATIN
 
 DEPTH = 100  # chunks that each leg proposes
 TOP = 10  # ranks that count while weights are learnt
+FEW = 2  # steps at most for the words of a language without spaces
 STEPS = 10  # of a weight between 0 and 1
 
 
@@ -30,7 +31,7 @@ class Mix(msgspec.Struct, frozen=True):
 USUAL = Mix(0.3, 0.0, 0.7)
 EUROPEAN = Mix(0.3, 0.3, 0.4)
 FOREIGN = Mix(0.3, 0.6, 0.1)
-SPACELESS = Mix(0.0, 0.95, 0.05)
+SPACELESS = Mix(0.1, 0.8, 0.1)
 """Where a corpus is too small to learn from. The encoder reads English and what looks like it; elsewhere words lead."""
 _NO_SPACES = frozenset({"thai", "lao", "khmer", "myanmar", "chinese", "japanese"})
 
@@ -70,9 +71,11 @@ def fused(legs: Legs, mix: Mix) -> Scores:
 
 
 def mixes(language: str) -> Iterator[Mix]:
-    """The mixes to choose from for a language; of English no grams are kept."""
+    """The mixes to choose from for a language; English has no grams, and few words stand apart without spaces."""
     for grams in (0,) if language == ENGLISH else range(STEPS + 1):
         for meaning in range(STEPS + 1 - grams):
+            if language in _NO_SPACES and STEPS - grams - meaning > FEW:
+                continue
             yield Mix((STEPS - grams - meaning) / STEPS, grams / STEPS, meaning / STEPS)
 
 
