@@ -351,6 +351,15 @@ def put(index, source, count):
     index.put(card, [Piece(0, len(text), source, text, "english") for text in texts])
 
 
+def test_without_a_vector_words_have_all_the_weight():
+    """Before the meanings are learnt: a passage that has all the words is as good as it gets."""
+    index = Sqlite(None, 8)
+    put(index, "one", 3)
+    (best,) = _search.search(index, "When does the ferry number one 2 leave?", None, 1, None)
+    assert best.score == 1.0
+    index.close()
+
+
 async def test_an_engine_that_is_not_there_is_a_clear_error(tmp_path):
     with pytest.raises(ConfigError, match="engine = 'lucene' is none"):
         hybrid.build(hybrid.Options(engine="lucene"), testing.tools(tmp_path))

@@ -31,7 +31,7 @@ class Mix(msgspec.Struct, frozen=True):
 USUAL = Mix(0.3, 0.0, 0.7)
 EUROPEAN = Mix(0.3, 0.3, 0.4)
 FOREIGN = Mix(0.3, 0.6, 0.1)
-SPACELESS = Mix(0.1, 0.8, 0.1)
+SPACELESS = Mix(0.0, 0.8, 0.2)
 """Where a corpus is too small to learn from. The encoder reads English and what looks like it; elsewhere words lead."""
 _NO_SPACES = frozenset({"thai", "lao", "khmer", "myanmar", "chinese", "japanese"})
 

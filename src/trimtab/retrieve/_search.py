@@ -39,7 +39,7 @@ def mix(index: Index, question: str, meaning: float | None = None) -> Mix:
 
 def legs(index: Index, question: str, vector: Floats | None, mix: Mix, reader: str | None) -> Legs:
     """What the legs with a weight find; what only the words found has its cosine too, and no vector is no meaning."""
-    words = index.words(question, DEPTH, reader) if mix.words or vector is None else {}
+    words = index.words(question, DEPTH, reader) if mix.words else {}
     grams = index.grams(question, DEPTH, reader) if mix.grams else {}
     if vector is None or not mix.meaning:
         return Legs(words, grams, {})
@@ -51,6 +51,6 @@ def legs(index: Index, question: str, vector: Floats | None, mix: Mix, reader: s
 def search(index: Index, question: str, vector: Floats | None, k: int, reader: str | None,
            meaning: float | None = None) -> list[Passage]:  # fmt: skip
     """The best `k` passages that `reader` may see, best first, with scores from 0 to 1."""
-    weights = mix(index, question, meaning)
+    weights = mix(index, question, 0.0 if vector is None else meaning)
     scores = _fusion.fused(legs(index, question, vector, weights, reader), weights)
     return index.passages(dict(list(scores.items())[:k]), reader)

@@ -76,13 +76,15 @@ def asked_grams(question: str) -> list[str]:
 def language(text: str) -> str:
     """What a text is written in, by its script: `english`, `latin` (other languages in it), `thai`, `chinese`, ...
 
-    A text without letters is `english`. Japanese is told from Chinese by its kana.
+    A text without letters is `english`. Japanese is told from Chinese by its kana. Latin letters count a third beside
+    others: names and commands stand in every language.
     """
-    scripts = Counter(_script(letter) for letter in _LETTER.findall(text[:_SEEN]))
+    scripts: Counter[str] = Counter(_script(letter) for letter in _LETTER.findall(text[:_SEEN]))
     if not scripts:
         return ENGLISH
     if scripts["japanese"] * 20 >= scripts.total():
         return "japanese"
+    scripts[LATIN] /= 3 if len(scripts) > 1 else 1
     script = max(scripts, key=lambda name: (scripts[name], name))
     return ENGLISH if script == LATIN and _english(text[:_SEEN]) else script
 
