@@ -1,7 +1,6 @@
 """Which engine holds an index, and how it is opened."""
 
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 
 from trimtab.errors import ConfigError
@@ -10,7 +9,6 @@ from trimtab.retrieve._sqlite import Sqlite
 
 ENGINES = ("auto", "sqlite", "swift", "postgres")
 FILE = "docs.db"
-MANY = 10_000  # chunks from which tantivy and usearch pay (benchmarks/retrieval.py --scale 10000)
 PAUSE = 1.0  # seconds between two looks of the swift engine for changes
 ADDRESS = "TRIMTAB_DOCS_URL"
 
@@ -27,15 +25,7 @@ def opened(engine: str, home: Path | None, dims: int, secret: Callable[[str], st
         return Sqlite(None, dims)
     if engine == "swift":
         return _swift(home, dims)
-    index = Sqlite(home / FILE, dims)
-    if engine == "auto" and sum(index.languages().values()) > MANY and _there():
-        index.close()
-        return _swift(home, dims)
-    return index
-
-
-def _there() -> bool:
-    return all(find_spec(name) is not None for name in ("tantivy", "usearch"))
+    return Sqlite(home / FILE, dims)
 
 
 def _swift(home: Path, dims: int) -> Index:

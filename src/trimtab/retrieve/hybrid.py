@@ -32,7 +32,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     `meaning` is the weight of the embeddings against the words, 0 to 1; unless given it is learnt from the documents.
     `cache` keeps the index in the state folder. `engine` is what holds it: `sqlite`, `swift` (tantivy and usearch, the
     extra `trimtab[search]`) or `postgres` (the extra `trimtab[postgres]`; its address is TRIMTAB_DOCS_URL); `auto` is
-    `swift` for many documents where that extra is there.
+    `sqlite`.
     """
 
     paths: tuple[str, ...] = ()
