@@ -27,6 +27,7 @@ SECRETS = (
     "TRIMTAB_LARGE",
     "TRIMTAB_LARGE_KEY",
     "TRIMTAB_SMALL",
+    "TRIMTAB_DOCS_URL",
 )
 """The variables that are read as they are; others only where a setting names them (`key_env`)."""
 ABILITIES = frozenset({"chat", "question", "tools", "json", "vision", "evidence", "cache", "stream"})

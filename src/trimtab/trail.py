@@ -227,11 +227,15 @@ class Trail:
             return evidence
         kept: list[Passage] = []
         for passage in evidence.passages:
-            found = (Text(text=passage.text, origin=Origin.RETRIEVED, path=passage.source),)
+            titled = f"{passage.source} title"
+            parts = ((passage.text, passage.source), (passage.title, titled))
+            found = tuple(Text(text=text, origin=Origin.RETRIEVED, path=path) for text, path in parts if text)
             verdicts = await self.judged("guard", seats, lambda guard, found=found: guard.check(found, request))
             if ruling(verdicts).ok:
                 text = blotted(passage.text, passage.source, verdicts)
-                kept.append(passage if text == passage.text else msgspec.structs.replace(passage, text=text))
+                title = blotted(passage.title, titled, verdicts)
+                same = (text, title) == (passage.text, passage.title)
+                kept.append(passage if same else msgspec.structs.replace(passage, text=text, title=title))
         return Evidence(passages=tuple(kept))
 
     def skips(self, spec: ModelSpec, live: Emit | None) -> bool:

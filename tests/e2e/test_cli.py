@@ -25,12 +25,13 @@ TRIMTAB = Path(sys.executable).with_name("trimtab")
 STARTER = RECIPES / "starter"
 KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "TRIMTAB_API_KEY", "TRIMTAB_LARGE", "TRIMTAB_LARGE_KEY", "TRIMTAB_SMALL")
 VERBS = (
-    "demo", "serve", "ask", "chat", "route", "guard", "contract", "replay", "models", "plan", "recipes", "logs",
+    "demo", "serve", "ask", "chat", "route", "guard", "contract", "replay", "models", "plan", "recipes", "docs", "logs",
     "approvals", "keys", "doctor", "mock", "run", "flow",
 )  # fmt: skip
 LEAVES = (
     "demo", "serve", "ask", "chat", "route preview", "route probe", "route train", "route outcomes", "guard test",
-    "guard calibrate", "contract show", "replay", "models", "recipes", "logs tail", "logs show",
+    "guard calibrate", "contract show", "replay", "models", "recipes", "docs add", "docs list", "docs remove",
+    "docs search", "logs tail", "logs show",
     "logs totals", "approvals list", "approvals show", "approvals approve", "approvals deny", "keys create",
     "keys list", "keys show", "keys rotate", "keys revoke", "doctor", "mock", "plan", "plan memory", "plan fit",
     "plan tco", "plan train-budget", "plan check", "run", "flow show", "flow list", "flow status", "flow forget",

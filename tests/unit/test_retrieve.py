@@ -1,6 +1,7 @@
-"""Documents, their chunks, the index and the hybrid retriever: on real files, SQLite and encoder."""
+"""Documents, their chunks and the hybrid retriever: on real files, SQLite and encoder."""
 
 import asyncio
+import base64
 import contextlib
 import itertools
 import sqlite3
@@ -12,10 +13,11 @@ from hypothesis import strategies as st
 from trimtab import testing
 from trimtab.encode.encoder import Encoder
 from trimtab.errors import ConfigError
-from trimtab.retrieve import hybrid
+from trimtab.retrieve import _library, hybrid
 from trimtab.retrieve._chunk import chunks
-from trimtab.retrieve._index import Index, fts_query
-from trimtab.retrieve._load import Document, documents, read
+from trimtab.retrieve._library import Library
+from trimtab.retrieve._load import Document, read
+from trimtab.retrieve._sqlite import Sqlite
 
 PAGE = """# Harbour
 
@@ -82,6 +84,28 @@ def counted(encoder, monkeypatch):
     return texts
 
 
+@pytest.fixture
+def took(tmp_path, encoder):
+    """Take paths into a new index in memory: the report, and the texts by source."""
+    made = []
+
+    async def off(work, *given):
+        return work(*given)
+
+    async def run(*paths, **more):
+        index = Sqlite(None, encoder.dims)
+        made.append(index)
+        library = Library(index, lambda: encoder, tmp_path, off, size=1200, overlap=200)
+        report = _library.Report()
+        for path in paths:
+            report = report.also(await library.take(path, **more))
+        return report, {card.source: card for card in index.cards().values()}
+
+    yield run
+    for index in made:
+        index.close()
+
+
 def document(text, kind="markdown", title="Harbour"):
     return Document(source="a", title=title, kind=kind, text=text)
 
@@ -93,25 +117,34 @@ def titles(text, **more):
 # --- loading --------------------------------------------------------------------------------------------------------
 
 
-def test_files_are_read_and_others_are_named_and_skipped(tmp_path):
+async def test_files_are_read_and_others_are_named_and_left_out(tmp_path, took):
     (tmp_path / "a.md").write_text("# A\n\nalpha")
     (tmp_path / "b.txt").write_bytes("\ufeffbeta\r\n".encode())
+    (tmp_path / "u.txt").write_bytes("gamma".encode("utf-16"))
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "c.csv").write_text("name,price\nberth,12\n")
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
+    (tmp_path / "zeros.txt").write_bytes(b"a\0b\0c\0")
     (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8")
     (tmp_path / "empty.md").write_text(" \n")
     (tmp_path / ".hidden.md").write_text("hidden")
-    said = []
-    found = documents(["."], tmp_path, said.append)
-    assert {one.source: one.title for one in found} == {"a.md": "A", "b.txt": "b", "sub/c.csv": "c"}
-    assert next(one.text for one in found if one.source == "b.txt") == "beta\r\n"
-    assert len(said) == 3
-    for name, why in (("latin.txt", "not UTF-8"), ("photo.jpg", ".jpg"), ("empty.md", "no text")):
-        assert any(name in line and why in line for line in said)
+    report, cards = await took(".")
+    assert {card.source: card.title for card in cards.values()} == {
+        "a.md": "A", "b.txt": "b", "sub/c.csv": "c", "u.txt": "u",
+    }  # fmt: skip
+    assert read(tmp_path / "b.txt", tmp_path).text == "beta\r\n"
+    assert read(tmp_path / "u.txt", tmp_path).text == "gamma"
+    failed = {file.rpartition("/")[2]: why for file, why in report.failed}
+    assert set(failed) == {"latin.txt", "empty.md", "zeros.txt"}
+    assert "not UTF-8" in failed["latin.txt"]
+    assert "no text" in failed["empty.md"]
+    assert "zero bytes" in failed["zeros.txt"]
+    ((photo, why),) = report.skipped
+    assert photo.endswith("photo.jpg")
+    assert ".jpg is not" in why
 
 
-def test_a_link_that_leads_out_of_the_folder_is_not_followed(tmp_path):
+async def test_a_link_that_leads_out_of_the_folder_is_not_followed(tmp_path, took):
     docs, outside = tmp_path / "docs", tmp_path / "outside"
     for folder in (docs, outside):
         folder.mkdir()
@@ -123,24 +156,28 @@ def test_a_link_that_leads_out_of_the_folder_is_not_followed(tmp_path):
     (docs / "y.txt").symlink_to(docs / ".hidden.txt")
     (docs / "z").symlink_to(outside)
     (docs / "loop.txt").symlink_to(docs / "loop.txt")
-    said = []
-    assert [one.text for one in documents(["docs"], tmp_path, said.append)] == ["alpha"]
-    assert {line.split()[1].rpartition("/")[2] for line in said} == {"x.txt:", "y.txt:"}
-    assert all("links to what is not in" in line for line in said)
-    assert [one.text for one in documents(["docs/x.txt"], tmp_path, print)] == ["the password is hunter2"], "named"
+    report, cards = await took("docs")
+    assert set(cards) == {"docs/a.txt"}
+    assert {file.rpartition("/")[2] for file, _ in report.skipped} == {"x.txt", "y.txt"}
+    assert all("links to what is not in" in why for _, why in report.skipped)
+    _, cards = await took("docs/x.txt")
+    assert [card.characters for card in cards.values()] == [len("the password is hunter2")], "named"
     (tmp_path / "linked").symlink_to(docs)
-    assert [one.text for one in documents([str(tmp_path / "linked")], tmp_path, print)] == ["alpha"]
+    _, cards = await took(str(tmp_path / "linked"))
+    assert len(cards) == 1
 
 
-def test_the_same_text_twice_is_one_document(tmp_path):
+async def test_the_same_text_twice_is_one_document(tmp_path, took):
     (tmp_path / "a.txt").write_text("the same")
     (tmp_path / "b.txt").write_text("the same")
-    assert [one.source for one in documents(["a.txt", "b.txt", "a.txt"], tmp_path, print)] == ["a.txt"]
+    report, cards = await took("a.txt", "b.txt", "a.txt")
+    assert list(cards) == ["a.txt"]
+    assert report.same == [("b.txt", "a.txt")]
 
 
-def test_a_path_that_is_not_there_is_a_clear_error(tmp_path):
+async def test_a_path_that_is_not_there_is_a_clear_error(took):
     with pytest.raises(ConfigError, match=r"no documents at .*nowhere"):
-        documents(["nowhere"], tmp_path, print)
+        await took("nowhere")
 
 
 def test_a_page_reads_as_a_person_sees_it(tmp_path):
@@ -197,32 +234,6 @@ def test_chunks_are_slices_that_lose_nothing_and_keep_their_size(text, size, ove
         assert all(i in kept for i, char in enumerate(text) if not char.isspace())
 
 
-# --- the index ------------------------------------------------------------------------------------------------------
-
-
-@given(st.text(max_size=300) | st.text(st.sampled_from("\"'*()^:-+ANDORNEAR{}\x00 "), max_size=80))
-@settings(max_examples=200, deadline=None)
-def test_no_question_is_a_syntax_error(question):
-    words = sqlite3.connect(":memory:")
-    words.execute("CREATE VIRTUAL TABLE t USING fts5(a, tokenize='porter')")
-    if query := fts_query(question):
-        words.execute("SELECT * FROM t WHERE t MATCH ?", (query,)).fetchall()
-    words.close()
-
-
-def test_operators_are_words_and_little_words_are_left_out():
-    assert fts_query('berth" OR (fees) NEAR/2 the NOT *') == '"berth" OR "fees" OR "near" OR "2"'
-    assert fts_query("who are you") == '"who" OR "are" OR "you"'
-    assert fts_query("?!") == ""
-
-
-def test_words_alone_find_by_stem():
-    index = Index([document("# Harbour\n\nPilots board ships.\n\n# Crane\n\nThe crane lifts.")], 1200, 200, 384)
-    assert "Pilots" in index.search("boarding a pilot", None, 3, 0.5)[0].text
-    assert index.search("zebra", None, 3, 0.5) == []
-    index.close()
-
-
 # --- the kind -------------------------------------------------------------------------------------------------------
 
 
@@ -252,12 +263,12 @@ async def test_a_restart_encodes_nothing_and_an_edit_only_what_changed(opened, t
         assert len(counted) == 1 + 3  # the probe and the pages
     counted.clear()
     async with opened() as retriever:
-        assert counted == [hybrid.PROBE]
+        assert counted == [_library.PROBE]
         assert (await retriever.retrieve(testing.ask("page b"))).passages[0].source == "docs/b.md"
     counted.clear()
     (tmp_path / "docs" / "b.md").write_text("# b\n\nA new page.")
     async with opened():
-        assert counted == [hybrid.PROBE, "b\n# b\n\nA new page."]
+        assert counted == [_library.PROBE, "b\n# b\n\nA new page."]
 
 
 async def test_another_encoder_makes_the_kept_vectors_void(opened, tmp_path, counted):
@@ -265,7 +276,7 @@ async def test_another_encoder_makes_the_kept_vectors_void(opened, tmp_path, cou
     async with opened():
         pass
     with contextlib.closing(sqlite3.connect(tmp_path / "home" / "docs.db")) as db, db:
-        db.execute("UPDATE vectors SET vector = zeroblob(length(vector))")
+        db.execute("UPDATE notes SET value = ? WHERE key = 'probe'", (base64.b64encode(bytes(4 * 384)).decode(),))
     counted.clear()
     async with opened():
         assert len(counted) == 2

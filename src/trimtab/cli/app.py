@@ -28,6 +28,7 @@ VERBS = (
     "models",
     "plan",
     "recipes",
+    "docs",
     "logs",
     "approvals",
     "run",

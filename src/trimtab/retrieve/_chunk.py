@@ -4,15 +4,21 @@ A chunk is a slice of the document's text; its title says under which headings i
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
 from trimtab.retrieve._load import Document
+from trimtab.retrieve._office import PAGE_END
 
 _HEADING = re.compile(r"^(#{1,6})[ \t]+(\S.*)$")
 _FENCE = re.compile(r"^[ \t]*(```|~~~)")
 _DEFINITION = re.compile(r"^(?:@|(?:async def|def|class)[ \t]+(\w+))")
+_DECLARATION = re.compile(
+    r"^(?:(?:export|default|pub(?:\([a-z]+\))?|public|private|protected|internal|static|abstract|final|sealed|async|"
+    r"unsafe|inline|data)[ \t]+)*(?:function\*?|func|fn|def|class|struct|interface|enum|impl|trait|module|object|"
+    r"protocol|namespace|create[ \t]+(?:table|view|function))[ \t]+(?:\([^)\n]*\)[ \t]*)?(\w+)", re.IGNORECASE
+)  # fmt: skip
 _SENTENCE_END = re.compile(r"(?<=[.!?])[ \t]+(?=[^a-z])|(?<=[。！？])")
 
 
@@ -44,8 +50,8 @@ def chunks(document: Document, size: int, overlap: int) -> Iterator[Chunk]:
 
 
 def _sections(document: Document) -> Iterator[_Section]:
-    """Runs under one heading (Markdown, HTML) or one definition (Python); other texts are one section."""
-    cuts = {"markdown": _headings, "html": _headings, "python": _definitions}.get(document.kind)
+    """Runs under one heading (Markdown, HTML, DOCX), a definition (code) or on a page (PDF); others are one."""
+    cuts = CUTS.get(document.kind)
     marks = [(0, _first_title(document)), *(cuts(document) if cuts else ())]
     for (start, title), (end, _) in zip(marks, [*marks[1:], (len(document.text), "")], strict=True):
         if document.text[start:end].strip():
@@ -86,6 +92,26 @@ def _definitions(document: Document) -> Iterator[tuple[int, str]]:
         elif found:
             yield start if decorated is None else decorated, f"{document.title} > {found[1]}"
             decorated = None
+
+
+def _declarations(document: Document) -> Iterator[tuple[int, str]]:
+    """Where a declaration begins in code of other languages: known by its keyword at the start of a line."""
+    for start, line in _lines(document.text):
+        if found := _DECLARATION.match(line):
+            yield start, f"{document.title} > {found[1]}"
+
+
+def _pages(document: Document) -> Iterator[tuple[int, str]]:
+    start = 0
+    for number, page in enumerate(document.text.split(PAGE_END), 1):
+        yield start, f"{document.title} > page {number}"
+        start += len(page) + 1
+
+
+CUTS: dict[str, Callable[[Document], Iterator[tuple[int, str]]]] = {
+    "markdown": _headings, "html": _headings, "docx": _headings, "python": _definitions, "code": _declarations,
+    "pdf": _pages,
+}  # fmt: skip
 
 
 def _units(text: str, section: _Section, size: int) -> Iterator[tuple[int, int]]:

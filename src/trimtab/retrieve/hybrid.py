@@ -1,6 +1,7 @@
 """Finds passages in files and folders by their words and their meaning together, in process, with no network.
 
-The files are read once, at start; a restart takes up what has changed and encodes only that.
+The recipe's `paths` are read at start: a restart takes up what has changed and encodes only that. What `trimtab docs
+add` puts in is found as well, by a gateway that runs, too.
 """
 
 import asyncio
@@ -11,46 +12,57 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import msgspec
-import numpy as np
 
 from trimtab import texts
 from trimtab.errors import ConfigError
 from trimtab.ports import Retriever, Tools
-from trimtab.retrieve._index import Floats, Index, Vectors
-from trimtab.retrieve._load import documents
+from trimtab.retrieve import _open, _search
+from trimtab.retrieve._index import Floats, Index
+from trimtab.retrieve._library import Library
 from trimtab.types import Evidence, Request
 
 PATIENCE = 1.0  # seconds after the start during which a first question waits for the embeddings
-BATCH = 16  # chunks encoded and kept at a time
 MAX_QUESTION = 4000  # characters of a question that are embedded and searched for
 T = TypeVar("T")
-PROBE = "The small surface on the edge of a great rudder."
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`paths` start from the recipe's folder; `k` passages of at most `size` characters, overlapping by `overlap`.
 
-    `meaning` is the weight of the embeddings against the words, 0 to 1; `cache` keeps them in the state folder.
+    `meaning` is the weight of the embeddings against the words, 0 to 1; unless given it is learnt from the documents.
+    `cache` keeps the index in the state folder. `engine` is what holds it: `sqlite`, `swift` (tantivy and usearch, the
+    extra `trimtab[search]`) or `postgres` (the extra `trimtab[postgres]`; its address is TRIMTAB_DOCS_URL); `auto` is
+    `sqlite`.
     """
 
-    paths: tuple[str, ...]
+    paths: tuple[str, ...] = ()
     k: int = 6
     size: int = 1200
     overlap: int = 200
-    meaning: float = 0.5
+    meaning: float | None = None
     cache: bool = True
+    engine: str = "auto"
 
 
 def build(options: Options, tools: Tools) -> Retriever:
     """Raises `ConfigError` for an option out of range."""
-    if not (1 <= options.k <= 50 and 200 <= options.size <= 20_000 and 0 <= options.overlap <= options.size // 2):
-        raise ConfigError("[retrieve] is out of range.", "k: 1-50; size: 200-20000; overlap: 0 to half of size.")
-    if not 0 <= options.meaning <= 1:
-        raise ConfigError(f"[retrieve] meaning = {options.meaning} is not a weight.", "Give a number from 0 to 1.")
+    checked(options)
     hybrid = Hybrid(options, tools)
     tools.starting(hybrid.start)
     tools.closing(hybrid.close)
     return hybrid
+
+
+def checked(options: Options) -> None:
+    """Raises `ConfigError` for an option out of range."""
+    if not (1 <= options.k <= 50 and 200 <= options.size <= 20_000 and 0 <= options.overlap <= options.size // 2):
+        raise ConfigError("[retrieve] is out of range.", "k: 1-50; size: 200-20000; overlap: 0 to half of size.")
+    if options.meaning is not None and not 0 <= options.meaning <= 1:
+        raise ConfigError(f"[retrieve] meaning = {options.meaning} is not a weight.", "Give a number from 0 to 1.")
+    if options.engine not in _open.ENGINES:
+        raise ConfigError(
+            f"[retrieve] engine = {options.engine!r} is none.", f"The engines are: {', '.join(_open.ENGINES)}."
+        )
 
 
 class Hybrid:
@@ -59,7 +71,6 @@ class Hybrid:
     def __init__(self, options: Options, tools: Tools) -> None:
         self._options, self._tools = options, tools
         self._index: Index | None = None
-        self._vectors: Vectors | None = None
         self._learning: asyncio.Task[None] | None = None
         self._known = False  # whether every chunk has its vector
         self._deadline = 0.0
@@ -67,29 +78,52 @@ class Hybrid:
 
     async def start(self) -> None:
         """Read the files, so that words find them at once; the meanings are learnt in the background."""
-        self._index = index = await self._off(self._read)
+        index, kept = await self._off(self._opened)
+        try:
+            await self._read(index)
+        except sqlite3.Error as error:
+            if not kept:
+                raise
+            index = await self._off(self._unkept, error)
+            await self._read(index)
+        self._index = index
         self._deadline = time.monotonic() + PATIENCE
-        if index.entries:
-            self._learning = asyncio.create_task(self._learn(index))
+        if await self._off(index.cards):
+            self._learning = asyncio.create_task(self._learn(self._library(index)))
             self._learning.add_done_callback(self._told)
         else:
+            self._known = True  # what is added later is learnt by who adds it
             self._tools.say(f"No documents in {', '.join(self._options.paths) or 'no paths'}: nothing can be cited.")
 
     async def ready(self) -> None:
-        """Wait until every chunk has its vector."""
+        """Wait until every chunk has its vector, and the weights are learnt."""
         if self._learning:
             await asyncio.shield(self._learning)
 
     async def retrieve(self, request: Request) -> Evidence:
-        """The passages for the last user message, best first; words decide alone until the vectors are there."""
+        """The passages for the last user message that its principal may read, best first.
+
+        Words decide alone until the vectors are there.
+        """
         question = texts.question(request)[:MAX_QUESTION]
-        if not (self._index and self._index.entries and question.strip()):
+        if not (self._index and question.strip()):
             return Evidence()
-        if self._learning and not self._learning.done():
+        if self._learning and not (self._known or self._learning.done()):
             await asyncio.wait([self._learning], timeout=max(0.0, self._deadline - time.monotonic()))
-        vector = await self._meaning(question) if self._known and self._options.meaning else None
-        found = await self._off(self._index.search, question, vector, self._options.k, self._options.meaning)
+        meaning = self._options.meaning
+        vector = await self._meaning(question) if self._known and meaning != 0 else None
+        found = await self._off(
+            _search.search, self._index, question, vector, self._options.k, request.principal, meaning
+        )
         return Evidence(passages=tuple(found))
+
+    async def close(self) -> None:
+        if self._learning:
+            self._learning.cancel()
+            await asyncio.wait([self._learning])
+        if self._index:
+            await self._off(self._index.close)
+        self._thread.shutdown(wait=False)
 
     async def _meaning(self, question: str) -> Floats | None:
         """The question's vector; None where the encoder fails: then the words decide alone."""
@@ -99,69 +133,41 @@ class Hybrid:
             self._tools.say(f"A question was looked up by its words only: the encoder failed ({error}).")
             return None
 
-    async def close(self) -> None:
-        if self._learning:
-            self._learning.cancel()
-            await asyncio.wait([self._learning])
-        await self._off(self._shut)
-        self._thread.shutdown(wait=False)
-
-    def _read(self) -> Index:
-        tools, options = self._tools, self._options
-        found = documents(options.paths, tools.recipe, tools.say)
-        return Index(found, options.size, options.overlap, tools.encoder().dims)
-
-    async def _learn(self, index: Index) -> None:
-        """Give every entry its vector: kept ones first, then the missing ones batch by batch."""
+    def _opened(self) -> tuple[Index, bool]:
+        """The index, and whether it is kept."""
         try:
-            self._vectors = await self._opened()
-            missing = await self._off(self._recall, index)
-            for first in range(0, len(missing), BATCH):
-                await self._encode(index, missing[first : first + BATCH])
-            if self._vectors:
-                await self._off(self._vectors.prune, {self._vectors.mark, *(e.digest for e in index.entries)})
+            return self._engine(self._options.engine, self._options.cache), self._options.cache
         except (sqlite3.Error, OSError) as error:
-            self._tools.say(f"Embeddings cannot be kept ({error}): they are made again at the next start.")
-            await self._encode_all(index)
+            return self._unkept(error), False
+
+    def _unkept(self, error: Exception) -> Index:
+        self._tools.say(f"Embeddings cannot be kept ({error}): they are made again at the next start.")
+        return self._engine("sqlite", False)
+
+    def _engine(self, engine: str, kept: bool) -> Index:
+        tools = self._tools
+        return _open.opened(engine, tools.home if kept else None, tools.encoder().dims, tools.secret)
+
+    def _library(self, index: Index) -> Library:
+        options = self._options
+        return Library(index, self._tools.encoder, self._tools.recipe, self._off, size=options.size,
+                       overlap=options.overlap)  # fmt: skip
+
+    async def _read(self, index: Index) -> None:
+        report = await self._library(index).recipe(self._options.paths)
+        for file, why in (*report.failed, *report.skipped):
+            self._tools.say(f"Skipped {file}: {why}.")
+
+    async def _learn(self, library: Library) -> None:
+        await library.learn()
         self._known = True
+        await library.calibrate()
 
     def _told(self, learning: asyncio.Task[None]) -> None:
         """An encoder that fails leaves the search by words, and is not kept silent."""
         if not learning.cancelled() and (error := learning.exception()):
-            self._tools.say(f"Documents are found by their words only: the encoder failed ({error}).")
-
-    async def _encode(self, index: Index, places: list[int]) -> None:
-        vectors = await self._tools.encoder().embed([index.entries[place].embedded for place in places])
-        index.learn(places, vectors)
-        if self._vectors:
-            await self._off(self._vectors.keep, [index.entries[place].digest for place in places], vectors)
-
-    async def _encode_all(self, index: Index) -> None:
-        self._vectors = None
-        missing = [place for place, vector in enumerate(index.vectors) if not vector.any()]
-        for first in range(0, len(missing), BATCH):
-            await self._encode(index, missing[first : first + BATCH])
-
-    async def _opened(self) -> Vectors | None:
-        if not self._options.cache:
-            return None
-        probe = (await self._tools.encoder().embed([PROBE]))[0]
-        return await self._off(Vectors, self._tools.home / "docs.db", probe)
-
-    def _recall(self, index: Index) -> list[int]:
-        """Learn what is kept; the places of the others."""
-        if not self._vectors:
-            return list(range(len(index.entries)))
-        dims = index.vectors.shape[1]
-        kept: list[Floats | None] = [self._vectors.kept(entry.digest, dims) for entry in index.entries]
-        if known := [place for place, vector in enumerate(kept) if vector is not None]:
-            index.learn(known, np.stack([vector for vector in kept if vector is not None]))
-        return [place for place, vector in enumerate(kept) if vector is None]
-
-    def _shut(self) -> None:
-        for part in (self._index, self._vectors):
-            if part:
-                part.close()
+            left = "the usual weights are taken" if self._known else "documents are found by their words only"
+            self._tools.say(f"Not all was learnt of the documents, {left}: the encoder failed ({error}).")
 
     async def _off(self, work: Callable[..., T], *given: Any) -> T:
         """Run `work` on the documents' own thread: SQLite and files never hold up the event loop."""
