@@ -74,6 +74,7 @@ def train(
     outcomes: str = typer.Argument(help="Labelled outcomes, JSON lines."),
     out: str = typer.Option("odds", "--out", help="The folder to write."),
     share: float = typer.Option(0.6, "--share", help="Share of the questions to train on."),
+    json: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
 ) -> None:
     from trimtab.encode.encoder import Encoder
     from trimtab.errors import ConfigError
@@ -87,6 +88,10 @@ def train(
         odds = calibration.learnt(rows, encoder, Path(out))
     finally:
         encoder.close()
+    if json:
+        answered = {name: side.rows for name, side in odds.answered.items()}
+        _out.emit({"out": out, "asked": {name: side.rows for name, side in odds.asked.items()}, "answered": answered})
+        return
     for name, side in odds.asked.items():
         seen = f", of {odds.answered[name].rows} with the answer too" if name in odds.answered else ""
         print(f"{name}: from {side.rows} outcomes{seen}")
@@ -99,6 +104,7 @@ def outcomes(
     ),
     days: float = typer.Option(0.0, "--days", min=0.0, help="Of the last days only; 0 is all."),
     recipe: str = _recipe.OPTION,
+    json: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
 ) -> None:
     import msgspec
 
@@ -109,7 +115,11 @@ def outcomes(
         fix = "Keep texts (store_text), and have a [[contract]] or feedback; see docs/how-to/calibrate.md."
         raise ConfigError("The ledger has no outcome whose text was kept.", fix)
     Path(out).write_bytes(b"".join(msgspec.json.encode(one) + b"\n" for one in found))
-    print(f"{len(found)} outcomes, {sum(len(one.right) > 1 for one in found)} of them from shadow audits, in {out}")
+    both = sum(len(one.right) > 1 for one in found)
+    if json:
+        _out.emit({"out": out, "outcomes": len(found), "audited": both})
+    else:
+        print(f"{len(found)} outcomes, {both} of them from shadow audits, in {out}")
 
 
 async def _outcomes(recipe: str, days: float) -> "list[Outcome]":
