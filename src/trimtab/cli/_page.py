@@ -17,14 +17,16 @@ Colour is for terminals only, and `NO_COLOR` turns it off.
 
 | exit code | means |
 |---|---|
-| 0 | done; `ask`: answered; `demo`, `route probe`: every probe got its decision; `doctor`: nothing fails; `run`: every line is done |
-| 1 | something else went wrong; `demo`, `route probe`: a probe did not get its decision; `doctor`: something fails; `run`: a line has failed |
+| 0 | done; `ask`: answered; `demo`, `route probe`: every probe got its decision; `doctor`: nothing fails |
+| 1 | something else went wrong; `demo`, `route probe`: a probe did not get its decision; `doctor`: something fails |
 | 2 | wrong usage, settings or request |
 | 3 | refused |
-| 4 | waits for a person; `run`: some lines do |
+| 4 | waits for a person |
 | 5 | a model's server is down, too slow or wrong |
 | 6 | over a budget or a cost limit |
 | 130 | interrupted |
+
+`run`: 1 where a line has failed, else 4 where one waits for a person.
 
 State (the ledger, tickets) lies in `~/.trimtab/<recipe's name>`, or in the folder that `TRIMTAB_HOME` names.
 """
