@@ -84,8 +84,8 @@ def language(text: str) -> str:
         return ENGLISH
     if scripts["japanese"] * 20 >= scripts.total():
         return "japanese"
-    scripts[LATIN] /= 3 if len(scripts) > 1 else 1
-    script = max(scripts, key=lambda name: (scripts[name], name))
+    worth = {name: count / 3 if name == LATIN and len(scripts) > 1 else count for name, count in scripts.items()}
+    script = max(worth, key=lambda name: (worth[name], name))
     return ENGLISH if script == LATIN and _english(text[:_SEEN]) else script
 
 
