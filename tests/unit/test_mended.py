@@ -4,6 +4,7 @@ import json
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -184,6 +185,17 @@ async def test_it_is_asked_again_once_then_the_next_rung_has_its_turn(tmp_path) 
     outcome, trace = await run(tmp_path, {"small": small, "large": large}, ask("Who?", params=PERSON))
     assert (outcome.model, len(small.asked)) == ("large", 2)
     assert trace.cost == 3 * 20_000
+
+
+async def test_an_answer_in_the_name_of_no_rung_is_not_asked_for_again(tmp_path) -> None:
+    class Recorded(Says):
+        async def answer(self, request: Request, evidence: Evidence, sink: Any) -> Answer:
+            return msgspec.structs.replace(await super().answer(request, evidence, sink), model="whoever-it-was")
+
+    small, large = Recorded('{"age": 36}'), Says('{"name": "Eve"}')
+    outcome, trace = await run(tmp_path, {"small": small, "large": large}, ask("Who?", params=PERSON))
+    assert (outcome.model, len(small.asked)) == ("large", 1)
+    assert "schema_mismatch:refuse" in [step.code for step in trace.steps]
 
 
 @pytest.mark.parametrize("reask", [0, 20])

@@ -14,7 +14,7 @@ from typing import Any, cast
 import msgspec
 
 from trimtab import texts
-from trimtab.errors import ConfigError, RequestError
+from trimtab.errors import ConfigError, NotFoundError, RequestError
 from trimtab.ports import Tools
 from trimtab.types import Answer, Evidence, Json, ModelSpec, Request, Verdict
 from trimtab.verify import _reasked
@@ -86,7 +86,10 @@ class Schema:
         asked = _reasked.asked(request, answer, why, self._options.reask)
         if asked is None or self._ask is None:
             return None
-        said = await self._ask(answer.model, asked, evidence, self._name)
+        try:
+            said = await self._ask(answer.model, asked, evidence, self._name)
+        except NotFoundError:  # an answer may be in the name of a model that is no rung here: a recorded one
+            return None
         if isinstance(said, Verdict):
             return None
         for one in (said, _reasked.mended(said) if self._options.mend else None):
