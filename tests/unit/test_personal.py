@@ -68,6 +68,7 @@ def test_a_number_that_is_counted_reckoned_or_named_otherwise_is_none(text):
         ("4111 1111 1111 1111 5555 5555 5555 4444", [("CARD", "4111 1111 1111 1111"), ("CARD", "5555 5555 5555 4444")]),
         ("card number 4111 1111 1111 1112", [("CARD", "4111 1111 1111 1112")]),
         ("4111 1111 1111 1112", []),
+        ("7 12 2001 2002 4111 1111 1111 1111 2003", []),  # a list of numbers of four digits
         ("10 9 8 7 6 5 50 40 30 20 16 12 60 40 32", []),
     ],
 )
@@ -130,3 +131,4 @@ def test_a_number_begins_anew_behind_one_of_another_sort():
     assert what("853-37-1694 1 (201) 555-2878") == [("US_SSN", "853-37-1694"), ("PHONE", "1 (201) 555-2878")]
     iban, card = "GB82 WEST 1234 5698 7654 32", "4111 1111 1111 1111"
     assert what(f"{iban} 9 {card}") == [("IBAN", iban), ("CARD", card)]
+    assert what(f"+44 20 7946 7963 0 {card} [")[-1] == ("CARD", card)

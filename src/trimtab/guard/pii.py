@@ -46,6 +46,8 @@ ISSUER = re.compile(
 CARD_WORDS = ("card", "visa", "master", "amex", "maestro", "credit", "debit", "diners", "jcb", "discover", "pay", "cc")
 SINGLE = re.compile(r"(?<![0-9])[0-9](?![0-9])")
 CARD_NAMES = ("card number", "card no", "credit card", "debit card", "visa", "mastercard", "amex", "american express")
+CARD_LAID = re.compile(r"(?<![0-9])(?<![0-9]{4}[ -])[0-9]{4}([ -])[0-9]{4}\1[0-9]{4}\1[0-9]{4}(?![\w-]|\.[0-9])")
+"""Laid out as on the card, behind other numbers too (not behind a fourth group of four: that is a list)."""
 CARD_FORM = re.compile(r"[0-9]{4}([ -]?)[0-9]{4}\1[0-9]{4}\1[0-9]{4}|[0-9]{4}([ -]?)[0-9]{6}\2[0-9]{5}")
 IPV4 = re.compile(r"[0-9](?<![\w.].)[0-9]{0,2}\.(?:[0-9]{1,3}\.){2}[0-9]{1,3}(?![\w]|\.[0-9])")
 IPV6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]{2,34}(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3})?(?![\w:])")
@@ -220,8 +222,12 @@ def _wallets(text: str) -> Found:
 
 
 def _cards(text: str, low: str) -> Found:
-    found = runs(CARD, text, lambda number, start, end: _is_card(number, low, start, end))
+    found = list(runs(CARD, text, lambda number, start, end: _is_card(number, low, start, end)))
     yield from (("CARD", start, end) for start, end in found)
+    for match in CARD_LAID.finditer(text):
+        start, end = match.span()
+        if not any(a < end and start < b for a, b in found) and _is_card(match[0], low, start, end):
+            yield "CARD", start, end
 
 
 def _is_card(number: str, low: str, start: int, end: int) -> bool:
