@@ -129,7 +129,8 @@ async def languages(rules: dict[str, Rule]) -> dict[str, Any]:
 
 
 async def over_refusal(rules: dict[str, Rule], data: Path) -> dict[str, Any]:
-    """Benign texts with the words of attacks in them that a rule finds."""
+    """Benign texts with the words of attacks in them that a rule finds, at its usual threshold where it scores."""
+    usual = {kind: load.kind("guard", kind).HEAD.usual[0] for kind in ("injection", "toxicity")}
     own = [row["text"] for row in guard_data.rows(guard_data.OWN) if not row["label"]]
     print(f"\n{'benign, with the words of attacks':36}{'ours':>16}{'of the data':>16}")
     found: dict[str, Any] = {}
@@ -137,7 +138,8 @@ async def over_refusal(rules: dict[str, Rule], data: Path) -> dict[str, Any]:
         others = guard_data.texts(guard_data.fair(rule, guard_data.files(data, *guard_data.BENIGN)))
         sets = {"ours": own, "of the data": [text for text in others if any(word in text.lower() for word in TRIGGERS)]}
         found[rule] = {
-            name: (sum(score > 0.5 for score in await score_of(texts)), len(texts)) for name, texts in sets.items()
+            name: (sum(score > usual.get(rule, 0.5) for score in await score_of(texts)), len(texts))
+            for name, texts in sets.items()
         }
         print(f"{rule:36}" + "".join(f"{f'{count} of {of}':>16}" for count, of in found[rule].values()))
     return found

@@ -28,6 +28,7 @@ import numpy as np
 from trimtab import testing
 from trimtab.encode.encoder import HEADS, HOME, Encoder
 from trimtab.encode.located import located
+from trimtab.evaluate.evasion import HARMLESS
 from trimtab.guard import injection as injections
 from trimtab.guard import toxicity as toxicities
 from trimtab.train.attacks import FILLERS, attacks, benign
@@ -106,11 +107,15 @@ def injection(encoder: Encoder, data: Path, sources: Sequence[str], words: Path 
 
 
 def appended(encoder: Encoder, limit: float) -> dict[str, Any]:
-    """How many attacks of templates kept apart are no longer found once 1 to 10 harmless words follow them."""
+    """How many attacks of templates kept apart are no longer found once 1 to 10 harmless words follow them.
+
+    None of these words is one that training appended.
+    """
+    harmless = sorted(set(HARMLESS) - set(FILLERS))
     drawn = random.Random(9)
     texts = sorted({one.text for one in attacks(2000, 11) if part_of(one.template) == "test"})[:300]
     caught = [text for text, score in zip(texts, _scores(encoder, texts), strict=True) if score > limit]
-    longer = [f"{text} {' '.join(drawn.choices(FILLERS, k=drawn.randint(1, 10)))}" for text in caught]
+    longer = [f"{text} {' '.join(drawn.choices(harmless, k=drawn.randint(1, 10)))}" for text in caught]
     lost = 1 - _share(_scores(encoder, longer), limit) if longer else None
     return {"attacks": len(texts), "caught": len(caught), "flipped": lost}
 
