@@ -73,7 +73,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         """P(none of the labels) (n,), where `scope` was trained; compare with `scope.limit`. Raises `ConfigError`."""
         if self.scope is None:
             raise ConfigError("This head was trained without texts from outside.", fix="Train it with --outside.")
-        return _sigmoid(signs(self.probabilities(embeddings), embeddings, self.scope.centres) @ self.scope.weights)
+        return sigmoid(signs(self.probabilities(embeddings), embeddings, self.scope.centres) @ self.scope.weights)
 
 
 def signs(probabilities: Floats, embeddings: Floats, centres: Floats) -> Floats:
@@ -83,7 +83,8 @@ def signs(probabilities: Floats, embeddings: Floats, centres: Floats) -> Floats:
     return np.stack([np.log(top / (1 - top)), nearest, np.ones_like(top)], axis=1)
 
 
-def _sigmoid(x: Floats) -> Floats:
+def sigmoid(x: Floats) -> Floats:
+    """1 / (1 + exp(-x)), float32; beyond 30 it is 0 or 1 in all but name."""
     return (1 / (1 + np.exp(-np.clip(x, -30, 30)))).astype(np.float32)
 
 

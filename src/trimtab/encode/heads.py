@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from trimtab.encode.head import sigmoid
 from trimtab.encode.located import Run
 from trimtab.encode.reading import KINDS, SCORES, Glance, Part, words
 from trimtab.encode.sealed import opened
@@ -83,7 +84,7 @@ class Heads:
         found: list[Glance] = []
         for start, end, ids in parts(text, pieces, PART):
             logits = self._static.logits(ids)
-            injection, instruction, toxicity = _sigmoid(self._alone * logits + self._offsets).tolist()
+            injection, instruction, toxicity = sigmoid(self._alone * logits + self._offsets).tolist()
             doubtful = frozenset(name for name, near in zip(SCORES, logits >= self._clear, strict=True) if near)
             found.append(Glance(start, end, injection, instruction, toxicity, doubtful))
         return found
@@ -102,13 +103,9 @@ class Heads:
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         found = words(run, odds / odds.sum(axis=1, keepdims=True), self.calibration.least)
         said = self._slopes * scores + self._words * self._static.logits(run.ids) + self._shifts
-        return Part(found, _sigmoid(said.astype(np.float32)), weighted)
+        return Part(found, sigmoid(said.astype(np.float32)), weighted)
 
 
 def _lines(calibration: Calibration) -> tuple[tuple[float, ...], ...]:
     c = calibration
     return c.slopes, c.words, c.shifts, c.alone, c.offsets, c.clear
-
-
-def _sigmoid(x: Floats) -> Floats:
-    return (1 / (1 + np.exp(-np.clip(x, -30, 30)))).astype(np.float32)
