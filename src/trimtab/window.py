@@ -77,19 +77,31 @@ class Window:
         found = await self._in(held.raw)
         return left + held.cut(found, len(held.raw)), left + held.raw[held.out :]
 
-    async def emit(self, delta: Delta) -> None:
+    def emit(self, delta: Delta) -> Awaitable[None]:
+        if self._guards or self._fresh or not self._emit:
+            return self._held_back(delta)
+        if delta.index or delta.logprobs is not None or delta.extra:  # every token of most streams passes here
+            self._shaped(delta)
+        self._begun()
+        self._left.append(delta.text)
+        return self._emit(delta)
+
+    def _shaped(self, delta: Delta) -> None:
+        """Note what is more than one plain text."""
+        if delta.index or delta.logprobs is not None or any(delta.extra.values()):
+            self._plain = False
+
+    async def _held_back(self, delta: Delta) -> None:
+        """Emit what guards watch, or what goes on with another rung's text."""
         if not self._emit:
             return
         if self._fresh and delta.text:
             delta = msgspec.structs.replace(delta, text=self._fresh.feed(delta.text))
             if not (delta.text or delta.extra):
                 return
-        if delta.index or delta.logprobs is not None or (delta.extra and any(delta.extra.values())):
-            self._plain = False
-        if not self._guards:  # every token of most streams passes here: no further call
-            self._begun()
-            self._left.append(delta.text)
-            await self._emit(delta)
+        self._shaped(delta)
+        if not self._guards:
+            await self._send(delta)
             return
         if delta.extra:
             self._rest[delta.index] = merged(self._rest.get(delta.index, {}), delta.extra)

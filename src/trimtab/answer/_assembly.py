@@ -28,13 +28,14 @@ class Choice(msgspec.Struct, kw_only=True):
 class Assembly:
     """Takes decoded chunks; `tokens` counts the deltas that said something, an estimate of the completion's tokens."""
 
-    __slots__ = ("body", "choices", "tokens", "usage")
+    __slots__ = ("_kept", "body", "choices", "tokens", "usage")
 
     def __init__(self) -> None:
         self.choices: dict[int, Choice] = {}
         self.body: Json = {}
         self.usage: Usage | None = None
         self.tokens = 0
+        self._kept: tuple[Any, ...] = (None, None, None)
 
     def take(self, chunk: Json) -> list[Delta]:
         """The deltas of one chunk, as the client is to see them. Raises `ValueError` for what is no chunk."""
@@ -47,18 +48,21 @@ class Assembly:
 
     def piece(self, chunk: Plain) -> Delta:
         """The delta of a chunk that says text alone, as `take` would find it."""
-        (found,) = chunk.choices
-        if chunk.system_fingerprint is not None or chunk.service_tier is not None or chunk.obfuscation is not None:
-            self.body |= {key: value for key in KEPT if (value := getattr(chunk, key)) is not None}
-        if not (choice := self.choices.get(found.index)):
-            choice = self.choices[found.index] = Choice()
+        kept = (chunk.system_fingerprint, chunk.service_tier, chunk.obfuscation)
+        if kept != self._kept:  # most servers say the same in every chunk
+            self._kept = kept
+            self.body |= {key: value for key, value in zip(KEPT, kept, strict=True) if value is not None}
+        found = chunk.choices[0]
+        index, text = found.index, found.delta.content
+        if not (choice := self.choices.get(index)):
+            choice = self.choices[index] = Choice()
         if found.finish_reason:
             choice.finish = found.finish_reason
-        if not (text := found.delta.content):
-            return Delta(index=found.index)
+        if not text:
+            return Delta(index=index)
         choice.text.append(text)
         self.tokens += 1
-        return Delta(text=text, index=found.index)
+        return Delta(text=text, index=index)
 
     @property
     def finished(self) -> bool:

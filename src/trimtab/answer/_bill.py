@@ -4,7 +4,7 @@ Nothing here refers to what refers to it: a cycle for every call would be work f
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from time import perf_counter
 
 from trimtab.money import together
@@ -68,7 +68,7 @@ class Attempt:
     def lost(self, usage: Usage, ms: float) -> None:
         self.bill.sink.lost(usage, ms)
 
-    async def emit(self, delta: Delta) -> None:
+    def emit(self, delta: Delta) -> Awaitable[None]:
         """The first delta decides who writes; its further ones go straight to the sink."""
         if self.bill.writer not in (None, self.number):
             raise asyncio.CancelledError
@@ -76,7 +76,7 @@ class Attempt:
         self.emit = self.bill.sink.emit
         if self.told:
             self.told()
-        await self.emit(delta)
+        return self.emit(delta)
 
 
 def added(parts: list[Usage | None]) -> Usage:

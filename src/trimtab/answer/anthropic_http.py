@@ -121,9 +121,6 @@ class Server(openai_http.Server):
         await super()._emitted(events, assembly, sink)
         return assembly.done
 
-    def _deltas(self, event: bytes, assembly: Any) -> list[Delta]:
-        return self._taken(event, assembly)
-
     def _read(self, found: Json, bill: openai_http.Tally) -> Answer:
         usage = _message.counted(found["usage"]) if found.get("usage") else None
         answer = _message.answer(found, self._name, usage or Usage())

@@ -5,7 +5,7 @@ around it. Cancelling a call closes its connection, so that the server stops wri
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NoReturn, TypeAlias
 from urllib.parse import urlsplit
@@ -15,6 +15,7 @@ import msgspec
 from trimtab import texts
 from trimtab.answer import _failures as failures
 from trimtab.answer._assembly import OF_CHUNK, Assembly, counted, of_choices
+from trimtab.answer._chunk import Plain
 from trimtab.answer._chunk import plain as plain_chunk
 from trimtab.answer._http import Client, Late, Response
 from trimtab.answer._plain import plain, strict
@@ -128,7 +129,12 @@ def encoded(body: Json) -> bytes:
 
 
 class Server:
-    """The rung. Its connections are opened by the calls that need one. Raises `ConfigError` for a wrong header."""
+    """The rung. Its connections are opened by the calls that need one. Raises `ConfigError` for a wrong header.
+
+    `reads` is how the commonest event is read, None where it is another.
+    """
+
+    reads: Callable[[bytes], Plain | None] = staticmethod(plain_chunk)
 
     def __init__(
         self, options: Options, name: str, key: str | None, egress: Egress, path: str = "chat/completions",
@@ -293,14 +299,14 @@ class Server:
         for event in events:
             if event == b"[DONE]":
                 done = True
-                continue
-            for delta in self._deltas(event, assembly):
-                if delta.text or delta.extra or delta.logprobs:
+            elif said := self.reads(event):
+                if (delta := assembly.piece(said)).text:
                     await sink.emit(delta)
+            else:
+                for delta in self._taken(event, assembly):
+                    if delta.text or delta.extra or delta.logprobs:
+                        await sink.emit(delta)
         return done
-
-    def _deltas(self, event: bytes, assembly: Any) -> Sequence[Delta]:
-        return (assembly.piece(said),) if (said := plain_chunk(event)) else self._taken(event, assembly)
 
     def _taken(self, event: bytes, assembly: Any) -> list[Delta]:
         try:

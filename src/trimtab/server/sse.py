@@ -8,7 +8,7 @@ event and there is no `[DONE]`: a cut answer never looks finished.
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from typing import Any
 
 import msgspec
@@ -16,7 +16,7 @@ import msgspec
 from trimtab.server import openai
 from trimtab.server.faults import error_object
 from trimtab.server.limits import Send
-from trimtab.server.turn import Turn, behind
+from trimtab.server.turn import behind
 from trimtab.types import Answer, Delta, Json, Pending, Refused, Request, Trace
 
 PING = 10.0
@@ -53,13 +53,13 @@ class Stream:
         self._last = 0.0
         self.begun = False
 
-    async def emit(self, delta: Delta) -> None:
+    def emit(self, delta: Delta) -> Awaitable[None]:
         """Send what a model has just written."""
-        if delta.text and (before := self._texts.get(delta.index)) and not delta.extra and delta.logprobs is None:
-            await self._write(before + _encode(delta.text) + TEXT_ENDS)
-            return
-        said = {"content": delta.text, **delta.extra} if delta.text else delta.extra
-        await self._say(said or {"content": ""}, delta.index, logprobs=delta.logprobs)
+        text = delta.text
+        if text and (before := self._texts.get(delta.index)) and not delta.extra and delta.logprobs is None:
+            return self._write(before + _encode(text) + TEXT_ENDS)
+        said = {"content": text, **delta.extra} if text else delta.extra
+        return self._say(said or {"content": ""}, delta.index, logprobs=delta.logprobs)
 
     async def finish(self, outcome: Answer | Refused, trace: Trace, recorded: bool = False) -> None:
         """Send what is left of an outcome, its usage if asked for, what Trimtab did, and the end."""
@@ -132,16 +132,13 @@ class Stream:
             await self._send({"type": "http.response.body", "body": body, "more_body": True})
             self._last = time.monotonic()
             return
-        self._hold(turn, body)
-        if self._size > HELD or turn.full:
-            self._leave()
-            await turn.drained()
-
-    def _hold(self, turn: Turn, body: bytes) -> None:
         if not self._held:
             turn.loop.call_soon(self._leave)
         self._held.append(body)
         self._size += len(body)
+        if self._size > HELD or turn.full:
+            self._leave()
+            await turn.drained()
 
     def _leave(self) -> None:
         if self._held and self._turn:
@@ -169,9 +166,7 @@ class Stream:
         if silent < PING * 0.99:
             self._arm(PING - silent)
             return
-        if self._turn:
-            self._hold(self._turn, self._ping())
-        else:
+        if not self._pinging or self._pinging.done():  # else the client reads too slowly to need another
             self._pinging = asyncio.ensure_future(self._write(self._ping()))
         self._arm(PING)
 
