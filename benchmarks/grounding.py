@@ -2,8 +2,9 @@
 
 Measured on BEGIN (Dziri et al. 2022): "Fully attributable" against all else, by part; an answer is as good as its worst
 sentence. `shipped` are the verifier's own weights, which no part of BEGIN trained; `left out` are weights fitted on the
-two other parts, to show what the features could tell. `--fit` prints weights from SQuAD 2.0's paragraphs.
-Without the data (docs/reference/data.md) it says so, and results/grounding.json stays as it was.
+other parts, to show what the features could tell. `--fit` prints weights from SQuAD 2.0's paragraphs. Every file
+`ground*.jsonl` of DIR, or of its folder guard/, is a part: `knowledge`, `response`, `label` (docs/reference/data.md).
+Without any it says so; results/grounding.json is written where BEGIN's three parts are there.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from trimtab.verify import _support, grounding
 
 RESULT = Path(__file__).parent / "results" / "grounding.json"
 PARTS = ("wow", "cmu", "tc")
+SUPPORTED = ("Fully attributable", True)
 PARAGRAPHS = 300
 PENALTY = 1e-3
 KEPT = re.compile(r"\d|\b(?:not?|never|none|without|cannot)\b|n['’]t\b", re.IGNORECASE)
@@ -43,8 +45,8 @@ class Pair(NamedTuple):
 
 
 def begin(path: Path) -> list[Pair]:
-    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-    return [Pair(row["knowledge"], row["response"], row["label"] == "Fully attributable") for row in rows]
+    rows = [json.loads(line) for line in path.read_text("utf-8").split("\n") if line.strip()]
+    return [Pair(row["knowledge"], row["response"], row["label"] in SUPPORTED) for row in rows]
 
 
 def made(path: Path, count: int, seed: int) -> list[Pair]:
@@ -155,9 +157,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--fit", action="store_true", help="print weights and use them in place of the shipped")
     parser.add_argument("--out", type=Path, help="in place of results/grounding.json")
     asked = parser.parse_args(argv)
-    files = {part: asked.data / "guard" / f"ground_begin_dev_{part}.jsonl" for part in PARTS}
-    if missing := [path.name for path in files.values() if not path.is_file()]:
-        print(f"Skipped, {RESULT.name} left as it was: no {', '.join(missing)} in {asked.data} (give --data).")
+    found = [path for folder in (asked.data, asked.data / "guard") for path in sorted(folder.glob("ground*.jsonl"))]
+    files = {path.stem.removeprefix("ground_begin_dev_"): path for path in found}
+    if not files:
+        print(f"Skipped, {RESULT.name} left as it was: no ground*.jsonl in {asked.data} (give --data).")
         return
     encoder, weights = Encoder.load(), _support.WEIGHTS
     if asked.fit:
@@ -165,27 +168,32 @@ def main(argv: Sequence[str] | None = None) -> None:
         weights = tuple(fit(table(encoder, pairs), [pair.good for pair in pairs]))
         print(dict(zip(_support.NAMES, weights, strict=True)))
     sets = {part: begin(path) for part, path in files.items()}
-    found = {part: table(encoder, pairs) for part, pairs in sets.items()}
+    rows = {part: table(encoder, pairs) for part, pairs in sets.items()}
     encoder.close()
-    result = {part: _scored(part, sets, found, weights) for part in PARTS}
-    out = asked.out or RESULT
+    result = {part: _scored(part, sets, rows, weights) for part in sets}
+    if not (out := asked.out or (RESULT if set(PARTS) <= set(sets) else None)):
+        print(f"{RESULT.name} left as it was: not all of {', '.join(PARTS)} are there (give --out to keep this).")
+        return
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps({"weights": dict(zip(_support.NAMES, weights, strict=True)), **result}, indent=1) + "\n")
 
 
 def _scored(part: str, sets: Any, found: Any, weights: Sequence[float]) -> dict[str, float]:
     good = [pair.good for pair in sets[part]]
-    others = [other for other in PARTS if other != part]
-    learned = fit(
-        [rows for other in others for rows in found[other]], [pair.good for other in others for pair in sets[other]]
-    )
+    others = [other for other in sets if other != part]
     p = worst(found[part], weights)
-    left_out = auc(worst(found[part], learned), good)
+    if len(set(good)) < 2:
+        raise SystemExit(f"{part}: every answer has the same label, so that there is nothing to tell apart.")
     below = p < grounding.Options().threshold
     row = {
-        "answers": len(good), "auc": auc(p, good), "ece": error(p, good), "auc_left_out": left_out,
+        "answers": len(good), "auc": auc(p, good), "ece": error(p, good),
         "supported_doubted": below[np.array(good)].mean(), "others_doubted": below[~np.array(good)].mean(),
     }  # fmt: skip
+    if others:
+        learned = fit(
+            [rows for other in others for rows in found[other]], [pair.good for other in others for pair in sets[other]]
+        )
+        row["auc_left_out"] = auc(worst(found[part], learned), good)
     row = {name: round(float(value), 3) for name, value in row.items()}
     print(f"{part}: {row}")
     return row

@@ -50,24 +50,27 @@ async def attacks(rules: dict[str, Rule], data: Path) -> dict[str, Any]:
         if name == guard_data.TOXIC:
             continue
         kinds = (guard_data.ATTACKS,) if name == "patterns" else (guard_data.ATTACKS, guard_data.PLANTED)
-        given = [
-            row for path in guard_data.fair(name, guard_data.files(data, *kinds)) for row in guard_data.held_out(path)
-        ]
+        given = guard_data.held_out(guard_data.files(data, *kinds), name)
         if not given:
             print(f"{name}: {UNFAIR}")
             continue
-        fine = guard_data.texts(guard_data.fair(name, guard_data.files(data, *guard_data.BENIGN)))
+        fine = guard_data.texts(guard_data.files(data, *guard_data.BENIGN), name)
         fine = random.Random(1).sample(fine, min(len(fine), 5000))
         scores, benign = await rule([row["text"] for row in given]), await rule(fine)
-        limit = curves.threshold(np.asarray(benign), 0.01) if len(set(scores)) > 2 else 0.5
-        found[name] = {"recall": _by_source(name, given, scores, limit), **_figures(scores, benign)}
+        limit = curves.threshold(np.asarray(benign), 0.01) if fine and len(set(scores)) > 2 else usual(name)
+        found[name] = {"recall": _by_source(name, given, scores, limit), **(_figures(scores, benign) if fine else {})}
     return found
+
+
+def usual(rule: str) -> float:
+    """The threshold of a rule where nobody has calibrated it."""
+    return 0.5 if rule.startswith("patterns") else load.kind("guard", rule).HEAD.usual[0]
 
 
 def _by_source(name: str, given: list[Any], scores: list[float], limit: float) -> dict[str, Any]:
     hits: dict[str, list[bool]] = defaultdict(list)
     for row, score in zip(given, scores, strict=True):
-        for source in (row.get("source", "bipia"), "all"):
+        for source in (row.get("source") or row.get("category") or "unnamed", "all"):
             hits[source].append(score > limit)
     for source, found in hits.items():
         low, high = interval(sum(found), len(found)) or (0, 0)
@@ -96,9 +99,8 @@ async def toxicity(rules: dict[str, Rule], data: Path) -> dict[str, Any]:
     """The same of offensive and hateful texts against the others of the same source."""
     if guard_data.TOXIC not in rules:
         return {}
-    files = guard_data.fair(guard_data.TOXIC, guard_data.files(data, guard_data.TOXIC))
-    given = [row for path in files for row in guard_data.held_out(path)]
-    if not given:
+    given = guard_data.held_out(guard_data.files(data, guard_data.TOXIC), guard_data.TOXIC)
+    if len({bool(row["label"]) for row in given}) < 2:
         print(f"\ntoxicity: {UNFAIR}")
         return {}
     scores = await rules[guard_data.TOXIC]([row["text"] for row in given])
@@ -130,15 +132,14 @@ async def languages(rules: dict[str, Rule]) -> dict[str, Any]:
 
 async def over_refusal(rules: dict[str, Rule], data: Path) -> dict[str, Any]:
     """Benign texts with the words of attacks in them that a rule finds, at its usual threshold where it scores."""
-    usual = {kind: load.kind("guard", kind).HEAD.usual[0] for kind in ("injection", "toxicity")}
     own = [row["text"] for row in guard_data.rows(guard_data.OWN) if not row["label"]]
     print(f"\n{'benign, with the words of attacks':36}{'ours':>16}{'of the data':>16}")
     found: dict[str, Any] = {}
     for rule, score_of in rules.items():
-        others = guard_data.texts(guard_data.fair(rule, guard_data.files(data, *guard_data.BENIGN)))
+        others = guard_data.texts(guard_data.files(data, *guard_data.BENIGN), rule)
         sets = {"ours": own, "of the data": [text for text in others if any(word in text.lower() for word in TRIGGERS)]}
         found[rule] = {
-            name: (sum(score > usual.get(rule, 0.5) for score in await score_of(texts)), len(texts))
+            name: (sum(score > usual(rule) for score in await score_of(texts)), len(texts))
             for name, texts in sets.items()
         }
         print(f"{rule:36}" + "".join(f"{f'{count} of {of}':>16}" for count, of in found[rule].values()))
@@ -150,8 +151,7 @@ async def flips(rules: dict[str, Rule], data: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     print(f"\n{'no longer found':24}{'flipped':>9}{'of':>7}{'rate':>8}{'95 %':>16}")
     for name in ("patterns", "injection"):
-        files = guard_data.fair(name, guard_data.files(data, guard_data.ATTACKS))
-        texts = [row["text"] for path in files for row in guard_data.held_out(path)]
+        texts = [row["text"] for row in guard_data.held_out(guard_data.files(data, guard_data.ATTACKS), name)]
         if name in rules and texts:
             found[name] = await _flipped(rules[name], random.Random(2).sample(texts, min(len(texts), PAIRS)))
     return found

@@ -2,8 +2,8 @@
 
 Prints tables and writes JSON. `DIR` holds JSONL files of the schema of docs/reference/data.md, told apart by their
 names' beginnings (injection, bipia, pii, benign, intent, sst2, trec, ground, toxicity): nothing is trained on them, and
-of those that rules were written against the half that was not looked at is scored (guard_data.py). Speed needs no data;
-where a sort of file is missing the rest is skipped, and results/guards.json stays as it was.
+of rows that rules were written against the half that was not looked at is scored (guard_data.py). Speed needs no data;
+what a sort of file is missing for is skipped, and then results/guards.json stays as it was.
 """
 
 import argparse
@@ -59,15 +59,19 @@ def main() -> None:
     result: dict[str, Any] = {"speed_us": speed()}
     guard = args.data / "guard" if (args.data / "guard").is_dir() else args.data
     missing = [name for name in NEEDED if not guard_data.files(guard, name)]
-    if missing:
-        print(f"All but speed skipped, {RESULT.name} left as it was: no {', '.join(missing)} in {guard} (give --data).")
-    else:
+    if len(missing) < len(NEEDED):
         result |= {"latency_us": asyncio.run(latency(guard))} | asyncio.run(of_rules(guard))
         result |= {
             "personal": personal(guard),
             "anything_personal": asyncio.run(anything(guard)),
             "false_positives": wrongly(guard),
         }
+    if unread := guard_data.unread(guard):
+        print(
+            f"\nNot read: {', '.join(unread)} (names begin with {', '.join(guard_data.PREFIXES)}, and end in .jsonl)."
+        )
+    if missing:
+        print(f"Some or all skipped, {RESULT.name} left as it was: no {', '.join(missing)} in {guard} (give --data).")
     if args.out or not missing:
         out = args.out or RESULT
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -110,8 +114,12 @@ async def latency(data: Path) -> dict[str, dict[str, dict[str, float]]]:
 
     The texts are runs of an encyclopedia's words, no two alike: guards keep what they read, part by part.
     """
-    said = " ".join(row["text"] for row in guard_data.rows(data.parent / "retrieval" / "squad2_docs.jsonl")).split()
     table: dict[str, dict[str, dict[str, float]]] = {}
+    book = data.parent / "retrieval" / "squad2_docs.jsonl"
+    if not book.is_file():
+        print(f"\nNo latency by length: no {book}.")
+        return table
+    said = " ".join(row["text"] for row in guard_data.rows(book)).split()
     with tempfile.TemporaryDirectory() as home:
         tools = testing.tools(Path(home))
         for names in (("patterns", "secrets", "pii"), ("patterns", "secrets", "pii", "injection", "toxicity")):
@@ -158,9 +166,9 @@ def personal(data: Path) -> dict[str, Any]:
 
     `all` has the middle 95 % of the F1 over 1,000 resamples of the texts.
     """
-    counts = [
-        _counted(row) for path in guard_data.files(data, guard_data.PERSONAL) for row in guard_data.held_out(path)
-    ]
+    counts = [_counted(row) for row in guard_data.held_out(guard_data.files(data, guard_data.PERSONAL))]
+    if not counts:
+        return {}
     right, missed, wrong = (sum((count[i] for count in counts), Counter[str]()) for i in range(3))
     print(f"\n{'personal data':20}{'right':>7}{'missed':>7}{'wrong':>7}{'P':>7}{'R':>7}{'F1':>7}")
     table = {kind: _scores(kind, right[kind], missed[kind], wrong[kind]) for kind in sorted({*right, *missed, *wrong})}
@@ -179,9 +187,11 @@ async def anything(data: Path) -> dict[str, float]:
     Of a set that the heads were taught from, the templates alone that both they and the rules had not seen.
     """
     given = [
-        row for path in guard_data.files(data, guard_data.PERSONAL) for row in guard_data.held_out(path)
-        if path.stem not in guard_data.TAUGHT or part_of(row["template_id"]) == "test"
+        row for row in guard_data.held_out(guard_data.files(data, guard_data.PERSONAL))
+        if not guard_data.is_taught(row) or part_of(row["template_id"]) == "test"
     ]  # fmt: skip
+    if not given:
+        return {}
     said = [row["text"] for row in given]
     with tempfile.TemporaryDirectory() as home:
         tools = testing.tools(Path(home))
@@ -227,9 +237,7 @@ def wrongly(data: Path) -> dict[str, dict[str, int]]:
     sets = {path.stem: guard_data.texts([path]) for path in guard_data.files(data, *guard_data.BENIGN)}
     table = {name: _stopped(texts, guards) for name, texts in sets.items()}
     table["all of them"] = {key: sum(row[key] for row in table.values()) for key in ("texts", *guards)}
-    passages = [
-        row["knowledge"] for path in guard_data.files(data, guard_data.PASSAGES) for row in guard_data.rows(path)
-    ]
+    passages = [row["knowledge"] for row in guard_data.fair(guard_data.files(data, guard_data.PASSAGES))]
     table["passages"] = _stopped(passages, guards)
     print(f"\n{'stopped wrongly':28}" + "".join(f"{column:>21}" for column in ("texts", *guards)))
     for name, row in table.items():
