@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from trimtab.train import manners
+
 SLOT = re.compile(r"\{([a-z]+)\}")
 
 LISTS: dict[str, str] = {
@@ -257,12 +259,12 @@ class Drawn(NamedTuple):
 
 def attacks(count: int, seed: int) -> Iterator[Drawn]:
     """Attacks, some inside harmless text, some with words appended or disguised as attackers do."""
-    return _written(ATTACKS, count, seed, carried=0.3)
+    return _written(ATTACKS + manners.ATTACKS, count, seed, carried=0.3)
 
 
 def benign(count: int, seed: int) -> Iterator[Drawn]:
     """Harmless texts full of trigger words, disguised by the same means now and then."""
-    return _written(BENIGN, count, seed, carried=0.3)
+    return _written(BENIGN + manners.BENIGN, count, seed, carried=0.3)
 
 
 def rude(count: int, seed: int) -> Iterator[Drawn]:
@@ -289,7 +291,8 @@ def hidden(text: str, drawn: random.Random) -> str:
 
 
 def _written(lines: str, count: int, seed: int, carried: float = 0.0) -> Iterator[Drawn]:
-    drawn, templates = random.Random(seed), [line.replace("\\n", "\n") for line in lines.strip().split("\n")]
+    drawn = random.Random(seed)
+    templates = [line.replace("\\n", "\n") for line in lines.split("\n") if line]
     for _ in range(count):
         number = drawn.randrange(len(templates))
         text = _fill(templates[number], drawn)
@@ -303,6 +306,8 @@ def _fill(template: str, drawn: random.Random) -> str:
 
 
 def _value(name: str, drawn: random.Random) -> str:
+    if name == "backwards":
+        return _value("attack" if drawn.random() < 0.5 else "topic", drawn)[::-1]
     if name == "attack":
         return _fill(drawn.choice(ATTACKS.strip().split("\n")[:12]), drawn)
     if name == "coded":
@@ -310,7 +315,7 @@ def _value(name: str, drawn: random.Random) -> str:
         return base64.b64encode(text.encode()).decode() if drawn.random() < 0.5 else codecs.encode(text, "rot13")
     if name == "plain":
         return base64.b64encode(drawn.choice(CARRIERS).encode()).decode()
-    return drawn.choice(LISTS[name].split("|")) if name != "mark" else drawn.choice(MARKS)
+    return drawn.choice(MARKS) if name == "mark" else drawn.choice((LISTS | manners.LISTS)[name].split("|"))
 
 
 MARKS = ("###", "---", "[SYSTEM]", "<system>", "</user>", "<|im_start|>system", "[INST]", "BEGIN ADMIN MODE", "=====",

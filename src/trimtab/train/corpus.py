@@ -124,10 +124,14 @@ def _attacks(data: Path, pieces: WordPiece, seed: int, size: float) -> Iterator[
     for number, row in enumerate(read(data / "guard" / "bipia_attack_strings.jsonl")):
         for text in (row["text"], *(hidden(row["text"], drawn) for _ in range(4))):
             yield Row(text, None, UNKNOWN, 1.0, UNKNOWN, "bipia", part_of(number))
-    yield from (
-        Row(text, None, 1.0, 1.0, UNKNOWN, "attacks", part_of(n)) for text, n in attacks(int(4000 * size), seed)
-    )
-    yield from (Row(text, None, 0.0, UNKNOWN, 0.0, "benign", part_of(n)) for text, n in benign(int(5000 * size), seed))
+    ours = [Row(text, None, 1.0, 1.0, UNKNOWN, "attacks", part_of(n)) for text, n in attacks(int(7000 * size), seed)]
+    fine = [Row(text, None, 0.0, UNKNOWN, 0.0, "benign", part_of(n)) for text, n in benign(int(8000 * size), seed)]
+    yield from (*ours, *fine)
+    for said in (ours, fine):  # several of them on end, as those who write long ones do
+        once = [row for row in said if row.part == "train"]
+        for _ in range(int(600 * size)):
+            some = drawn.sample(once, drawn.randint(2, 3))
+            yield some[0]._replace(text=drawn.choice((" ", "\n")).join(row.text for row in some))
 
 
 def jailbreaks(data: Path) -> list[tuple[dict[str, Any], str]]:

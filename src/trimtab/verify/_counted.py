@@ -64,6 +64,12 @@ def fault(validator: Any, value: Any) -> Any:
     return next(validator.iter_errors(value), None)
 
 
+def told(error: Any) -> tuple[str, str]:
+    """Where a fault is, as `.name[0]`, and what it says."""
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
+    return path, error.message[:300]
+
+
 @cache
 def counted(draft: Any) -> Any:
     """The validator class of `draft`, with every keyword counted."""

@@ -18,7 +18,7 @@ from trimtab.errors import ConfigError, NotFoundError, RequestError
 from trimtab.ports import Tools
 from trimtab.types import Answer, Evidence, Json, ModelSpec, Request, Verdict
 from trimtab.verify import _reasked
-from trimtab.verify._counted import TooMuchWorkError, allowed, counted, fault
+from trimtab.verify._counted import TooMuchWorkError, allowed, counted, fault, told
 from trimtab.verify._shapes import check
 
 MAX_SCHEMA = 200_000
@@ -283,8 +283,7 @@ def _mismatch(schema: Any, value: Any, param: str) -> str:
         return f": it could not be checked against {param} ({type(error).__name__})"
     if error is None:
         return ""
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
-    return f"{path}: {error.message[:300]}"
+    return ": ".join(told(error))
 
 
 def _compiled(schema: Any, param: str) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from trimtab.types import Json
-from trimtab.verify._counted import TooMuchWorkError, allowed, fault
+from trimtab.verify._counted import TooMuchWorkError, allowed, fault, told
 from trimtab.verify.schema import KEPT
 
 STEPS = 200_000
@@ -25,8 +25,8 @@ def mismatch(schema: Json, value: Any) -> str:
         return f"cannot be checked ({type(error).__name__})"
     if error is None:
         return ""
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
-    return f"{path or 'the value'}: {error.message[:300]}"
+    path, said = told(error)
+    return f"{path or 'the value'}: {said}"
 
 
 def read(text: str | None, schema: Json | None) -> tuple[Any, str]:
