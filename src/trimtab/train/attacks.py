@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from trimtab.train import manners
+from trimtab.train import harmless, manners
 
 SLOT = re.compile(r"\{([a-z]+)\}")
 
@@ -264,7 +264,7 @@ def attacks(count: int, seed: int) -> Iterator[Drawn]:
 
 def benign(count: int, seed: int) -> Iterator[Drawn]:
     """Harmless texts full of trigger words, disguised by the same means now and then."""
-    return _written(BENIGN + manners.BENIGN, count, seed, carried=0.3)
+    return _written(BENIGN + harmless.BENIGN, count, seed, carried=0.3)
 
 
 def rude(count: int, seed: int) -> Iterator[Drawn]:
@@ -291,14 +291,17 @@ def hidden(text: str, drawn: random.Random) -> str:
 
 
 def _written(lines: str, count: int, seed: int, carried: float = 0.0) -> Iterator[Drawn]:
-    drawn = random.Random(seed)
-    templates = [line.replace("\\n", "\n") for line in lines.split("\n") if line]
+    drawn, templates = random.Random(seed), _lines(lines)
     for _ in range(count):
         number = drawn.randrange(len(templates))
         text = _fill(templates[number], drawn)
         text = text[:1].upper() + text[1:] if drawn.random() < 0.7 else text
         text = hidden(text, drawn) if drawn.random() < carried else text
         yield Drawn(disguised(text, drawn), number)
+
+
+def _lines(templates: str) -> list[str]:
+    return [line.replace("\\n", "\n") for line in templates.split("\n") if line]
 
 
 def _fill(template: str, drawn: random.Random) -> str:
@@ -309,13 +312,17 @@ def _value(name: str, drawn: random.Random) -> str:
     if name == "backwards":
         return _value("attack" if drawn.random() < 0.5 else "topic", drawn)[::-1]
     if name == "attack":
-        return _fill(drawn.choice(ATTACKS.strip().split("\n")[:12]), drawn)
+        return _fill(drawn.choice([*_lines(ATTACKS)[:12], *_lines(manners.ATTACKS)[:40]]), drawn)
     if name == "coded":
-        text = _fill(drawn.choice(ATTACKS.strip().split("\n")[:8]), drawn)
+        text = _fill(drawn.choice(_lines(ATTACKS)[:8]), drawn)
         return base64.b64encode(text.encode()).decode() if drawn.random() < 0.5 else codecs.encode(text, "rot13")
     if name == "plain":
         return base64.b64encode(drawn.choice(CARRIERS).encode()).decode()
-    return drawn.choice(MARKS) if name == "mark" else drawn.choice((LISTS | manners.LISTS)[name].split("|"))
+    return (
+        drawn.choice(MARKS)
+        if name == "mark"
+        else drawn.choice((LISTS | manners.LISTS | harmless.LISTS)[name].split("|"))
+    )
 
 
 MARKS = ("###", "---", "[SYSTEM]", "<system>", "</user>", "<|im_start|>system", "[INST]", "BEGIN ADMIN MODE", "=====",

@@ -125,7 +125,7 @@ def _attacks(data: Path, pieces: WordPiece, seed: int, size: float) -> Iterator[
         for text in (row["text"], *(hidden(row["text"], drawn) for _ in range(4))):
             yield Row(text, None, UNKNOWN, 1.0, UNKNOWN, "bipia", part_of(number))
     ours = [Row(text, None, 1.0, 1.0, UNKNOWN, "attacks", part_of(n)) for text, n in attacks(int(7000 * size), seed)]
-    fine = [Row(text, None, 0.0, UNKNOWN, 0.0, "benign", part_of(n)) for text, n in benign(int(8000 * size), seed)]
+    fine = [Row(text, None, 0.0, UNKNOWN, 0.0, "benign", part_of(n)) for text, n in benign(int(12000 * size), seed)]
     yield from (*ours, *fine)
     for said in (ours, fine):  # several of them on end, as those who write long ones do
         once = [row for row in said if row.part == "train"]
