@@ -17,7 +17,10 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 Row = TypeVar("Row")
-Formula = Callable[[Mapping[str, float], Any], float]
+Coefficients = Mapping[str, float]
+Formula = Callable[[Coefficients, Any], float]
+Prior = Mapping[str, tuple[float, float]]
+"""Start and stiffness of each coefficient."""
 BEND = 0.15
 """Errors beyond this (in logarithms) count by their size, not by their square."""
 STEPS, TRIES = 40, 10
@@ -35,8 +38,29 @@ class Sample(msgspec.Struct, Generic[Row], frozen=True):
     weight: float = 1.0
 
 
-def fit(formula: Formula, prior: Mapping[str, tuple[float, float]], samples: Sequence[Sample[Any]]) -> dict[str, float]:
-    """The coefficients that bring `formula` nearest to what was measured, by damped Gauss-Newton steps."""
+class Quantity(msgspec.Struct, frozen=True, kw_only=True):
+    """What is calibrated. `prior` may depend on the coefficients of `base`, which the formula is given too."""
+
+    formula: Formula
+    prior: Callable[[Coefficients], Prior]
+    samples: list[Sample[Any]]
+    source: str
+    base: "Quantity | None" = None
+
+
+def coefficients(quantity: Quantity, most: int, seen: Callable[[Sample[Any]], bool] = lambda _: True) -> dict[str, float]:
+    """Those of the quantity and of what it rests on, from the rows that `seen` allows: about `most` of them."""
+    fixed = coefficients(quantity.base, most, seen) if quantity.base else {}
+    samples = [sample for sample in quantity.samples if seen(sample)]
+    prior = quantity.prior(fixed)
+    return {**fixed, **fit(quantity.formula, prior, samples[:: max(1, len(samples) // most)], fixed)}
+
+
+def fit(
+    formula: Formula, prior: Prior, samples: Sequence[Sample[Any]], fixed: Coefficients | None = None
+) -> dict[str, float]:  # fmt: skip
+    """The coefficients that bring `formula` nearest to what was measured, by damped Gauss-Newton steps; `fixed` ones
+    are given to it too, and stay."""
     import numpy as np
 
     names = list(prior)
@@ -46,7 +70,7 @@ def fit(formula: Formula, prior: Mapping[str, tuple[float, float]], samples: Seq
     weight = np.array([sample.weight for sample in samples])
 
     def predicted(at: Any) -> Any:
-        given = dict(zip(names, at.tolist(), strict=True))
+        given = {**(fixed or {}), **dict(zip(names, at.tolist(), strict=True))}
         return np.array([math.log(max(1e-12, formula(given, sample.run))) for sample in samples])
 
     def cost(at: Any, off: Any) -> float:
@@ -82,30 +106,23 @@ def fit(formula: Formula, prior: Mapping[str, tuple[float, float]], samples: Seq
     return dict(zip(names, (round(float(value), 4) for value in at), strict=True))
 
 
-def held_out(
-    formula: Formula, prior: Mapping[str, tuple[float, float]], samples: Sequence[Sample[Any]],
-    by: Callable[[Sample[Any]], str], folds: int = 8,
-) -> list[float]:  # fmt: skip
-    """log(predicted / measured) of each row, by a fit that saw no row of its group (`by`), in the samples' order."""
+def held_out(quantity: Quantity, by: Callable[[Sample[Any]], str], folds: int = 8) -> list[float]:
+    """log(predicted / measured) of each row, by a fit that saw no row of its group (`by`), in the samples' order; nor
+    did the fit of what it rests on."""
+    samples = quantity.samples
     fold = {group: index % folds for index, group in enumerate(sorted({by(sample) for sample in samples}, key=mixed))}
     errors = [0.0] * len(samples)
     for number in sorted(set(fold.values())):
-        seen = [sample for sample in samples if fold[by(sample)] != number]
-        given = fit(formula, prior, seen[:: max(1, len(seen) // MOST)])
+        given = coefficients(quantity, MOST, lambda sample, out=number: fold.get(by(sample)) != out)
         for index, sample in enumerate(samples):
             if fold[by(sample)] == number:
-                errors[index] = math.log(formula(given, sample.run) / sample.measured)
+                errors[index] = math.log(quantity.formula(given, sample.run) / sample.measured)
     return errors
 
 
-def pooled(
-    formula: Formula, prior: Mapping[str, tuple[float, float]], samples: Sequence[Sample[Any]]
-) -> tuple[list[float], list[float]]:
+def pooled(quantity: Quantity) -> tuple[list[float], list[float]]:
     """Errors with devices held out, and with models held out: what is new may be new in either way."""
-    return (
-        held_out(formula, prior, samples, lambda sample: sample.device),
-        held_out(formula, prior, samples, lambda sample: sample.model),
-    )
+    return held_out(quantity, lambda sample: sample.device), held_out(quantity, lambda sample: sample.model)
 
 
 def probed(samples: Sequence[Sample[Any]], errors: Sequence[float]) -> list[float]:
@@ -150,20 +167,20 @@ def main() -> None:
     from trimtab.plan import measured
 
     found: dict[str, Any] = json.loads(asked.out.read_bytes()) if asked.out.exists() else {}
-    for name, (formula, prior, samples, source) in measured.quantities(asked.data).items():
+    for name, quantity in measured.quantities(asked.data).items():
         if asked.only and name not in asked.only:
             continue
-        given = fit(formula, prior, samples[:: max(1, len(samples) // ENOUGH)])
-        by_device, by_model = pooled(formula, prior, samples)
+        samples, given = quantity.samples, coefficients(quantity, ENOUGH)
+        by_device, by_model = pooled(quantity)
         low, high = interval([*by_device, *by_model])
         found[name] = {
             "coefficients": {key: value for key, value in given.items() if value or ":" not in key},
             "interval": [round(low, 3), round(high, 3)],
             "probed": [round(edge, 3) for edge in interval(probed(samples, by_device))],
-            "rows": len(samples), "source": source,
+            "rows": len(samples), "source": quantity.source,
             "devices": len({sample.device for sample in samples}), "models": len({sample.model for sample in samples}),
         }  # fmt: skip
-        asked.out.write_text(json.dumps(found, indent=1) + "\n")  # power rests on the step's
+        asked.out.write_text(json.dumps(found, indent=1) + "\n")
         sys.stderr.write(f"{name}: {len(samples)} rows, interval x{low:.2f} to x{high:.2f}\n")
 
 

@@ -64,7 +64,7 @@ def first(load: serving.Load, *, known: bool = True) -> Figure:
 
 def watts(load: serving.Load, *, known: bool = True) -> Figure:
     """Watts of one device of a server."""
-    value = energy.watts(given("watts"), load, given("step"))
+    value = energy.watts(given("watts"), load)
     low, high = calibration("watts").interval
     return around(value, low, high, "W", "calibrated" if known else "extrapolated")
 
