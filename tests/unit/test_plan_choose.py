@@ -60,7 +60,7 @@ def test_the_flip_is_where_the_costs_cross(chosen):
     from trimtab.plan import prices
 
     listed = prices.find(wanted.large)
-    api = [cost.api(listed.price, wanted.use.times(factor * nudge)) for nudge in (0.97, 1.03)]
+    api = [cost.api(listed, wanted.use.times(factor * nudge)) for nudge in (0.97, 1.03)]
     assert (own[0] < api[0]) != (own[1] < api[1])
 
 

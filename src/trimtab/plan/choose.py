@@ -1,6 +1,7 @@
 """From options to a plan: what survives, the Pareto front, one recommended, what flips it; or which two constraints
 contradict each other."""
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from trimtab.plan.cost import House
 from trimtab.plan.figure import Figure, around
 from trimtab.plan.needs import Needs
 from trimtab.plan.option import PERSONAL, Option, cached
+from trimtab.plan.refit import NONE, Scales
 
 FRONT, SHORT, ROUNDS = 12, 24, 8
 """How many a plan shows, how many are simulated at a time, and how often others may come up."""
@@ -48,14 +50,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
 
-def plan(needs: Needs, house: House | None = None) -> Plan:
-    """The plan.
+def plan(needs: Needs, house: House | None = None, probed: Scales = NONE) -> Plan:
+    """The plan; with `probed` the device that was measured runs at its measured pace.
 
     Raises:
         ConfigError: nothing meets the constraints; which one, or which two together, is said.
     """
     began, house = time.perf_counter(), house or House()
-    every = options.all_of(needs, house)
+    every = options.all_of(needs, house, probed)
     front = _front(every, needs)
     if not front:
         raise _contradiction(every)
@@ -105,11 +107,11 @@ def simulated(one: Option, needs: Needs, rate: float) -> load.Waits | None:
         read = max(0.0, one.first - 1 / one.pace) / max(needs.prompt, 1)
         return load.simulate(each, needs.prompt, needs.answer, step=lambda _: 1 / one.pace, read=read, slots=1)
     facts = _load(one, needs)
-    alone = msgspec.structs.replace(facts, apart=True)
+    alone, slower = msgspec.structs.replace(facts, apart=True), one.scales.step or 1.0
     return load.simulate(
         each, needs.prompt, needs.answer, slots=_slots(one, needs),
-        step=lambda batch: rates.step_seconds(msgspec.structs.replace(alone, batch=float(max(1, batch)))),
-        read=rates.read_seconds(facts),
+        step=lambda batch: rates.step_seconds(msgspec.structs.replace(alone, batch=float(max(1, batch)))) * slower,
+        read=rates.read_seconds(facts) * (one.scales.first or 1.0),
     )  # fmt: skip
 
 
@@ -122,15 +124,17 @@ def figures(one: Option, needs: Needs, house: House) -> dict[str, Figure]:
             "cost": around(one.cost or 0, 0.95, 1.05, "USD/month", "calibrated", "list price"),
         }
     found: dict[str, Figure] = {}
-    low, high = rates.calibration("decode" if one.runtime == "llama.cpp" else "step").interval
-    wide = 1.0 if one.known else rates.WIDER
-    tag = "calibrated" if one.known else "extrapolated"
-    found["pace"] = around(one.pace, high**-wide, low**-wide, "tok/s", tag)
-    low, high = rates.calibration("prefill" if one.runtime == "llama.cpp" else "first").interval
-    found["first"] = around(one.first, low**wide, high**wide, "s", tag)
+    writes, reads = ("decode", "prefill") if one.runtime == "llama.cpp" else ("step", "first")
+    low, high, tag = rates.spread(writes, known=one.known, probed=getattr(one.scales, writes) is not None)
+    found["pace"] = around(one.pace, 1 / high, 1 / low, "tok/s", tag)
+    low, high, tag = rates.spread(reads, known=one.known, probed=getattr(one.scales, reads) is not None)
+    found["first"] = around(one.first, low, high, "s", tag)
+    if waits := simulated(one, needs, needs.rate):
+        found |= _waits(waits, one, found["first"])
     if one.watts:
-        power = around(one.watts, 0.75, 1.35, "W", tag if one.runtime == "vllm" else "extrapolated")
-        found["watts"] = power
+        sure = one.runtime == "vllm" and one.known
+        edges = rates.calibration("watts").interval if sure else (0.6, 1.6)
+        found["watts"] = around(one.watts, *edges, "W", "calibrated" if sure else "extrapolated")
         found["joules"] = (
             rates.joules(_load(one, needs), known=one.known) if one.runtime == "vllm"
             else around(one.watts / max(one.pace * one.servers, 1e-9), 0.6, 1.6, "J/token", "extrapolated")
@@ -141,6 +145,18 @@ def figures(one: Option, needs: Needs, house: House) -> dict[str, Figure]:
         spread = (priced.low / priced.central, priced.high / priced.central) if priced else (1.0, 1.0)
         found["cost"] = around(one.cost, *spread, "USD/month", "extrapolated")
     return found
+
+
+def _waits(waits: load.Waits, one: Option, first: Figure) -> dict[str, Figure]:
+    """p95 as simulated, each as sure as what it is made of: waiting as the first token, writing as a step."""
+    pace = "decode" if one.runtime == "llama.cpp" else "step"
+    low, high, tag = rates.spread(pace, known=one.known, probed=getattr(one.scales, pace) is not None)
+    early = first.low / first.central, first.high / first.central
+    return {
+        "first_p95": around(waits.first_p95, *early, "s", first.tag, "simulated arrivals"),
+        "token_p95": around(waits.token_p95 * 1000, low, high, "ms", tag, "simulated arrivals"),
+        "whole_p95": around(waits.whole_p95, low, high, "s", tag, "simulated arrivals"),
+    }  # fmt: skip
 
 
 def stack(found: Plan) -> tuple[dict[str, Figure], Architecture | None]:
@@ -179,7 +195,7 @@ def _against_provider(one: Option, needs: Needs, house: House) -> list[Flip]:
         return cost_at(one, needs, house, requests / needs.requests) or 0.0
 
     def api(requests: float) -> float:
-        return cost.api(listed.price, msgspec.structs.replace(needs.use, requests=requests))
+        return cost.api(listed, msgspec.structs.replace(needs.use, requests=requests))
 
     at = cost.threshold(own, api, needs.requests / 1e4, needs.requests * 1e4)
     tokens = at * (needs.prompt + needs.answer) if at else None
@@ -218,8 +234,8 @@ def _grown(best: Option, needs: Needs, house: House, factor: int) -> tuple[float
 def _servers_at(best: Option, needs: Needs, house: House, factor: float) -> int:
     if best.runtime == "api":
         return 0
-    if best.cost == 0:
-        return best.servers
+    if devices.find(best.device).kind in PERSONAL:
+        return math.ceil(needs.rate * factor / best.carries)
     return cost.servers(needs.use.times(factor), best.carries, house, needs.peak)
 
 
@@ -236,7 +252,7 @@ def cost_at(best: Option, needs: Needs, house: House, factor: float) -> float | 
 
 def large_share(best: Option, needs: Needs) -> float:
     listed = prices.find(needs.large) if best.large else None
-    return needs.escalated * cost.api(listed.price, needs.use) if listed else 0.0
+    return needs.escalated * cost.api(listed, needs.use) if listed else 0.0
 
 
 def _load(one: Option, needs: Needs) -> serving.Load:

@@ -14,6 +14,8 @@ WATTS: dict[str, tuple[float, float]] = {
 """Start and stiffness of the log-odds of the share of its rated power that a device draws."""
 LOCAL = (0.35, 0.62, 0.9)
 """Share of rated power that one sequence draws on a local device (energy_edge.csv, whole machines)."""
+IDLE = 0.1
+"""Share of rated power that a device draws while it waits, where nobody says it."""
 SUSTAINED = {"phone": (0.4, 0.55, 0.85), "sbc": (0.7, 0.9, 1.0), "edge": (0.8, 0.95, 1.0)}
 """What is left of the speed after minutes, where heat is let out badly (arXiv 2603.23640: iPhone 16 Pro halves)."""
 
@@ -35,11 +37,13 @@ def joules_token(power: Figure, rate: Figure) -> Figure:
     return Figure(low, power.central / rate.central, high, "J/token", weaker)
 
 
-def local(device: Device) -> Figure:
-    """Watts of a device that writes one sequence; `unknown` where nobody says its rated power."""
+def local(device: Device, gpus: int = 1) -> Figure:
+    """Watts of `gpus` devices that write one sequence, one of them at a time at work; `unknown` where nobody says the
+    rated power."""
     if not device.watts:
-        return Figure(2.0, 40.0, 400.0, "W", "unknown", "no rated power in the catalog")
-    low, central, high = (share * device.watts for share in LOCAL)
+        return Figure(2.0 * gpus, 40.0 * gpus, 400.0 * gpus, "W", "unknown", "no rated power in the catalog")
+    idle = (gpus - 1) * (device.idle if device.idle is not None else IDLE * device.watts)
+    low, central, high = (share * device.watts + idle for share in LOCAL)
     return Figure(low, central, high, "W", "extrapolated", "share of the rated power")
 
 

@@ -10,7 +10,8 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -19,6 +20,8 @@ import msgspec
 Row = TypeVar("Row")
 Coefficients = Mapping[str, float]
 Formula = Callable[[Coefficients, Any], float]
+Errors = tuple[list[float], list[float]]
+"""log(predicted / measured) of each row, with its device held out, and with its model held out."""
 Prior = Mapping[str, tuple[float, float]]
 """Start and stiffness of each coefficient."""
 BEND = 0.15
@@ -48,7 +51,9 @@ class Quantity(msgspec.Struct, frozen=True, kw_only=True):
     base: "Quantity | None" = None
 
 
-def coefficients(quantity: Quantity, most: int, seen: Callable[[Sample[Any]], bool] = lambda _: True) -> dict[str, float]:
+def coefficients(
+    quantity: Quantity, most: int, seen: Callable[[Sample[Any]], bool] = lambda _: True
+) -> dict[str, float]:
     """Those of the quantity and of what it rests on, from the rows that `seen` allows: about `most` of them."""
     fixed = coefficients(quantity.base, most, seen) if quantity.base else {}
     samples = [sample for sample in quantity.samples if seen(sample)]
@@ -120,27 +125,44 @@ def held_out(quantity: Quantity, by: Callable[[Sample[Any]], str], folds: int = 
     return errors
 
 
-def pooled(quantity: Quantity) -> tuple[list[float], list[float]]:
+def pooled(quantity: Quantity) -> Errors:
     """Errors with devices held out, and with models held out: what is new may be new in either way."""
     return held_out(quantity, lambda sample: sample.device), held_out(quantity, lambda sample: sample.model)
 
 
-def probed(samples: Sequence[Sample[Any]], errors: Sequence[float]) -> list[float]:
-    """Errors after one row of each device (the middle one in the file) has scaled the others; it is not counted."""
+def probed(samples: Sequence[Sample[Any]], errors: Sequence[float]) -> tuple[list[float], list[str]]:
+    """Errors after one row of each device (the middle one in the file) has scaled the others, and the devices; the row
+    itself is not counted."""
     groups: dict[tuple[str, int], list[int]] = {}
     for index, sample in enumerate(samples):
-        groups.setdefault((sample.device, sample.run.gpus), []).append(index)
-    return [
-        errors[index] - errors[group[len(group) // 2]]
-        for group in groups.values() for at, index in enumerate(group) if at != len(group) // 2
+        groups.setdefault((sample.device, getattr(sample.run, "gpus", 1)), []).append(index)
+    left = [
+        (errors[index] - errors[group[len(group) // 2]], device)
+        for (device, _), group in groups.items() for at, index in enumerate(group) if at != len(group) // 2
     ]  # fmt: skip
+    return [error for error, _ in left], [device for _, device in left]
 
 
-def interval(errors: Iterable[float], share: float = 0.8) -> tuple[float, float]:
-    """Factors on the prediction between which `share` of what was measured lay."""
-    ordered = sorted(-error for error in errors)
+def interval(*ways: tuple[Sequence[float], Sequence[str]], share: float = 0.8) -> tuple[float, float]:
+    """Factors on the prediction between which `share` of what was measured lay. A way of holding out is its errors and
+    their groups: each way counts the same, and so does each group in it, however many rows it has, since what is new
+    will be one group more, not one row more."""
+    weighed = []
+    for errors, groups in ways:
+        rows = Counter(groups)
+        weighed += [(-e, 1 / (rows[g] * len(rows))) for e, g in zip(errors, groups, strict=True)]
     edge = (1 - share) / 2
-    return math.exp(quantile(ordered, edge)), math.exp(quantile(ordered, 1 - edge))
+    return math.exp(_weighted(sorted(weighed), edge)), math.exp(_weighted(sorted(weighed), 1 - edge))
+
+
+def _weighted(ordered: Sequence[tuple[float, float]], share: float) -> float:
+    """The value below which `share` of the weight lies."""
+    left = share * sum(weight for _, weight in ordered)
+    for value, weight in ordered:
+        left -= weight
+        if left <= 0:
+            return value
+    return ordered[-1][0]
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
@@ -166,22 +188,40 @@ def main() -> None:
     asked = parser.parse_args()
     from trimtab.plan import measured
 
+    errors: dict[str, Errors] = {}
     found: dict[str, Any] = json.loads(asked.out.read_bytes()) if asked.out.exists() else {}
     for name, quantity in measured.quantities(asked.data).items():
         if asked.only and name not in asked.only:
             continue
-        samples, given = quantity.samples, coefficients(quantity, ENOUGH)
-        by_device, by_model = pooled(quantity)
-        low, high = interval([*by_device, *by_model])
-        found[name] = {
-            "coefficients": {key: value for key, value in given.items() if value or ":" not in key},
-            "interval": [round(low, 3), round(high, 3)],
-            "probed": [round(edge, 3) for edge in interval(probed(samples, by_device))],
-            "rows": len(samples), "source": quantity.source,
-            "devices": len({sample.device for sample in samples}), "models": len({sample.model for sample in samples}),
-        }  # fmt: skip
+        errors[name] = pooled(quantity)
+        found[name] = _kept(quantity, coefficients(quantity, ENOUGH), errors[name])
+        if {"watts", "written"} <= set(errors):  # joules a token are the product of both, of the same rows
+            found["joules"] = _kept(quantity, {}, _both(errors["watts"], errors["written"]))
         asked.out.write_text(json.dumps(found, indent=1) + "\n")
-        sys.stderr.write(f"{name}: {len(samples)} rows, interval x{low:.2f} to x{high:.2f}\n")
+        low, high = found[name]["interval"]
+        sys.stderr.write(f"{name}: {len(quantity.samples)} rows, interval x{low} to x{high}\n")
+
+
+def _kept(quantity: Quantity, given: Coefficients, errors: Errors) -> dict[str, Any]:
+    """What the file keeps of a quantity."""
+    samples = quantity.samples
+    devices, models = [sample.device for sample in samples], [sample.model for sample in samples]
+    return {
+        "coefficients": {key: value for key, value in given.items() if value or ":" not in key},
+        "interval": _rounded(interval((errors[0], devices), (errors[1], models))),
+        "probed": _rounded(interval(probed(samples, errors[0]))), "rows": len(samples), "source": quantity.source,
+        "devices": len(set(devices)), "models": len(set(models)),
+    }  # fmt: skip
+
+
+def _both(watts: Errors, steps: Errors) -> Errors:
+    """Errors of a product, both ways held out."""
+    by_device, by_model = ([a + b for a, b in zip(*pair, strict=True)] for pair in zip(watts, steps, strict=True))
+    return by_device, by_model
+
+
+def _rounded(edges: tuple[float, float]) -> list[float]:
+    return [round(edge, 3) for edge in edges]
 
 
 if __name__ == "__main__":

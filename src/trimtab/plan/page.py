@@ -58,7 +58,7 @@ def _staircase(plan: Plan) -> str:
     own = [choose.cost_at(plan.best, needs, plan.house, factor) or 0.0 for factor in factors]
     lines = [("this plan", own)]
     if listed := prices.find(needs.large):
-        lines.append((needs.large, [cost.api(listed.price, needs.use.times(factor)) for factor in factors]))
+        lines.append((needs.large, [cost.api(listed, needs.use.times(factor)) for factor in factors]))
     return _chart([factor * needs.requests for factor in factors], lines, "requests a month", "USD a month")
 
 

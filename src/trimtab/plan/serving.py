@@ -117,7 +117,8 @@ def first(given: Coefficients, load: Load) -> float:
     if load.apart:
         each = load.total / load.readers
         handed = given["handing"] + given.get(f"handing:{load.engine}", 0.0)
-        return math.exp(handed + given["handing_spread"] * math.log(each / 64 + 0.1)) * (own / 0.1) ** given["handing_own"]
+        handed += given["handing_spread"] * math.log(each / 64 + 0.1) + given["handing_own"] * math.log(own / 0.1)
+        return math.exp(handed)
     own *= math.exp(given["own"] + given.get(f"own:{load.engine}", 0.0))
     waiting = own * math.exp(given["burst"]) * load.batch ** math.exp(given["power"])
     fixed = math.exp(given["first"]) + _decoding(given, load) * math.exp(given["steps"])
