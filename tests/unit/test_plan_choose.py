@@ -169,9 +169,25 @@ def test_the_table_of_weights_is_what_is_counted():
                 assert weights.table()[name, precision] == weights.sized(row, precision)
 
 
+def test_who_names_a_model_is_not_given_another():
+    with pytest.raises(ConfigError, match=r"40\.\d GiB > 4\.5 GiB"):
+        choose.plan(needs.made({"model": "llama-3.1-70b", "device": "iphone-16-pro"}))
+    with pytest.raises(ConfigError, match="licence"):
+        choose.plan(needs.made({"licence": "Nonsense"}))
+
+
+def test_a_device_of_ones_own_is_one_user():
+    found = choose.plan(needs.made({"where": ["device"], "requests": 1e9, "quality": 70, "model": "qwen3-8b"}))
+    text = "\n".join(report.text(found, {}))
+    assert "devices at work at once" in text or found.best.cost
+    assert "0 x" not in text
+    assert "1 x" not in text.replace("1x", "")
+
+
 def test_an_option_names_itself():
     one = next(one for one in options.all_of(needs.made({"model": "qwen3-8b"}), cost.House()) if one.large)
-    assert one.name.startswith(("cascade: qwen3-8b", "router: qwen3-8b"))
+    assert one.name.startswith("qwen3-8b")
+    assert one.routing in one.name
     assert "gpt-5.4" in one.name
 
 
@@ -240,3 +256,36 @@ def test_the_ledger_is_compared_with_the_plan(tmp_path, monkeypatch, capsys):
     assert rows["prompts' tokens"]["saw"] < 100
     assert run(["plan", "check", "-f", str(path)]) == 1  # prompts are far shorter than was planned
     assert "differs" in capsys.readouterr().out
+
+
+def test_what_a_plan_promised_is_held_against_the_ledger(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TRIMTAB_HOME", str(tmp_path / "home"))
+    assert run(["plan", "--model", "qwen3-8b", "--where", "server", "--private", "--requests", "5000", "--json"]) == 0
+    planned = json.loads(capsys.readouterr().out)
+    for question in ("What is 15% of 240?", "How many metres are 3 km?"):
+        assert run(["ask", question]) == 0
+    capsys.readouterr()
+    path = tmp_path / "plan.json"
+
+    def rows() -> dict[str, dict[str, object]]:
+        path.write_text(json.dumps(planned))
+        assert run(["plan", "check", "-f", str(path), "--json"]) == 0
+        return {row["what"]: row for row in json.loads(capsys.readouterr().out)["rows"]}
+
+    assert rows()["p95 end to end, s"]["ok"] is True
+    assert rows()["escalated"]["planned"] == 0.0  # nothing to escalate to in that plan, whatever the share assumed
+    planned["recommended"]["figures"]["whole_p95"].update(low=0.0, central=0.0, high=0.0)
+    assert rows()["p95 end to end, s"]["ok"] is False
+    planned["recommended"] |= {"runtime": "api", "usd_month": 5000.0}
+    assert rows()["USD a request"]["planned"] == 1.0
+    assert rows()["escalated"]["ok"] is False
+
+
+def test_slots_of_one_queue_are_erlangs():
+    """M/M/c: exponential lengths, one queue. The wait at p95 is known from Erlang C."""
+    from trimtab.plan import load
+
+    found = load.slots(2.0, 0, 100, token=0.01, read=0.0, servers=3, requests=20_000, seed=5)
+    assert found.first_p95 == pytest.approx(load.slots_p95(2.0, 1.0, 3), rel=0.1)
+    assert found.busy == pytest.approx(2 / 3, rel=0.05)
+    assert not load.slots(4.0, 0, 100, token=0.01, read=0.0, servers=3).stable

@@ -16,7 +16,7 @@ ABOUT = """Choose model, precision, hardware and routing from constraints.
 
 At a terminal without options it asks; figures carry low, central, high and what they rest on."""
 FILE = typer.Option(None, "--file", "-f", help="Constraints as TOML; flags lie over it.")
-WHERE = typer.Option([], "--where", help="device, edge, browser, server, cloud; repeat it.")
+WHERE = typer.Option([], "--where", help="device, edge, browser, server, cloud; several with commas.")
 HTML = typer.Option(None, "--html", help="Write one self-contained page.")
 WRITE = typer.Option(None, "--write", help="Write a recipe.toml for trimtab serve.")
 PROBE = typer.Option(None, "--probe", help="What llama-bench, vllm bench serve or GuideLLM wrote on the device.")
@@ -34,6 +34,8 @@ def attach(app: typer.Typer) -> None:
     verb.command("fit", help="Whether and how fast a model runs on a device; with a probe, refitted to it.")(fit)
     verb.command("tco", help="A month at a provider against hardware of your own, and where they cross.")(tco)
     verb.command("train-budget", help="Model size and tokens to train, with its inference counted.")(train_budget)
+    verb.command("devices", help="The devices of the catalog, and where each row is from.")(devices)
+    verb.command("models", help="The models of the catalog, and where each row is from.")(models)
     verb.command("check", help="The plan's volume against the traffic that the ledger saw.")(check)
     app.add_typer(verb)
 
@@ -74,7 +76,7 @@ def plan(
     if context.invoked_subcommand:
         return
     flags = {
-        "where": tuple(where), "device": device, "model": model, "requests": requests, "prompt": prompt,
+        "where": _words(where), "device": device, "model": model, "requests": requests, "prompt": prompt,
         "answer": answer, "context": length, "peak": peak, "first_p95": first_p95, "pace": pace, "budget": budget,
         "quality": quality, "benchmark": benchmark, "private": private or None, "watts": watts, "licence": licence,
         "large": large, "escalated": escalated, "harm": harm, "fails": fails,
@@ -209,6 +211,35 @@ def train_budget(
               f"saves {row.saves:.1%} of {row.training + row.inference:.2e} operations")  # fmt: skip
 
 
+def devices(json: bool = JSON) -> None:
+    from trimtab.plan import devices as listed
+
+    rows = [
+        {"id": one.id, "name": one.name, "kind": one.kind, "memory_mib": round(one.memory), "gb_s": one.bandwidth,
+         "tflops": one.tflops, "source": one.source} for one in listed.catalog().values()
+    ]  # fmt: skip
+    if json:
+        _out.emit({"devices": rows})
+        return
+    for row in rows:
+        memory = f"{row['memory_mib'] / 1024:6.0f} GiB {row['gb_s']:7,.0f} GB/s"
+        print(f"{row['id']:20} {row['kind']:8} {memory}  {row['source']}")
+
+
+def models(json: bool = JSON) -> None:
+    from trimtab.plan import models as listed
+
+    rows = [
+        {"id": key, "hub": row.hf_id, "params": row.shape.params, "licence": row.licence, "released": row.released,
+         "source": row.source} for key, row in listed.catalog().items()
+    ]  # fmt: skip
+    if json:
+        _out.emit({"models": rows})
+        return
+    for row in rows:
+        print(f"{row['id']:26} {row['params'] / 1e9:7.1f} B  {row['licence']:24} {row['released']}  {row['source']}")
+
+
 def check(
     recipe: str = typer.Option("starter", "--recipe", "-r", help="The recipe whose ledger is read."),
     file: Path = PLANNED,
@@ -223,8 +254,10 @@ def check(
         _out.emit({"rows": rows})
         return
     for row in rows:
-        print(f"{row['what']:22} planned {row['planned']}, saw {row['saw']}{'' if row['ok'] else '  <- differs'}")
-    if not all(row["ok"] for row in rows):
+        note = {False: "  <- differs", None: "  (no pace was asked for: not judged)"}.get(row["ok"], "")
+        print(f"{row['what']:22} planned {row['planned']}, saw {row['saw']}{note}")
+    if any(row["ok"] is False for row in rows):
+        _out.say("Plan again with what was seen: the same file, with those numbers as flags over it.")
         raise typer.Exit(1)
 
 
@@ -253,6 +286,10 @@ def _plan(given: dict[str, Any], file: Path | None, probed: "Scales | None", exp
     terms = report.explained(shape, stack) if explain and shape else None
     for line in report.text(found, stack, terms):
         print(line)
+
+
+def _words(given: list[str]) -> tuple[str, ...]:
+    return tuple(word.strip() for one in given for word in one.split(",") if word.strip())
 
 
 def _scales(on: str, model: str, precision: str, probe: Path | None, gpus: int = 1) -> "Scales":

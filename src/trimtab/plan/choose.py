@@ -22,7 +22,9 @@ from trimtab.plan.refit import NONE, Scales
 FRONT, SHORT, ROUNDS = 12, 24, 8
 """How many a plan shows, how many are simulated at a time, and how often others may come up."""
 GROWTH = (1, 2, 10)
-FACTS = ("memory", "private", "where")
+SAME = 1.05
+"""Costs nearer to each other than that are the same: hardware's prices are not known better."""
+FACTS = ("memory", "private", "where", "model")
 """Reasons that are no matter of degree: what breaks them is no near miss."""
 
 
@@ -98,18 +100,18 @@ def _front(every: list[Option], needs: Needs) -> list[Option]:
 
 
 def simulated(one: Option, needs: Needs, rate: float) -> load.Waits | None:
-    """Waiting of one server of an option under its share of `rate`; None for a provider, and for a device that has its
-    own user: nobody else is in the queue."""
+    """Waiting under `rate`: of servers with slots in one queue, of one batching server under its share; None for a
+    provider, and for a device that has its own user: nobody else is in the queue."""
     if one.runtime == "api" or devices.find(one.device).kind in PERSONAL:
         return None
-    each = rate / max(1, one.servers - 1 if one.servers > 1 else 1)
+    working = max(1, one.servers - 1)  # one is the spare
     if one.runtime == "llama.cpp":
         read = max(0.0, one.first - 1 / one.pace) / max(needs.prompt, 1)
-        return load.simulate(each, needs.prompt, needs.answer, step=lambda _: 1 / one.pace, read=read, slots=1)
+        return load.slots(rate, needs.prompt, needs.answer, token=1 / one.pace, read=read, servers=working)
     facts = _load(one, needs)
     alone, slower = msgspec.structs.replace(facts, apart=True), one.scales.step or 1.0
     return load.simulate(
-        each, needs.prompt, needs.answer, slots=_slots(one, needs),
+        rate / working, needs.prompt, needs.answer, slots=_slots(one, needs),
         step=lambda batch: rates.step_seconds(msgspec.structs.replace(alone, batch=float(max(1, batch)))) * slower,
         read=rates.read_seconds(facts) * (one.scales.first or 1.0),
     )  # fmt: skip
@@ -327,7 +329,7 @@ def _order(needs: Needs) -> Callable[[Option], tuple[float, ...]]:
             return (right, dear, one.first_p95)
         if needs.fails == "privacy":
             return (float(bool(one.large) or one.runtime == "api"), dear, right, one.first_p95)
-        return (dear, right, one.first_p95)
+        return (round(math.log(max(dear, 1.0)) / math.log(SAME)) if dear < math.inf else dear, right, one.first_p95)
 
     return key
 

@@ -46,6 +46,8 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
     overhead: float = 1.3
     hours: float = 10.0
     wage: float = 80.0
+    machine: float = 2000.0
+    """USD for the machine around up to four bought GPUs."""
     spare: int = 1
     """Servers beyond those that the load needs, so that one may fail."""
     utilisation: float = 0.7
@@ -85,7 +87,8 @@ def own(device: Device, gpus: int, count: int, watts: float, house: House) -> Fi
         low, high = (rate * gpus * count * HOURS + people for rate in device.hourly)
         return Figure(low, (low + high) / 2, high, "USD/month", "extrapolated", "rented")
     if device.price:
-        bought = device.price * gpus * count / MONTHS
+        around = house.machine * math.ceil(gpus / 4) if device.kind in ("gpu", "dc") else 0.0
+        bought = (device.price * gpus + around) * count / MONTHS
         low, high = bought * 0.8 + power + people, bought * 1.6 + power + people
         return Figure(low, bought * 1.15 + power + people, high, "USD/month", "extrapolated", "bought")
     return None

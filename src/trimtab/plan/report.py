@@ -52,7 +52,8 @@ def text(plan: Plan, stack: Mapping[str, Figure], explain: Mapping[str, str] | N
         lines.append(
             f"  {name:4} {_money(money):>14} a month, {_hardware(plan.best, servers)}; {_load(waits, plan.best)}"
         )
-    lines += ["", "What would change the decision:"] + [f"  {flip.says}" for flip in plan.flips]
+    flips = [flip.says for flip in plan.flips] or ["nothing that was tried"]
+    lines += ["", "What would change the decision:", *(f"  {says}" for says in flips)]
     lines += ["", f"Pareto front ({plan.considered:,} options considered):"]
     lines += [
         f"  {_money(one.cost):>14}  p95 {one.first_p95:6.2f} s  {_right(one):>7}  {one.name}" for one in plan.front

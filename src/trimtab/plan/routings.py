@@ -104,6 +104,10 @@ def api(needs: Needs) -> Iterator[Option]:
         fails = {"private": "requests leave for a provider"} if needs.private else {}
         if "cloud" not in needs.where:
             fails["where"] = "a provider is a cloud"
+        if needs.licence:
+            fails["licence"] = "a provider's model comes under no licence"
+        if needs.model or needs.device:
+            fails["model"] = f"not {needs.model or needs.device}"
         yield judged(needs, Option(
             model=needs.large, precision="", runtime="api", device="", gpus=0, servers=0, routing="large only",
             quality=None, memory=0, usable=0, pace=60.0, first=0.8, first_p95=2.0, watts=None, known=False, fails=fails,

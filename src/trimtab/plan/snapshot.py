@@ -95,9 +95,9 @@ def main() -> None:
     old = list(others(asked.out, {(row["provider"], row["model"]) for row in new}))
     ordered = sorted(new + old, key=_order)
     with asked.out.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(ordered)
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows([row.get(name, "") for name in COLUMNS] for row in ordered)
     sys.stderr.write(f"{len(new)} rows of genai-prices, {len(old)} of others\n")
 
 
