@@ -286,8 +286,8 @@ def _contradiction(every: list[Option]) -> ConfigError:
     """Which constraint alone, or which two together, no option meets."""
     if not every:
         return ConfigError("Nothing was found to choose from.", "Name another place with --where.")
-    pool = next(kept for kept in ([one for one in every if not set(FACTS) & set(one.fails)],
-                                  [one for one in every if "memory" not in one.fails], every) if kept)  # fmt: skip
+    facts = ({*FACTS}, {*FACTS} - {"memory"}, {"memory"}, set[str]())
+    pool = next(kept for kept in ([one for one in every if not some & set(one.fails)] for some in facts) if kept)
     names = [name for name, _ in Counter(key for one in pool for key in one.fails).most_common()]
     for count in (1, 2):
         for some in combinations(names, count):
@@ -304,7 +304,10 @@ def _told(pool: list[Option], some: tuple[str, ...]) -> ConfigError:
         near = min(broken, key=lambda one: (len(one.fails), _distance(one, name)))
         shown.append(f"{near.name}: {near.fails[name]}")
     what = f"{some[0]} and {some[1]} contradict each other" if len(some) == 2 else f"Nothing meets {some[0]}"
-    return ConfigError(f"{what}. Nearest: {'; '.join(shown)}.", f"Loosen {' or '.join(some)}.", param=some[0])
+    fix = f"Loosen {' or '.join(some)}."
+    if some == ("memory",):
+        fix = "Take a larger device, a smaller model or a shorter context."
+    return ConfigError(f"{what}. Nearest: {'; '.join(shown)}.", fix, param=some[0])
 
 
 def _distance(one: Option, name: str) -> float:
