@@ -169,6 +169,15 @@ def test_the_table_of_weights_is_what_is_counted():
                 assert weights.table()[name, precision] == weights.sized(row, precision)
 
 
+def test_what_a_wrong_answer_costs_counts():
+    """At no harm the cheapest is best; at a dollar a wrong answer a point more of quality is worth a thousand."""
+    asked = {"private": True, "where": ["server"], "requests": 100_000}
+    cheap, careful = (choose.plan(needs.made(asked | {"harm": harm})) for harm in (0.0, 1.0))
+    assert careful.best.quality > cheap.best.quality
+    assert careful.figures["loss"].central == pytest.approx(100_000 * (1 - careful.best.quality / 100))
+    assert "loss" not in cheap.figures
+
+
 def test_who_names_a_model_is_not_given_another():
     with pytest.raises(ConfigError, match=r"40\.\d GiB > 4\.5 GiB"):
         choose.plan(needs.made({"model": "llama-3.1-70b", "device": "iphone-16-pro"}))

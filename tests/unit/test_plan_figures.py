@@ -161,6 +161,17 @@ def test_a_cascade_pays_both_and_waits_for_both():
     assert cascade.break_even(small, large) == 0.9
 
 
+def test_a_blend_is_of_distributions_not_of_means():
+    """A fifth escalates from 1 s to 10 s more: the mean is 3 s, the median 1, the p95 11, or 10 where it is routed."""
+    assert cascade.blended([1.0], [10.0], 0.2, after=True) == (1.0, 11.0)
+    assert cascade.blended([1.0], [10.0], 0.2, after=False) == (1.0, 10.0)
+    assert cascade.blended([1.0, 2.0], [10.0], 0.0, after=True)[1] == 2.0
+    firsts, wholes = cascade.provider(300)
+    assert firsts == sorted(firsts)
+    assert sum(first < 0.8 for first in firsts) == len(firsts) / 2
+    assert min(whole - first for first, whole in zip(firsts, wholes, strict=True)) > 1
+
+
 def test_api_tiers_are_paid_once():
     listed = prices.find("gpt-5.4")
     assert listed

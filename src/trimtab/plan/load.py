@@ -16,6 +16,7 @@ from trimtab.errors import ConfigError
 REQUESTS, WARM = 600, 60
 """How many requests are simulated, and the first that are not counted."""
 LENGTHS = 4.0
+PARTS = 40
 CROWDED = 0.8
 """Share of the slots in use from which on they are what binds."""
 
@@ -32,6 +33,9 @@ class Waits(msgspec.Struct, frozen=True):
     busy: float
     batch: float
     bottleneck: str
+    firsts: tuple[float, ...] = ()
+    wholes: tuple[float, ...] = ()
+    """The distributions: a value for each fortieth of the requests."""
 
     @property
     def stable(self) -> bool:
@@ -181,8 +185,12 @@ def _waits(
     bottleneck = "slots" if batch > CROWDED * slots else "prefill" if reading > worked else "decode"
     return Waits(
         _at(first, 0.5), _at(first, 0.95), _at(token, 0.5), _at(token, 0.95), _at(whole, 0.5), _at(whole, 0.95),
-        busy, batch, bottleneck,
+        busy, batch, bottleneck, _shares(first), _shares(whole),
     )  # fmt: skip
+
+
+def _shares(ordered: list[float]) -> tuple[float, ...]:
+    return tuple(_at(ordered, (n + 0.5) / PARTS) for n in range(PARTS))
 
 
 def _at(ordered: list[float], share: float) -> float:

@@ -15,7 +15,7 @@ from trimtab.plan.option import Option
 
 UNITS = {
     "pace": "decode", "first": "first token", "first_p95": "  p95", "token_p95": "a token, p95",
-    "whole_p95": "whole, p95", "watts": "power", "joules": "energy", "cost": "cost",
+    "whole_p95": "whole, p95", "watts": "power", "joules": "energy", "cost": "cost", "loss": "wrong ones",
 }  # fmt: skip
 
 
@@ -113,7 +113,11 @@ def ranged(figure: Figure) -> str:
 
 
 def _waits(waits: Waits | None) -> dict[str, Any] | None:
-    return None if waits is None else plain(waits) | {"stable": waits.stable}
+    if waits is None:
+        return None
+    return {key: value for key, value in plain(waits).items() if key not in ("firsts", "wholes")} | {
+        "stable": waits.stable
+    }
 
 
 def _hardware(one: Option, servers: int) -> str:
