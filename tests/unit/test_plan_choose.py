@@ -251,6 +251,18 @@ def test_a_draft_makes_one_sequence_faster_and_takes_memory():
     assert not drafted.known  # the acceptance is assumed, so every figure is extrapolated
 
 
+def test_a_wrong_answer_to_a_question_is_asked_again(monkeypatch, capsys):
+    from trimtab.cli import _plan_ask
+
+    said = iter(["moon", "server", -5.0, 5000.0, "cost", 0.2, 1000.0, 300.0, 0.0, -1.0, 0.0, 70.0])
+    monkeypatch.setattr(_plan_ask.typer, "prompt", lambda *_, **__: next(said))
+    assert _plan_ask.asked() == {
+        "where": ("server",), "requests": 5000.0, "fails": "cost", "escalated": 0.2, "prompt": 1000.0, "answer": 300.0,
+        "quality": 70.0,
+    }  # fmt: skip
+    assert capsys.readouterr().err.count("cannot be") == 2
+
+
 def test_the_ledger_is_compared_with_the_plan(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TRIMTAB_HOME", str(tmp_path / "home"))
     path = tmp_path / "needs.toml"

@@ -56,6 +56,15 @@ def test_decode_is_near_what_was_measured(model, device, precision, measured):
     assert figure.tag == "calibrated"
 
 
+def test_a_tokens_time_is_the_sum_of_its_terms():
+    run = local("llama-3.1-8b", "rpi-5-8gb", depth=4000)
+    made = speed.terms(rates.given("decode"), run)
+    assert set(made) == {"weights", "layers", "cache", "operations"}
+    assert sum(made.values()) == pytest.approx(rates.fast_decode(run))
+    pair = speed.terms(rates.given("decode"), local("llama-3.1-70b", "rtx-4090", gpus=2))
+    assert set(pair) == {"weights", "layers", "cache", "exchange"}
+
+
 def test_longer_contexts_and_more_bits_are_slower():
     short, deep = (rates.fast_decode(local("llama-3.1-8b", "rtx-4090", depth=depth)) for depth in (0, 32_000))
     assert deep > short

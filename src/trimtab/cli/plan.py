@@ -151,6 +151,7 @@ def fit(
     answer: int = typer.Option(300, min=1, max=10_000_000, help="Tokens of an answer, for vLLM."),
     probe: Path | None = PROBE,
     probed: str = PROBED,
+    explain: bool = typer.Option(False, "--explain", help="What a token's time is made of."),
     json: bool = JSON,
 ) -> None:
     from trimtab.plan import devices, fits, report
@@ -169,6 +170,11 @@ def fit(
     print(f"{shape.name} {precision} {'fits' if answered.fits else 'does not fit'} on {where}")
     for name, figure in answered.figures.items():
         print(f"  {name:13} {report.shown(figure)}")
+    if explain:
+        for name, says in answered.terms.items():
+            print(f"    {name}: {says}")
+        if not answered.terms:
+            _out.say("A server's figures have no terms to show: its step is fitted as a whole.")
 
 
 def tco(

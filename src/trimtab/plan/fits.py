@@ -21,6 +21,8 @@ class Fits(msgspec.Struct, frozen=True):
 
     fits: bool
     figures: dict[str, Figure]
+    terms: dict[str, str] = {}
+    """What the figures are made of, in words."""
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +71,24 @@ def fits(
     room, wanted = device.usable, max(one["total"].central for one in each)
     if wanted > room and device.kind in ("gpu", "dc"):
         figures["decode, split"] = _split(run, figures["decode"], max(0.0, room / wanted))
-    return Fits(wanted <= room, figures)
+    return Fits(wanted <= room, figures, _terms(run, reading, probed))
+
+
+def _terms(run: speed.Run, reading: speed.Run, probed: Scales) -> dict[str, str]:
+    """Milliseconds of a written token by what they are spent on, and what a token of a prompt takes."""
+    made = speed.terms(rates.given("decode"), run)
+    found = {f"decode, {name}": f"{seconds * 1000:.3g} ms a token" for name, seconds in made.items()}
+    found["decode, weights"] += (
+        f": {run.read:.3g} GB at {run.read / made['weights']:,.0f} of {run.device.bandwidth:,.0f} GB/s"
+    )
+    prompt = rates.fast_prefill(reading)
+    found["prefill"] = (
+        f"{prompt * 1e6:.3g} us a token of a prompt of {reading.tokens}: {reading.active:.3g} B parameters"
+    )
+    for name in ("decode", "prefill"):
+        if scale := getattr(probed, name):
+            found[f"{name}, probe"] = f"measured {scale:.3g} times those seconds: all of them are scaled"
+    return found
 
 
 def _served(shape: Architecture, device: Device, asked: Asked, probed: Scales) -> Fits:

@@ -39,13 +39,14 @@ def all_of(needs: Needs, house: House, probed: Scales = NONE) -> list[Option]:
     hardware = _devices(needs)
     if not prices.find(needs.large) and not needs.private:
         raise no_price(needs.large)
+    serves = {device.id for device in hardware if device.maker in SERVED and device.kind in ("gpu", "dc")}
     for name, row in _models(needs).items():
         reasons = _of_model(needs, row)
         local, served = weights.precisions(row.shape.family)
         for device in hardware:
             scales = probed.of(device.id)
             found += _local(needs, house, name, row, device, local, reasons, scales)
-            if device.maker in SERVED and device.kind in ("gpu", "dc"):
+            if device.id in serves:
                 found += _served(needs, house, name, row, device, served, reasons, scales)
     found += routings.drafted(needs, house, found)
     found += routings.mixed(needs, found)
@@ -166,7 +167,10 @@ def settled(load: serving.Load, rate: float, slots: float, slower: float = 1.0) 
     batch = 1.0
     for _ in range(8):
         load = msgspec.structs.replace(load, batch=batch, total=batch)
-        batch = min(float(slots), max(1.0, (batch + rate * load.answer * rates.step_seconds(load) * slower) / 2))
+        then = min(float(slots), max(1.0, (batch + rate * load.answer * rates.step_seconds(load) * slower) / 2))
+        if abs(then / batch - 1) < 0.01:
+            break
+        batch = then
     return load
 
 

@@ -79,18 +79,29 @@ def run(
 
 def decode(given: Coefficients, run: Run) -> float:
     """Seconds a token of one sequence."""
+    return sum(terms(given, run).values())
+
+
+def terms(given: Coefficients, run: Run) -> dict[str, float]:
+    """What the seconds of a token are made of: reading weights, each layer's fixed cost, reading the cache, operations
+    where they bind, and handing over between devices."""
     kind, device = device_class(run), run.device
     tilt = given["tilt"] * math.log(device.bandwidth / 500)
     share = given["share"] + given.get(f"share:{kind}", 0.0) + tilt + _precision(given, run)
     share += given["flash"] * run.flash
-    reading = run.read / (device.bandwidth * math.exp(share))
     layer = given["layer"] + given.get(f"layer:{kind}", 0.0) + given["layer_flash"] * run.flash
     cached = given["cached"] + given["cached_flash"] * run.flash + 0.5 * given.get(f"share:{kind}", 0.0)
-    seconds = reading + run.layers * math.exp(layer) + run.cached / (device.bandwidth * math.exp(cached))
+    slower = math.exp(given["ollama"] * run.ollama + given["experts"] * run.experts)
+    found = {
+        "weights": run.read / (device.bandwidth * math.exp(share)) * slower,
+        "layers": run.layers * math.exp(layer) * slower,
+        "cache": run.cached / (device.bandwidth * math.exp(cached)) * slower,
+    }  # fmt: skip
     if kind in ("cpu", "sbc", "phone"):
-        seconds += 2 * run.active / (device.tflops * 1e3 * math.exp(given["operations"]))
-    seconds *= math.exp(given["ollama"] * run.ollama + given["experts"] * run.experts)
-    return seconds + (run.gpus - 1) * math.exp(given["gpus"])
+        found["operations"] = 2 * run.active / (device.tflops * 1e3 * math.exp(given["operations"])) * slower
+    if run.gpus > 1:
+        found["exchange"] = (run.gpus - 1) * math.exp(given["gpus"])
+    return found
 
 
 def prefill(given: Coefficients, run: Run) -> float:
