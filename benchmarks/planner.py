@@ -4,9 +4,10 @@
 
 DIR holds csv files as in docs/reference/data.md (planner/); those that are missing are skipped. Memory is computed, so
 all rows count. What is calibrated is scored twice on rows whose device, and whose model, no fit had seen (8 folds by a
-fixed hash of the name; `plan/fit.py`); with --as-shipped instead once, with the shipped coefficients: for rows that
-they were not fitted on. Peers: bandwidth over size; llmfit's 0.55 times that (its docs/how-it-works.md, active
-parameters for mixtures of experts); whichllm 0.5.21's formula; 2 x layers x KV heads x head width for every token.
+fixed hash of the name; `plan/fit.py`), its interval made of groups that the row is not in; with --as-shipped instead
+once, with the shipped coefficients and intervals: for rows that they were not fitted on. Peers: bandwidth over size;
+llmfit's 0.55 times that (its docs/how-it-works.md, active parameters for mixtures of experts); whichllm 0.5.21's
+formula; 2 x layers x KV heads x head width for every token.
 """
 
 import argparse

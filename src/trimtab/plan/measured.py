@@ -27,6 +27,7 @@ WIDE = 16
 """Servers over so many devices split experts, and keep whole sequences on each."""
 
 
+@cache
 def quantities(data: Path) -> dict[str, Quantity]:
     """Everything that is calibrated."""
     step = Quantity(
