@@ -4,9 +4,10 @@
 
 DIR holds csv files as in docs/reference/data.md (planner/); those that are missing are skipped. Memory is computed, so
 all rows count. What is calibrated is scored twice on rows whose device, and whose model, no fit had seen (8 folds by a
-fixed hash of the name; `plan/fit.py`); with --as-shipped instead once, with the shipped coefficients: for rows that
-they were not fitted on. Peers: bandwidth over size; llmfit's 0.55 times that (its docs/how-it-works.md, active
-parameters for mixtures of experts); whichllm 0.5.21's formula; 2 x layers x KV heads x head width for every token.
+fixed hash of the name; `plan/fit.py`), its interval made of groups that the row is not in; with --as-shipped instead
+once, with the shipped coefficients and intervals: for rows that they were not fitted on. Peers: bandwidth over size;
+llmfit's 0.55 times that (its docs/how-it-works.md, active parameters for mixtures of experts); whichllm 0.5.21's
+formula; 2 x layers x KV heads x head width for every token.
 """
 
 import argparse
@@ -15,14 +16,13 @@ import math
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from trimtab.errors import ConfigError
-from trimtab.plan import cache, choose, compute, drafting, fit, measured, memory, naming, needs, rates, serving, speed
+from trimtab.plan import cache, choose, compute, drafting, fit, measured, memory, naming, needs, rates, speed
 from trimtab.plan.cache import Session
-from trimtab.plan.fit import Sample
 
 HERE = Path(__file__).parent
 BARS = {
@@ -33,6 +33,7 @@ BARS = {
 WHICHLLM = {"F16": 0.40, "BF16": 0.40, "Q8_0": 0.45, "Q6_K": 0.50, "Q5_K_M": 0.52, "Q4_K_M": 0.55, "Q4_K_S": 0.55,
             "Q4_0": 0.53, "MXFP4": 0.55, "NVFP4": 0.56, "IQ4_XS": 0.52, "Q3_K_M": 0.50}  # fmt: skip
 VENDOR = {"nvidia": 1.0, "amd": 0.78, "apple": 0.82, "intel": 0.65}
+WAYS = ("device", "model")
 PARTS = ("memory", "local", "tpot", "ttft", "rest")
 Row = dict[str, Any]
 
@@ -99,86 +100,75 @@ def sizes(data: Path) -> dict[str, Row]:
 
 
 def local(data: Path, test: str, shipped: bool) -> dict[str, Row]:
-    formula, prior = (speed.decode, speed.DECODE) if test == "decode" else (speed.prefill, speed.PREFILL)
-    samples = measured.local(data, test)
+    quantity = measured.quantities(data)[test]
+    samples = quantity.samples
     rows = sum(row["test"] == test and not row["anomaly"] for row in measured.rows(data / "speed_local.csv"))
-    found = _calibrated(test, formula, prior, samples, rows, shipped)
+    errors = _errors(test, quantity, shipped)
+    found = _calibrated(test, test, quantity, errors, rows)
     if samples:
-        errors = _errors(test, formula, prior, samples, shipped, lambda sample: sample.device)
-        found[f"{test}, one probe"] = _score(fit.probed(samples, errors), rows, rates.calibration(test).probed)
+        left = fit.probed(samples, next(iter(errors.values())))
+        edges = rates.calibration(test).probed
+        inside = sum(_within(error, edges) for error in left[0]) / max(1, len(left[0]))
+        found[f"{test}, one probe"] = summary((math.expm1(error) for error in left[0]), rows, inside)
     if test == "decode":
         for name, peer in PEERS.items():
             found[f"decode: {name}"] = summary((peer(s.run) * s.measured - 1 for s in samples), rows)
     return found
 
 
+def _errors(name: str, quantity: fit.Quantity, shipped: bool) -> dict[str, list[float]]:
+    """Of each row: as shipped, or with its device, and with its model, held out."""
+    if not shipped:
+        return dict(zip(WAYS, fit.pooled(quantity), strict=True)) if quantity.samples else {}
+    given = rates.given(name)
+    return {"": [math.log(quantity.formula(given, sample.run) / sample.measured) for sample in quantity.samples]}
+
+
 def _calibrated(
-    name: str, formula: fit.Formula, prior: Any, samples: Sequence[Sample[Any]], rows: int, shipped: bool
-) -> dict[str, Row]:
-    """The score with devices, and with models, held out; or as shipped. Intervals from the other fold's errors."""
-    if not samples:
-        return {}
-    if shipped:
-        errors = _errors(name, formula, prior, samples, True, lambda sample: sample.device)
-        return {name: _score(errors, rows, rates.calibration(name).interval)}
+    label: str, name: str, quantity: fit.Quantity, errors: dict[str, list[float]], rows: int
+) -> dict[str, Row]:  # fmt: skip
+    """The scores. Each row's interval is the shipped one, or of the groups that the row is not in."""
     found = {}
-    names = ("device", "model")
-    for word, errors, other in zip(names, pair := fit.pooled(formula, prior, samples), pair[::-1], strict=True):
-        # an interval that has not seen the row: from the rows of the other half of the groups, both ways held out
-        halves = [int(fit.mixed(getattr(sample, word))[:2], 16) % 2 for sample in samples]
-        edges = [fit.interval([e for both in (errors, other) for e, h in zip(both, halves, strict=True) if h != half]
-                              or errors) for half in (0, 1)]  # fmt: skip
-        inside = sum(_within(error, edges[half]) for error, half in zip(errors, halves, strict=True))
-        found[f"{name}, {word} held out"] = summary((math.expm1(e) for e in errors), rows, inside / len(errors))
+    for way, ours in errors.items():
+        edges = _edges(quantity, errors, way) if way else [rates.calibration(name).interval] * len(ours)
+        inside = sum(_within(error, edge) for error, edge in zip(ours, edges, strict=True)) / max(1, len(ours))
+        found[f"{label}, {way} held out" if way else label] = summary(map(math.expm1, ours), rows, inside)
     return found
 
 
-def _errors(
-    name: str, formula: fit.Formula, prior: Any, samples: Sequence[Sample[Any]], shipped: bool,
-    by: Callable[[Sample[Any]], str],
-) -> list[float]:  # fmt: skip
-    if not shipped:
-        return fit.held_out(formula, prior, samples, by)
-    given = rates.given(name)
-    return [math.log(formula(given, sample.run) / sample.measured) for sample in samples]
-
-
-def _score(errors: Sequence[float], rows: int, interval: tuple[float, float]) -> Row:
-    inside = sum(_within(error, interval) for error in errors) / max(1, len(errors))
-    return summary((math.expm1(error) for error in errors), rows, inside)
+def _edges(quantity: fit.Quantity, errors: dict[str, list[float]], way: str) -> list[tuple[float, float]]:
+    """For each row the interval from rows of other groups, held out in both ways."""
+    groups = {word: [getattr(sample, word) for sample in quantity.samples] for word in WAYS}
+    made = {}
+    for group in set(groups[way]):
+        kept = [index for index, other in enumerate(groups[way]) if other != group]
+        made[group] = fit.interval(*(
+            ([errors[word][index] for index in kept], [groups[word][index] for index in kept]) for word in WAYS
+        )) if kept else (0.0, math.inf)  # fmt: skip
+    return [made[group] for group in groups[way]]
 
 
 def _within(error: float, interval: tuple[float, float]) -> bool:
     return interval[0] <= math.exp(-error) <= interval[1]
 
 
-def server(data: Path, name: str, shipped: bool) -> dict[str, Row]:
-    column, key, formula, prior = {
-        "TPOT": ("tpot_ms", "step", serving.step, serving.STEP),
-        "TTFT": ("ttft_ms", "first", serving.first, serving.FIRST),
-    }[name]
+def server(data: Path, label: str, shipped: bool) -> dict[str, Row]:
+    name = {"TPOT": "step", "TTFT": "first"}[label]
+    quantity = measured.quantities(data)[name]
     rows = len(list(measured.rows(data / "serving_inferencex.csv")))
-    scored = _calibrated(key, formula, prior, measured.served(data, column), rows, shipped)
-    return {word.replace(key, name, 1): row for word, row in scored.items()}
+    return _calibrated(label, name, quantity, _errors(name, quantity, shipped), rows)
 
 
 def powers(data: Path, shipped: bool) -> dict[str, Row]:
-    formula, prior, samples, _ = measured.quantities(data)["watts"]
+    found = measured.quantities(data)
     rows = len(list(measured.rows(data / "serving_energy_mlenergy.csv")))
-    found = {
-        word.replace("watts", "power", 1): row
-        for word, row in _calibrated("watts", formula, prior, samples, rows, shipped).items()
-    }
-    if shipped:
-        return found | {"J/token": summary(measured.joules(data), rows)}
-    if len(full := measured.written(data)) != len(samples) or not full:
-        return found
-    watts = fit.pooled(formula, prior, samples)
-    steps = fit.pooled(serving.step, measured.written_prior(), full)
-    for word, power, step in zip(("device", "model"), watts, steps, strict=True):  # joules a token: watts over tokens/s
-        errors = (math.expm1(a + b) for a, b in zip(power, step, strict=True))
-        found[f"J/token, {word} held out"] = summary(errors, rows)
-    return found
+    watts = _errors("watts", found["watts"], shipped)
+    scored = _calibrated("power", "watts", found["watts"], watts, rows)
+    if len(found["watts"].samples) != len(found["written"].samples):
+        return scored
+    steps = _errors("written", found["written"], shipped)
+    both = {way: [a + b for a, b in zip(watts[way], steps[way], strict=True)] for way in watts}
+    return scored | _calibrated("J/token", "joules", found["watts"], both, rows)  # watts over tokens a second
 
 
 def drafts(data: Path) -> dict[str, Row]:

@@ -93,7 +93,7 @@ async def test_openais_key_goes_before_anthropics():
     model, lines = await large(both)
     assert model.options["key_env"] == "OPENAI_API_KEY"
     assert "gpt-5.4 of openai" in lines
-    assert "2026-08-05" in lines
+    assert prices.find("openai/gpt-5.4").seen in lines
     model, _ = await large({"ANTHROPIC_API_KEY": "k"})
     assert (model.kind, model.options["model"]) == ("anthropic_http", "claude-sonnet-4-5")
     assert model.price == Price(
@@ -166,4 +166,4 @@ def test_prices_are_looked_up_by_exact_name():
     assert prices.find("gpt-5.4").source
     assert prices.find("gpt-5.4-nonsense") is None
     assert prices.find("acme/gpt-5.4") is None
-    assert len(prices.catalog()) > 200
+    assert len(prices.names()) > 1000

@@ -60,7 +60,7 @@ def test_the_flip_is_where_the_costs_cross(chosen):
     from trimtab.plan import prices
 
     listed = prices.find(wanted.large)
-    api = [cost.api(listed.price, wanted.use.times(factor * nudge)) for nudge in (0.97, 1.03)]
+    api = [cost.api(listed, wanted.use.times(factor * nudge)) for nudge in (0.97, 1.03)]
     assert (own[0] < api[0]) != (own[1] < api[1])
 
 
@@ -169,9 +169,34 @@ def test_the_table_of_weights_is_what_is_counted():
                 assert weights.table()[name, precision] == weights.sized(row, precision)
 
 
+def test_what_a_wrong_answer_costs_counts():
+    """At no harm the cheapest is best; at a dollar a wrong answer a point more of quality is worth a thousand."""
+    asked = {"private": True, "where": ["server"], "requests": 100_000}
+    cheap, careful = (choose.plan(needs.made(asked | {"harm": harm})) for harm in (0.0, 1.0))
+    assert careful.best.quality > cheap.best.quality
+    assert careful.figures["loss"].central == pytest.approx(100_000 * (1 - careful.best.quality / 100))
+    assert "loss" not in cheap.figures
+
+
+def test_who_names_a_model_is_not_given_another():
+    with pytest.raises(ConfigError, match=r"40\.\d GiB > 4\.5 GiB"):
+        choose.plan(needs.made({"model": "llama-3.1-70b", "device": "iphone-16-pro"}))
+    with pytest.raises(ConfigError, match="licence"):
+        choose.plan(needs.made({"licence": "Nonsense"}))
+
+
+def test_a_device_of_ones_own_is_one_user():
+    found = choose.plan(needs.made({"where": ["device"], "requests": 1e9, "quality": 70, "model": "qwen3-8b"}))
+    text = "\n".join(report.text(found, {}))
+    assert "devices at work at once" in text or found.best.cost
+    assert "0 x" not in text
+    assert "1 x" not in text.replace("1x", "")
+
+
 def test_an_option_names_itself():
     one = next(one for one in options.all_of(needs.made({"model": "qwen3-8b"}), cost.House()) if one.large)
-    assert one.name.startswith(("cascade: qwen3-8b", "router: qwen3-8b"))
+    assert one.name.startswith("qwen3-8b")
+    assert one.routing in one.name
     assert "gpt-5.4" in one.name
 
 
@@ -226,6 +251,18 @@ def test_a_draft_makes_one_sequence_faster_and_takes_memory():
     assert not drafted.known  # the acceptance is assumed, so every figure is extrapolated
 
 
+def test_a_wrong_answer_to_a_question_is_asked_again(monkeypatch, capsys):
+    from trimtab.cli import _plan_ask
+
+    said = iter(["moon", "server", -5.0, 5000.0, "cost", 0.2, 1000.0, 300.0, 0.0, -1.0, 0.0, 70.0])
+    monkeypatch.setattr(_plan_ask.typer, "prompt", lambda *_, **__: next(said))
+    assert _plan_ask.asked() == {
+        "where": ("server",), "requests": 5000.0, "fails": "cost", "escalated": 0.2, "prompt": 1000.0, "answer": 300.0,
+        "quality": 70.0,
+    }  # fmt: skip
+    assert capsys.readouterr().err.count("cannot be") == 2
+
+
 def test_the_ledger_is_compared_with_the_plan(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TRIMTAB_HOME", str(tmp_path / "home"))
     path = tmp_path / "needs.toml"
@@ -240,3 +277,36 @@ def test_the_ledger_is_compared_with_the_plan(tmp_path, monkeypatch, capsys):
     assert rows["prompts' tokens"]["saw"] < 100
     assert run(["plan", "check", "-f", str(path)]) == 1  # prompts are far shorter than was planned
     assert "differs" in capsys.readouterr().out
+
+
+def test_what_a_plan_promised_is_held_against_the_ledger(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TRIMTAB_HOME", str(tmp_path / "home"))
+    assert run(["plan", "--model", "qwen3-8b", "--where", "server", "--private", "--requests", "5000", "--json"]) == 0
+    planned = json.loads(capsys.readouterr().out)
+    for question in ("What is 15% of 240?", "How many metres are 3 km?"):
+        assert run(["ask", question]) == 0
+    capsys.readouterr()
+    path = tmp_path / "plan.json"
+
+    def rows() -> dict[str, dict[str, object]]:
+        path.write_text(json.dumps(planned))
+        assert run(["plan", "check", "-f", str(path), "--json"]) == 0
+        return {row["what"]: row for row in json.loads(capsys.readouterr().out)["rows"]}
+
+    assert rows()["p95 end to end, s"]["ok"] is True
+    assert rows()["escalated"]["planned"] == 0.0  # nothing to escalate to in that plan, whatever the share assumed
+    planned["recommended"]["figures"]["whole_p95"].update(low=0.0, central=0.0, high=0.0)
+    assert rows()["p95 end to end, s"]["ok"] is False
+    planned["recommended"] |= {"runtime": "api", "usd_month": 5000.0}
+    assert rows()["USD a request"]["planned"] == 1.0
+    assert rows()["escalated"]["ok"] is False
+
+
+def test_slots_of_one_queue_are_erlangs():
+    """M/M/c: exponential lengths, one queue. The wait at p95 is known from Erlang C."""
+    from trimtab.plan import load
+
+    found = load.slots(2.0, 0, 100, token=0.01, read=0.0, servers=3, requests=20_000, seed=5)
+    assert found.first_p95 == pytest.approx(load.slots_p95(2.0, 1.0, 3), rel=0.1)
+    assert found.busy == pytest.approx(2 / 3, rel=0.05)
+    assert not load.slots(4.0, 0, 100, token=0.01, read=0.0, servers=3).stable

@@ -1,7 +1,9 @@
 """Speed, servers, waiting, drafting, cascades, energy and budgets: known answers, and the rules they must keep."""
 
-import json
 import math
+from datetime import date
+from decimal import Decimal
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -20,13 +22,13 @@ from trimtab.plan import (
     memory,
     models,
     naming,
-    probes,
+    prices,
     rates,
     serving,
+    snapshot,
     speed,
 )  # fmt: skip
 from trimtab.plan.figure import Figure, exact, total
-from trimtab.types import Price
 
 
 def local(model: str, device: str, precision: str = "Q4_K_M", **more) -> speed.Run:
@@ -54,42 +56,20 @@ def test_decode_is_near_what_was_measured(model, device, precision, measured):
     assert figure.tag == "calibrated"
 
 
+def test_a_tokens_time_is_the_sum_of_its_terms():
+    run = local("llama-3.1-8b", "rpi-5-8gb", depth=4000)
+    made = speed.terms(rates.given("decode"), run)
+    assert set(made) == {"weights", "layers", "cache", "operations"}
+    assert sum(made.values()) == pytest.approx(rates.fast_decode(run))
+    pair = speed.terms(rates.given("decode"), local("llama-3.1-70b", "rtx-4090", gpus=2))
+    assert set(pair) == {"weights", "layers", "cache", "exchange"}
+
+
 def test_longer_contexts_and_more_bits_are_slower():
     short, deep = (rates.fast_decode(local("llama-3.1-8b", "rtx-4090", depth=depth)) for depth in (0, 32_000))
     assert deep > short
     assert rates.fast_decode(local("llama-3.1-8b", "rtx-4090", "Q8_0")) > short
     assert rates.fast_prefill(local("llama-3.1-8b", "rtx-4090", tokens=8192)) > 0
-
-
-def test_a_probe_replaces_the_calibration(tmp_path):
-    run = local("llama-3.1-8b", "rtx-3060", tokens=128)
-    bench = tmp_path / "bench.json"
-    twice = 2 / rates.fast_decode(run)
-    bench.write_text(json.dumps([{"avg_ts": twice, "n_gen": 128, "n_prompt": 0}]))
-    shape = models.find("llama-3.1-8b").shape
-    found = fits.fits(shape, (), devices.find("rtx-3060"), "Q4_K_M", 4096, 0, 1, bench)
-    assert found.fits
-    assert found.figures["decode"].central == pytest.approx(twice)
-    assert found.figures["decode"].tag == "probed"
-    assert found.figures["prefill"].tag == "calibrated"
-
-
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"avg_ts": 0, "n_gen": 5}', '{"mean_tpot_ms": "x"}', "[1, 2]"])
-def test_a_probe_that_is_none_is_refused(tmp_path, text):
-    path = tmp_path / "probe.json"
-    path.write_text(text)
-    with pytest.raises(ConfigError):
-        probes.read(path)
-
-
-def test_probes_of_servers_are_read(tmp_path):
-    path = tmp_path / "probe.json"
-    path.write_text(json.dumps({"mean_tpot_ms": 12.5, "mean_ttft_ms": 90}))
-    assert probes.read(path) == probes.Probe(step=0.0125, first=0.09)
-    metrics = {name: {"successful": {"mean": value}} for name, value in
-               (("inter_token_latency_ms", 20), ("time_to_first_token_ms", 300))}  # fmt: skip
-    path.write_text(json.dumps({"benchmarks": [{"metrics": metrics}]}))
-    assert probes.read(path) == probes.Probe(step=0.02, first=0.3)
 
 
 def test_a_fuller_server_takes_longer_a_token_and_writes_more_in_all():
@@ -190,14 +170,74 @@ def test_a_cascade_pays_both_and_waits_for_both():
     assert cascade.break_even(small, large) == 0.9
 
 
-def test_api_tiers_are_paid_once():
-    from decimal import Decimal
+def test_a_blend_is_of_distributions_not_of_means():
+    """A fifth escalates from 1 s to 10 s more: the mean is 3 s, the median 1, the p95 11, or 10 where it is routed."""
+    assert cascade.blended([1.0], [10.0], 0.2, after=True) == (1.0, 11.0)
+    assert cascade.blended([1.0], [10.0], 0.2, after=False) == (1.0, 10.0)
+    assert cascade.blended([1.0, 2.0], [10.0], 0.0, after=True)[1] == 2.0
+    firsts, wholes = cascade.provider(300)
+    assert firsts == sorted(firsts)
+    assert sum(first < 0.8 for first in firsts) == len(firsts) / 2
+    assert min(whole - first for first, whole in zip(firsts, wholes, strict=True)) > 1
 
-    price = Price(input=Decimal(2), output=Decimal(10), cached=Decimal("0.5"))
+
+def test_api_tiers_are_paid_once():
+    listed = prices.find("gpt-5.4")
+    assert listed
+    assert (listed.price.input, listed.price.output) == (Decimal("2.5"), Decimal(15))
     use = cost.Use(requests=1e6, prompt=1000, answer=100)
-    assert cost.api(price, use) == pytest.approx(3000)
-    assert cost.api(price, msgspec.structs.replace(use, cached=1.0)) == pytest.approx(1500)
-    assert cost.api(price, msgspec.structs.replace(use, batch=1.0)) == pytest.approx(1500)
+    assert cost.api(listed, use) == pytest.approx(2500 + 1500)
+    assert cost.api(listed, msgspec.structs.replace(use, cached=1.0)) == pytest.approx(250 + 1500)
+    assert cost.api(listed, msgspec.structs.replace(use, batch=1.0)) == pytest.approx(1250 + 750)
+    longer = msgspec.structs.replace(use, prompt=272_001)
+    assert cost.api(listed, longer) == pytest.approx(272_001 * 5 + 2250)
+    assert cost.api(listed, msgspec.structs.replace(longer, prompt=272_000)) == pytest.approx(272_000 * 2.5 + 1500)
+
+
+def test_who_sells_no_batches_gives_no_discount():
+    listed = prices.find("groq/llama-3.3-70b-versatile")
+    assert listed
+    use = cost.Use(requests=1, prompt=1000, answer=100)
+    assert cost.api(listed, msgspec.structs.replace(use, batch=1.0)) == cost.api(listed, use) > 0
+
+
+def test_a_bare_name_means_its_maker():
+    listed = prices.find("claude-sonnet-4-5")
+    assert listed
+    assert listed.provider == "anthropic"
+    assert listed.price.cache_write == Decimal("3.75")
+    assert prices.find("openrouter/openai/gpt-oss-120b")
+    assert prices.find("openai/gpt-oss-120b") is None  # many sell it, OpenAI does not
+    assert prices.find("no-such-model") is None
+
+
+def test_the_snapshot_takes_tiers_and_batches(tmp_path):
+    """On a stand-in of genai-prices' classes: no network, and the package is not a dependency."""
+    tiered = SimpleNamespace(base=Decimal(2), tiers=[SimpleNamespace(start=200_000, price=Decimal(4))])
+    base = SimpleNamespace(
+        input_mtok=tiered, output_mtok=Decimal(10), cache_read_mtok=None, cache_write_mtok=None,
+        cache_write_1h_mtok=None,
+    )  # fmt: skip
+    half = SimpleNamespace(**{**vars(base), "input_mtok": Decimal(1), "output_mtok": Decimal(5)})
+    variants = [SimpleNamespace(when={"processing": "batch"}, prices=half),
+                SimpleNamespace(when={"service_tier": "flex"}, prices=half)]  # fmt: skip
+    free = SimpleNamespace(**{**vars(base), "input_mtok": Decimal(0), "output_mtok": Decimal(0)})
+    models = [SimpleNamespace(id="m", get_prices=lambda _: base, price_variants=variants),
+              SimpleNamespace(id="free", get_prices=lambda _: free, price_variants=None)]  # fmt: skip
+    sellers = [SimpleNamespace(id="x-ai", models=models), SimpleNamespace(id="nobody-knows", models=models)]
+    found = list(snapshot.rows(sellers, date(2026, 1, 2), "genai-prices 0"))
+    assert [(row["usd_per_mtok_in"], row.get("above_tokens", ""), row.get("batch", "")) for row in found] == [
+        ("2", "", ""), ("4", "200000", ""), ("1", "", "1"),
+    ]  # fmt: skip
+    assert {(row["provider"], row["snapshot"], row["source"]) for row in found} == {
+        ("xai", "2026-01-02", "genai-prices 0")
+    }
+    kept = tmp_path / "prices.csv"
+    kept.write_text(
+        "provider,model,source\nxai,m,elsewhere\nxai,m-200k,elsewhere\nxai,n,elsewhere\nxai,o-200k,elsewhere\n"
+    )
+    left = list(snapshot.others(kept, {("xai", "m")}))
+    assert [row["model"] for row in left] == ["n", "o-200k"]
 
 
 def test_own_hardware_is_a_staircase():
@@ -241,10 +281,37 @@ def test_a_fit_finds_what_made_the_rows():
     found = fit.fit(line, {"a": (0.0, 1e-6), "b": (0.0, 1e-6)}, samples)
     assert math.exp(found["a"]) == pytest.approx(2, rel=0.01)
     assert math.exp(found["b"]) == pytest.approx(3, rel=0.01)
-    errors = fit.held_out(line, {"a": (0.0, 1e-6), "b": (0.0, 1e-6)}, samples, lambda sample: sample.device)
+    prior = {"a": (0.0, 1e-6), "b": (0.0, 1e-6)}
+    lines = fit.Quantity(formula=line, prior=lambda _: prior, samples=samples, source="here")
+    errors = fit.held_out(lines, lambda sample: sample.device)
     assert max(map(abs, errors)) < 0.01
-    low, high = fit.interval(errors)
+    low, high = fit.interval((errors, [sample.device for sample in samples]))
     assert 0.98 < low <= high < 1.02
+
+
+def test_what_a_quantity_rests_on_is_held_out_with_it():
+    """The base's rows of device `b` are three times too high: a fit that saw them would be off on `b` by that much."""
+    rows = [(x, "ab"[x % 2]) for x in range(1, 21)]
+    base = fit.Quantity(
+        formula=lambda given, x: math.exp(given["slope"]) * x, prior=lambda _: {"slope": (0.0, 1e-6)}, source="here",
+        samples=[fit.Sample(x, (3.0 if at == "b" else 1.0) * x, at, "m") for x, at in rows],
+    )  # fmt: skip
+    above = fit.Quantity(
+        formula=lambda given, x: math.exp(given["slope"]) * x + math.exp(given["more"]), source="here", base=base,
+        prior=lambda fixed: {"more": (fixed["slope"], 1e-6)},
+        samples=[fit.Sample(x, x + 1.0, at, "m") for x, at in rows],
+    )  # fmt: skip
+    errors = fit.held_out(above, lambda sample: sample.device)
+    assert max(abs(e) for e, (_, at) in zip(errors, rows, strict=True) if at == "b") < 0.01
+    assert min(abs(e) for e, (x, at) in zip(errors, rows, strict=True) if at == "a" and x > 5) > 0.5
+
+
+def test_an_interval_counts_groups_not_rows():
+    """A hundred rows of one device and one row each of three others: the others are three quarters of what is new."""
+    errors, groups = [0.0] * 100 + [-0.5, 0.5, 0.6], ["big"] * 100 + ["b", "c", "d"]
+    low, high = fit.interval((errors, groups))
+    assert (low, high) == (pytest.approx(math.exp(-0.6)), pytest.approx(math.exp(0.5)))
+    assert fit.interval((errors, ["one"] * 103)) == (1.0, 1.0)
 
 
 def test_every_calibration_names_what_it_is_from():
@@ -257,7 +324,7 @@ def test_every_calibration_names_what_it_is_from():
 
 def test_what_does_not_fit_is_split_and_slower():
     shape = models.find("llama-3.1-70b").shape
-    found = fits.fits(shape, (), devices.find("rtx-4090"), "Q4_K_M", 4096, 0, 1, None)
+    found = fits.fits(shape, (), devices.find("rtx-4090"), fits.Asked(precision="Q4_K_M", context=4096))
     assert not found.fits
     assert found.figures["decode, split"].central < found.figures["decode"].central
     assert found.figures["decode, split"].tag == "extrapolated"

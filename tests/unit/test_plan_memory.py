@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from trimtab.errors import ConfigError
-from trimtab.plan import cache, checkpoint, compute, memory, models, tensors
-from trimtab.plan.cache import Session
+from trimtab.plan import cache, checkpoint, compute, memory, models, quantize, splits, tensors
+from trimtab.plan.cache import Session, keys_values, states
+from trimtab.plan.tensors import Tensor
 
 STORIES = Path(__file__).parents[1] / "data" / "stories260K.gguf"
 
@@ -154,3 +155,44 @@ def test_safetensors_headers(tmp_path: Path):
     path.write_bytes(struct.pack("<Q", len(head)) + head[:10])
     with pytest.raises(ConfigError, match="cut short"):
         checkpoint.safetensors(path)
+
+
+@pytest.mark.parametrize("mode", ["layer", "row"])
+@pytest.mark.parametrize("gpus", [1, 2, 3, 8])
+def test_what_devices_hold_together_is_the_whole(mode: str, gpus: int):
+    shape, session = models.find("llama-3.1-70b").shape, Session(context=8192)
+    each = splits.stacks(shape, "Q4_K_M", session, gpus, mode)
+    table = quantize.size(Tensor("token_embd.weight", (shape.hidden, shape.vocab)), "Q4_K") / 2**20
+    whole = memory.weights(shape, "Q4_K_M").held.central
+    assert sum(one["weights"].central for one in each) == pytest.approx(whole - table)  # it stays on the host
+    assert sum(one["cache"].central for one in each) == pytest.approx(keys_values(shape, session))
+    assert all(one["total"].low <= one["total"].central <= one["total"].high for one in each)
+
+
+def test_rows_are_cut_evenly_and_layers_are_whole():
+    """80 layers and the output over 4 devices: 81 / 4, so that the first has 21 and the last 19 and the output."""
+    shape, session = models.find("llama-3.1-70b").shape, Session(context=8192)
+    assert [sum(splits.owner(n, 80, 4) == gpu for n in range(80)) for gpu in range(4)] == [21, 20, 20, 19]
+    assert splits.owner(80, 80, 4) == 3
+    rows, layers = (splits.stacks(shape, "Q4_K_M", session, 4, mode) for mode in ("row", "layer"))
+    spread = [max(one["weights"].central for one in each) - min(one["weights"].central for one in each)
+              for each in (rows, layers)]  # fmt: skip
+    assert spread[0] < 5 < spread[1]
+
+
+def test_experts_are_not_cut_by_rows():
+    shape, session = models.find("gpt-oss-20b").shape, Session(context=4096)
+    rows, layers = (splits.stacks(shape, "MXFP4", session, 2, mode)[0]["weights"].central for mode in ("row", "layer"))
+    assert rows == pytest.approx(layers, rel=0.1)
+
+
+@pytest.mark.parametrize(("gpus", "mode"), [(2, "diagonal"), (500, "layer")])
+def test_splits_that_cannot_be_are_refused(gpus: int, mode: str):
+    with pytest.raises(ConfigError):
+        splits.stacks(models.find("llama-3.1-8b").shape, "Q4_K_M", Session(context=512), gpus, mode)
+
+
+def test_a_recurrent_state_is_with_its_layer():
+    shape, session = models.find("granite-4.0-h-tiny").shape, Session(context=4096)
+    each = splits.stacks(shape, "Q4_K_M", session, 3)
+    assert sum(one["states"].central for one in each) == pytest.approx(states(shape, 1))

@@ -4,6 +4,9 @@ from typing import Any
 
 import typer
 
+from trimtab.cli import _out
+from trimtab.errors import ConfigError
+
 QUESTIONS = (
     ("where", "Where may it run? device, edge, browser, server, cloud (several with commas)", "server,cloud", str),
     ("requests", "How many requests a month?", 100_000.0, float),
@@ -20,12 +23,27 @@ OPEN = ("first_p95", "budget", "quality")
 
 
 def asked() -> dict[str, Any]:
-    """What the person answered."""
+    """What the person answered; an answer that cannot be is said and asked for again."""
     found: dict[str, Any] = {}
     for name, text, default, kind in QUESTIONS:
-        value = typer.prompt(text, default=default, type=kind, err=True)
-        if name == "where":
-            value = tuple(word.strip() for word in str(value).split(",") if word.strip())
+        value = _answer(name, text, default, kind)
         if name not in OPEN or value:
             found[name] = value
     return found
+
+
+def _answer(name: str, text: str, default: Any, kind: type) -> Any:
+    from trimtab.plan import needs
+
+    while True:
+        value = typer.prompt(text, default=default, type=kind, err=True)
+        if name == "where":
+            value = tuple(word.strip() for word in str(value).split(",") if word.strip())
+        if name in OPEN and not value:
+            return value
+        try:
+            needs.made({name: value})
+        except ConfigError as error:
+            _out.say(f"{error.message} {error.fix}")
+        else:
+            return value

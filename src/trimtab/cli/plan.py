@@ -9,16 +9,20 @@ from trimtab.cli import _out
 
 if TYPE_CHECKING:
     from trimtab.plan.architecture import Architecture
+    from trimtab.plan.refit import Scales
     from trimtab.plan.tensors import Tensor
 
 ABOUT = """Choose model, precision, hardware and routing from constraints.
 
 At a terminal without options it asks; figures carry low, central, high and what they rest on."""
 FILE = typer.Option(None, "--file", "-f", help="Constraints as TOML; flags lie over it.")
-WHERE = typer.Option([], "--where", help="device, edge, browser, server, cloud; repeat it.")
+WHERE = typer.Option([], "--where", help="device, edge, browser, server, cloud; several with commas.")
 HTML = typer.Option(None, "--html", help="Write one self-contained page.")
 WRITE = typer.Option(None, "--write", help="Write a recipe.toml for trimtab serve.")
-PROBE = typer.Option(None, "--probe", help="What llama-bench -o json wrote on the device.")
+PROBE = typer.Option(None, "--probe", help="What llama-bench, vllm bench serve or GuideLLM wrote on the device.")
+PROBED = typer.Option("", "--probed", help="The model that the probe ran, where it is another.")
+QUANT = typer.Option("Q4_K_M", "--precision", "-q", help="A GGUF mixture for llama.cpp, or bf16, fp8, awq for vLLM.")
+GPUS = typer.Option(1, "--gpus", min=1, max=64, help="Devices the weights are split over.")
 PLANNED = typer.Option(..., "--file", "-f", help="The plan's constraints, or its --json output.")
 JSON = typer.Option(False, "--json", help="One JSON object on stdout.")
 
@@ -30,6 +34,8 @@ def attach(app: typer.Typer) -> None:
     verb.command("fit", help="Whether and how fast a model runs on a device; with a probe, refitted to it.")(fit)
     verb.command("tco", help="A month at a provider against hardware of your own, and where they cross.")(tco)
     verb.command("train-budget", help="Model size and tokens to train, with its inference counted.")(train_budget)
+    verb.command("devices", help="The devices of the catalog, and where each row is from.")(devices)
+    verb.command("models", help="The models of the catalog, and where each row is from.")(models)
     verb.command("check", help="The plan's volume against the traffic that the ledger saw.")(check)
     app.add_typer(verb)
 
@@ -59,23 +65,30 @@ def plan(
     fails: str = typer.Option("", help="Which failure matters most: cost, latency, quality, privacy."),
     explain: bool = typer.Option(False, "--explain", help="Each term and what it follows from."),
     json: bool = JSON,
+    cached: float | None = typer.Option(None, help="Share of prompts that a provider has in its cache."),
+    batch: float | None = typer.Option(None, help="Share of requests that may wait for a day."),
+    probe: Path | None = PROBE,
+    probed: str = PROBED,
+    precision: str = typer.Option("", "--precision", "-q", help="The precision that the probe ran."),
     html: Path | None = HTML,
     write: Path | None = WRITE,
 ) -> None:
     if context.invoked_subcommand:
         return
     flags = {
-        "where": tuple(where), "device": device, "model": model, "requests": requests, "prompt": prompt,
+        "where": _words(where), "device": device, "model": model, "requests": requests, "prompt": prompt,
         "answer": answer, "context": length, "peak": peak, "first_p95": first_p95, "pace": pace, "budget": budget,
         "quality": quality, "benchmark": benchmark, "private": private or None, "watts": watts, "licence": licence,
         "large": large, "escalated": escalated, "harm": harm, "fails": fails,
+        "cached": cached, "batch": batch,
     }  # fmt: skip
-    _plan({key: value for key, value in flags.items() if value not in (None, "", ())}, file, explain, json, html, write)
+    given = {key: value for key, value in flags.items() if value not in (None, "", ())}
+    _plan(given, file, _scales(device, probed or model, precision or "Q4_K_M", probe), explain, json, html, write)
 
 
 def memory(
     model: str = typer.Argument(help="A model of the catalog, a .gguf, a config.json or a folder."),
-    precision: str = typer.Option("Q4_K_M", "--precision", "-q", help="A GGUF mixture, or bf16, fp8, awq for vLLM."),
+    precision: str = QUANT,
     context: int = typer.Option(8192, "--context", "-c", help="Cells in all."),
     sequences: int = typer.Option(1, "--sequences", "-np", help="Sequences at a time."),
     micro: int = typer.Option(512, "--micro-batch", help="Tokens of a micro-batch."),
@@ -85,11 +98,12 @@ def memory(
     unified: bool = typer.Option(False, "--kv-unified", help="One buffer for all sequences."),
     eager: bool = typer.Option(False, "--no-flash", help="Without flash attention."),
     on: str = typer.Option("", "--on", help="A device: does it fit?"),
-    gpus: int = typer.Option(1, "--gpus", min=1, max=64, help="For vLLM: devices the weights are split over."),
+    gpus: int = GPUS,
+    split: str = typer.Option("layer", "--split", help="How llama.cpp divides them: layer, or row (tensor parallel)."),
     explain: bool = typer.Option(False, "--explain", help="Each term and what it follows from."),
     json: bool = JSON,
 ) -> None:
-    from trimtab.plan import devices, report
+    from trimtab.plan import devices, report, splits
     from trimtab.plan import memory as estimate
     from trimtab.plan.cache import checked
 
@@ -99,19 +113,27 @@ def memory(
         context=context, sequences=sequences, micro=micro, keys=keys, values=values, whole_window=whole_window,
         flash=not eager, unified=unified,
     )  # fmt: skip
+    each: tuple[dict[str, Any], ...] = ()
     if precision in estimate.ENGINE_BITS:
-        room = device.memory if device else 81_920.0
-        parts = estimate.paged(shape, precision, device=room, gpus=gpus)
+        parts = estimate.paged(shape, precision, device=device.memory if device else 81_920.0, gpus=gpus)
+    elif gpus > 1:
+        each = splits.stacks(shape, precision, session, gpus, split, found)
+        parts = max(each, key=lambda one: one["total"].central)
     else:
         parts = estimate.stack(shape, precision, session, found=found, accelerated=not device or device.kind != "cpu")
-    fits = None if not device or "total" not in parts else parts["total"].central <= device.usable * gpus
+    fits = None if not device or "total" not in parts else parts["total"].central <= device.usable
     if json:
-        _out.emit({"model": shape.name, "precision": precision, "parts": report.figures(parts), "fits": fits})
+        also = {"devices": [report.figures(one) for one in each]} if each else {}
+        _out.emit({"model": shape.name, "precision": precision, "parts": report.figures(parts), "fits": fits, **also})
         return
+    if gpus > 1:
+        print(f"On the fullest of {gpus} devices:" if each else f"On each of {gpus} devices:")
     for name, figure in parts.items():
         print(f"{name:12} {report.shown(figure)}")
+    for number, one in enumerate(each):
+        print(f"device {number}: {report.ranged(one['total'])}, weights {report.ranged(one['weights'])}")
     if device and fits is not None:
-        print(f"{'fits' if fits else 'does not fit'}: {device.name} has {device.usable * gpus:,.0f} MiB to use")
+        print(f"{'fits' if fits else 'does not fit'}: {device.name} has {device.usable:,.0f} MiB to use")
     if explain:
         for name, says in report.explained(shape, parts).items():
             print(f"  {name}: {says}")
@@ -120,23 +142,39 @@ def memory(
 def fit(
     model: str = typer.Argument(help="A model of the catalog, a .gguf, a config.json or a folder."),
     on: str = typer.Option(..., "--on", help="A device of the catalog."),
-    precision: str = typer.Option("Q4_K_M", "--precision", "-q", help="A GGUF mixture."),
-    context: int = typer.Option(8192, "--context", "-c", min=1, help="Cells."),
-    depth: int = typer.Option(0, "--depth", min=0, help="Tokens in the context already."),
-    gpus: int = typer.Option(1, "--gpus", min=1, max=64, help="Devices."),
+    precision: str = QUANT,
+    context: int = typer.Option(8192, "--context", "-c", min=1, help="Cells, for llama.cpp."),
+    depth: int = typer.Option(0, "--depth", min=0, help="Tokens in the context already, for llama.cpp."),
+    gpus: int = GPUS,
+    batch: float = typer.Option(32, "--batch", min=1, max=65536, help="Sequences at a time, for vLLM."),
+    prompt: int = typer.Option(1000, min=1, max=10_000_000, help="Tokens of a prompt, for vLLM."),
+    answer: int = typer.Option(300, min=1, max=10_000_000, help="Tokens of an answer, for vLLM."),
     probe: Path | None = PROBE,
+    probed: str = PROBED,
+    explain: bool = typer.Option(False, "--explain", help="What a token's time is made of."),
     json: bool = JSON,
 ) -> None:
     from trimtab.plan import devices, fits, report
 
     shape, found = _model(model)
-    answer = fits.fits(shape, found, devices.find(on), precision, context, depth, gpus, probe)
+    device = devices.find(on)
+    asked = fits.Asked(
+        precision=precision, context=context, depth=depth, gpus=gpus, batch=batch, prompt=prompt, answer=answer
+    )
+    answered = fits.fits(shape, found, device, asked, _scales(on, probed or model, precision, probe, gpus))
     if json:
-        _out.emit({"model": shape.name, "device": on, "fits": answer.fits, "figures": report.figures(answer.figures)})
+        _out.emit({"model": shape.name, "device": device.id, "fits": answered.fits,
+                   "figures": report.figures(answered.figures)})  # fmt: skip
         return
-    print(f"{shape.name} {precision} {'fits' if answer.fits else 'does not fit'} on {gpus} x {on}")
-    for name, figure in answer.figures.items():
-        print(f"  {name:12} {report.shown(figure)}")
+    where = f"{gpus} x {device.id}" if gpus > 1 else device.id
+    print(f"{shape.name} {precision} {'fits' if answered.fits else 'does not fit'} on {where}")
+    for name, figure in answered.figures.items():
+        print(f"  {name:13} {report.shown(figure)}")
+    if explain:
+        for name, says in answered.terms.items():
+            print(f"    {name}: {says}")
+        if not answered.terms:
+            _out.say("A server's figures have no terms to show: its step is fitted as a whole.")
 
 
 def tco(
@@ -179,6 +217,35 @@ def train_budget(
               f"saves {row.saves:.1%} of {row.training + row.inference:.2e} operations")  # fmt: skip
 
 
+def devices(json: bool = JSON) -> None:
+    from trimtab.plan import devices as listed
+
+    rows = [
+        {"id": one.id, "name": one.name, "kind": one.kind, "memory_mib": round(one.memory), "gb_s": one.bandwidth,
+         "tflops": one.tflops, "source": one.source} for one in listed.catalog().values()
+    ]  # fmt: skip
+    if json:
+        _out.emit({"devices": rows})
+        return
+    for row in rows:
+        memory = f"{row['memory_mib'] / 1024:6.0f} GiB {row['gb_s']:7,.0f} GB/s"
+        print(f"{row['id']:20} {row['kind']:8} {memory}  {row['source']}")
+
+
+def models(json: bool = JSON) -> None:
+    from trimtab.plan import models as listed
+
+    rows = [
+        {"id": key, "hub": row.hf_id, "params": row.shape.params, "licence": row.licence, "released": row.released,
+         "source": row.source} for key, row in listed.catalog().items()
+    ]  # fmt: skip
+    if json:
+        _out.emit({"models": rows})
+        return
+    for row in rows:
+        print(f"{row['id']:26} {row['params'] / 1e9:7.1f} B  {row['licence']:24} {row['released']}  {row['source']}")
+
+
 def check(
     recipe: str = typer.Option("starter", "--recipe", "-r", help="The recipe whose ledger is read."),
     file: Path = PLANNED,
@@ -193,20 +260,23 @@ def check(
         _out.emit({"rows": rows})
         return
     for row in rows:
-        print(f"{row['what']:22} planned {row['planned']}, saw {row['saw']}{'' if row['ok'] else '  <- differs'}")
-    if not all(row["ok"] for row in rows):
+        note = {False: "  <- differs", None: "  (no pace was asked for: not judged)"}.get(row["ok"], "")
+        print(f"{row['what']:22} planned {row['planned']}, saw {row['saw']}{note}")
+    if any(row["ok"] is False for row in rows):
+        _out.say("Plan again with what was seen: the same file, with those numbers as flags over it.")
         raise typer.Exit(1)
 
 
-def _plan(given: dict[str, Any], file: Path | None, explain: bool, json: bool, html: Path | None,
-          write: Path | None) -> None:  # fmt: skip
+def _plan(given: dict[str, Any], file: Path | None, probed: "Scales | None", explain: bool, json: bool,
+          html: Path | None, write: Path | None) -> None:  # fmt: skip
     from trimtab.plan import choose, deploy, needs, report
+    from trimtab.plan.refit import NONE
 
     if not given and not file and not json and _asks():
         from trimtab.cli import _plan_ask
 
         given = _plan_ask.asked()
-    found = choose.plan(needs.read(file, given) if file else needs.made(given))
+    found = choose.plan(needs.read(file, given) if file else needs.made(given), probed=probed or NONE)
     stack, shape = choose.stack(found)
     if html:
         from trimtab.plan import page
@@ -222,6 +292,23 @@ def _plan(given: dict[str, Any], file: Path | None, explain: bool, json: bool, h
     terms = report.explained(shape, stack) if explain and shape else None
     for line in report.text(found, stack, terms):
         print(line)
+
+
+def _words(given: list[str]) -> tuple[str, ...]:
+    return tuple(word.strip() for one in given for word in one.split(",") if word.strip())
+
+
+def _scales(on: str, model: str, precision: str, probe: Path | None, gpus: int = 1) -> "Scales":
+    """What a probe says of the device `on`, on which `model` ran at `precision`."""
+    from trimtab.errors import ConfigError
+    from trimtab.plan import devices, refit
+
+    if not probe:
+        return refit.NONE
+    if not on or not model:
+        raise ConfigError("A probe is of one model on one device.", "Name them: --device and --probed (or --model).")
+    shape, found = _model(model)
+    return refit.scales(probe, shape, devices.find(on), precision, gpus, found)
 
 
 def _asks() -> bool:

@@ -3,6 +3,7 @@
 Source: ggml-org/llama.cpp 0c1e570, `src/llama-kv-cache.cpp`, `llama-kv-cache-iswa.cpp`, `llama-memory-recurrent.cpp`.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -67,22 +68,23 @@ def ring(session: Session, window: int) -> int:
     return _padded(min(whole, window * (session.sequences if session.unified else 1) + session.micro))
 
 
-def keys_values(shape: Architecture, session: Session) -> float:
-    """MiB of keys and values, over all layers and sequences."""
+def keys_values(shape: Architecture, session: Session, layers: Sequence[Layer] | None = None) -> float:
+    """MiB of keys and values over all sequences, of `layers` or of all."""
     streams = 1 if session.unified else session.sequences
     widest = max((layer.kv_heads * layer.head_v for layer in shape.layers if layer.caches), default=0)
     found = 0.0
-    for layer in shape.layers:
+    for layer in shape.layers if layers is None else layers:
         if layer.caches:
             held = ring(session, layer.window) if layer.window else cells(session)
             found += held * streams * _per_cell(shape, layer, session, widest)
     return found / MIB
 
 
-def states(shape: Architecture, sequences: int) -> float:
-    """MiB of recurrent states, f32: of convolutions, Mamba 2 and delta rules; they do not grow with the context."""
+def states(shape: Architecture, sequences: int, layers: Sequence[Layer] | None = None) -> float:
+    """MiB of recurrent states, f32, of `layers` or of all: of convolutions, Mamba 2 and delta rules; they do not grow
+    with the context."""
     state, held = shape.state, 0
-    for layer in shape.layers:
+    for layer in shape.layers if layers is None else layers:
         if layer.mixer == "conv":
             held += shape.hidden * (state.conv - 1)
         elif layer.mixer in ("mamba2", "delta"):

@@ -7,6 +7,10 @@ import msgspec
 
 from trimtab.errors import ConfigError
 
+FIRST, PACE = (0.3, 0.8, 3.0), (20.0, 60.0, 150.0)
+"""Seconds to a provider's first token, and its tokens a second, at 10, 50 and 90 %: assumptions."""
+SAMPLES = 40
+
 
 class Rung(msgspec.Struct, frozen=True):
     """USD a request, its latency's samples in seconds (a distribution, not a mean), and the share it gets right."""
@@ -42,6 +46,33 @@ def cascade(small: Rung, large: Rung, escalated: float, *, catches: float = 0.8,
     return Outcome(
         small.cost + escalated * large.cost, _at(mixture, 0.5), _at(mixture, 0.95), right, (1 - right) * harm
     )
+
+
+def blended(small: Sequence[float], large: Sequence[float], escalated: float, *, after: bool) -> tuple[float, float]:
+    """Seconds at p50 and p95 where `escalated` of the requests wait for the large model too, `after` the small one (a
+    cascade), or for it alone (a router)."""
+    if after:
+        mixture = _mixture(small, large, escalated)
+    else:
+        mixture = sorted(
+            [(value, (1 - escalated) / len(small)) for value in small]
+            + [(value, escalated / len(large)) for value in large]
+        )
+    return _at(mixture, 0.5), _at(mixture, 0.95)
+
+
+def provider(answer: float) -> tuple[list[float], list[float]]:
+    """Seconds to the first token and to the last at a provider, as samples: an assumption, since none publishes them.
+    Who is slow to begin is taken to be slow to write."""
+    firsts = [_between(FIRST, (n + 0.5) / SAMPLES) for n in range(SAMPLES)]
+    paces = [_between(PACE, 1 - (n + 0.5) / SAMPLES) for n in range(SAMPLES)]
+    return firsts, [first + answer / pace for first, pace in zip(firsts, paces, strict=True)]
+
+
+def _between(edges: tuple[float, float, float], share: float) -> float:
+    """The value at a quantile, from those at 10, 50 and 90 %, by powers."""
+    low, middle, high = edges
+    return middle * ((middle / low) if share < 0.5 else (high / middle)) ** ((share - 0.5) / 0.4)
 
 
 def break_even(small: Rung, large: Rung) -> float:

@@ -1,27 +1,40 @@
-"""From options to a plan: what survives, the Pareto front, one recommended, what flips it; or which two constraints
-contradict each other."""
+"""From options to a plan: what survives, the Pareto front, one recommended, its figures, and what flips it."""
 
+import math
 import time
-from collections import Counter
 from collections.abc import Callable
-from itertools import combinations
 
 import msgspec
 
-from trimtab.errors import ConfigError
-from trimtab.plan import cascade, cost, devices, load, memory, models, naming, options, prices, rates, serving, weights
+from trimtab.plan import (
+    cascade,
+    cost,
+    devices,
+    load,
+    memory,
+    models,
+    naming,
+    options,
+    prices,
+    rates,
+    rejected,
+    routings,
+    serving,
+)
+from trimtab.plan import weights as sizes
 from trimtab.plan.architecture import Architecture
 from trimtab.plan.cache import Session
 from trimtab.plan.cost import House
 from trimtab.plan.figure import Figure, around
 from trimtab.plan.needs import Needs
 from trimtab.plan.option import PERSONAL, Option, cached
+from trimtab.plan.refit import NONE, Scales
 
 FRONT, SHORT, ROUNDS = 12, 24, 8
 """How many a plan shows, how many are simulated at a time, and how often others may come up."""
 GROWTH = (1, 2, 10)
-FACTS = ("memory", "private", "where")
-"""Reasons that are no matter of degree: what breaks them is no near miss."""
+SAME = 1.05
+"""Costs nearer to each other than that are the same: hardware's prices are not known better."""
 
 
 class Flip(msgspec.Struct, frozen=True):
@@ -48,20 +61,20 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
 
-def plan(needs: Needs, house: House | None = None) -> Plan:
-    """The plan.
+def plan(needs: Needs, house: House | None = None, probed: Scales = NONE) -> Plan:
+    """The plan; with `probed` the device that was measured runs at its measured pace.
 
     Raises:
         ConfigError: nothing meets the constraints; which one, or which two together, is said.
     """
     began, house = time.perf_counter(), house or House()
-    every = options.all_of(needs, house)
+    every = options.all_of(needs, house, probed)
     front = _front(every, needs)
     if not front:
-        raise _contradiction(every)
+        raise rejected.contradiction(every)
     best, left = front[0], [one for one in every if not one.fails]
     return Plan(
-        needs=needs, house=house, best=best, front=tuple(front[:FRONT]), rejected=_rejected(every),
+        needs=needs, house=house, best=best, front=tuple(front[:FRONT]), rejected=rejected.reasons(every),
         figures=figures(best, needs, house), growth={f"{n}x": _grown(best, needs, house, n) for n in GROWTH},
         flips=tuple(flips(best, needs, house, left)), considered=len(every), seconds=time.perf_counter() - began,
     )  # fmt: skip
@@ -87,7 +100,7 @@ def _front(every: list[Option], needs: Needs) -> list[Option]:
             return []
         for one in front:
             if waits := simulated(one, needs, needs.rate):
-                one.first_p95 = waits.first_p95 + (one.first_p95 - one.first * options.P95 if one.large else 0.0)
+                one.first_p95 = _blended(one, needs, waits)[0] if one.large else waits.first_p95
             if needs.first_p95 and one.first_p95 > needs.first_p95:
                 one.fails["first_p95"] = f"p95 TTFT {one.first_p95:.1f} s > {needs.first_p95:g} s (simulated)"
         if kept := pareto([one for one in front if not one.fails], needs)[:FRONT]:
@@ -95,42 +108,64 @@ def _front(every: list[Option], needs: Needs) -> list[Option]:
     return []
 
 
+def _blended(one: Option, needs: Needs, waits: load.Waits) -> tuple[float, float]:
+    """p95 to the first token and to the last with a provider behind or beside the small model: of both distributions.
+    A cascade shows nothing before the small model's whole answer was judged."""
+    firsts, wholes = cascade.provider(needs.answer)
+    after = one.routing == "cascade"
+    shown = waits.wholes if after else waits.firsts
+    return (
+        cascade.blended(shown, firsts, needs.escalated, after=after)[1],
+        cascade.blended(waits.wholes, wholes, needs.escalated, after=after)[1],
+    )
+
+
 def simulated(one: Option, needs: Needs, rate: float) -> load.Waits | None:
-    """Waiting of one server of an option under its share of `rate`; None for a provider, and for a device that has its
-    own user: nobody else is in the queue."""
+    """Waiting under `rate`: of servers with slots in one queue, of one batching server under its share; None for a
+    provider, and for a device that has its own user: nobody else is in the queue."""
     if one.runtime == "api" or devices.find(one.device).kind in PERSONAL:
         return None
-    each = rate / max(1, one.servers - 1 if one.servers > 1 else 1)
+    working = max(1, one.servers - 1)  # one is the spare
     if one.runtime == "llama.cpp":
         read = max(0.0, one.first - 1 / one.pace) / max(needs.prompt, 1)
-        return load.simulate(each, needs.prompt, needs.answer, step=lambda _: 1 / one.pace, read=read, slots=1)
+        return load.slots(rate, needs.prompt, needs.answer, token=1 / one.pace, read=read, servers=working)
     facts = _load(one, needs)
-    alone = msgspec.structs.replace(facts, apart=True)
+    alone, slower = msgspec.structs.replace(facts, apart=True), one.scales.step or 1.0
     return load.simulate(
-        each, needs.prompt, needs.answer, slots=_slots(one, needs),
-        step=lambda batch: rates.step_seconds(msgspec.structs.replace(alone, batch=float(max(1, batch)))),
-        read=rates.read_seconds(facts),
+        rate / working, needs.prompt, needs.answer, slots=_slots(one, needs),
+        step=lambda batch: rates.step_seconds(msgspec.structs.replace(alone, batch=float(max(1, batch)))) * slower,
+        read=rates.read_seconds(facts) * (one.scales.first or 1.0),
     )  # fmt: skip
 
 
 def figures(one: Option, needs: Needs, house: House) -> dict[str, Figure]:
     """The option's figures with their intervals."""
+    found = _figures(one, needs, house)
+    if needs.harm:
+        wrong = around(loss(one, needs), 0.5, 2.0, "USD/month", "extrapolated", "of a benchmark, not of your requests")
+        return found | {"loss": wrong}
+    return found
+
+
+def _figures(one: Option, needs: Needs, house: House) -> dict[str, Figure]:
     if one.runtime == "api":
         return {
-            "pace": Figure(20, 60, 150, "tok/s", "unknown", "providers publish none"),
-            "first": Figure(0.3, 0.8, 3.0, "s", "unknown", "providers publish none"),
+            "pace": Figure(*cascade.PACE, "tok/s", "unknown", "providers publish none"),
+            "first": Figure(*cascade.FIRST, "s", "unknown", "providers publish none"),
             "cost": around(one.cost or 0, 0.95, 1.05, "USD/month", "calibrated", "list price"),
         }
     found: dict[str, Figure] = {}
-    low, high = rates.calibration("decode" if one.runtime == "llama.cpp" else "step").interval
-    wide = 1.0 if one.known else rates.WIDER
-    tag = "calibrated" if one.known else "extrapolated"
-    found["pace"] = around(one.pace, high**-wide, low**-wide, "tok/s", tag)
-    low, high = rates.calibration("prefill" if one.runtime == "llama.cpp" else "first").interval
-    found["first"] = around(one.first, low**wide, high**wide, "s", tag)
+    writes, reads = ("decode", "prefill") if one.runtime == "llama.cpp" else ("step", "first")
+    low, high, tag = rates.spread(writes, known=one.known, probed=getattr(one.scales, writes) is not None)
+    found["pace"] = around(one.pace, 1 / high, 1 / low, "tok/s", tag)
+    low, high, tag = rates.spread(reads, known=one.known, probed=getattr(one.scales, reads) is not None)
+    found["first"] = around(one.first, low, high, "s", tag)
+    if waits := simulated(one, needs, needs.rate):
+        found |= _waits(waits, one, found["first"], _blended(one, needs, waits) if one.large else None)
     if one.watts:
-        power = around(one.watts, 0.75, 1.35, "W", tag if one.runtime == "vllm" else "extrapolated")
-        found["watts"] = power
+        sure = one.runtime == "vllm" and one.known
+        edges = rates.calibration("watts").interval if sure else (0.6, 1.6)
+        found["watts"] = around(one.watts, *edges, "W", "calibrated" if sure else "extrapolated")
         found["joules"] = (
             rates.joules(_load(one, needs), known=one.known) if one.runtime == "vllm"
             else around(one.watts / max(one.pace * one.servers, 1e-9), 0.6, 1.6, "J/token", "extrapolated")
@@ -141,6 +176,23 @@ def figures(one: Option, needs: Needs, house: House) -> dict[str, Figure]:
         spread = (priced.low / priced.central, priced.high / priced.central) if priced else (1.0, 1.0)
         found["cost"] = around(one.cost, *spread, "USD/month", "extrapolated")
     return found
+
+
+def _waits(waits: load.Waits, one: Option, first: Figure, both: tuple[float, float] | None) -> dict[str, Figure]:
+    """p95 as simulated, each as sure as what it is made of: waiting as the first token, writing as a step; `both`: with
+    a provider, whose times are assumed."""
+    pace = "decode" if one.runtime == "llama.cpp" else "step"
+    low, high, tag = rates.spread(pace, known=one.known, probed=getattr(one.scales, pace) is not None)
+    early = first.low / first.central, first.high / first.central
+    token = around(waits.token_p95 * 1000, low, high, "ms", tag, "simulated arrivals")
+    if both:
+        why = "simulated arrivals and an assumed provider"
+        guess = (around(seconds, early[0] * 0.7, early[1] * 1.4, "s", "extrapolated", why) for seconds in both)
+        return dict(zip(("first_p95", "whole_p95"), guess, strict=True)) | {"token_p95": token}
+    return {
+        "first_p95": around(waits.first_p95, *early, "s", first.tag, "simulated arrivals"), "token_p95": token,
+        "whole_p95": around(waits.whole_p95, low, high, "s", tag, "simulated arrivals"),
+    }  # fmt: skip
 
 
 def stack(found: Plan) -> tuple[dict[str, Figure], Architecture | None]:
@@ -179,7 +231,7 @@ def _against_provider(one: Option, needs: Needs, house: House) -> list[Flip]:
         return cost_at(one, needs, house, requests / needs.requests) or 0.0
 
     def api(requests: float) -> float:
-        return cost.api(listed.price, msgspec.structs.replace(needs.use, requests=requests))
+        return cost.api(listed, msgspec.structs.replace(needs.use, requests=requests))
 
     at = cost.threshold(own, api, needs.requests / 1e4, needs.requests * 1e4)
     tokens = at * (needs.prompt + needs.answer) if at else None
@@ -218,8 +270,8 @@ def _grown(best: Option, needs: Needs, house: House, factor: int) -> tuple[float
 def _servers_at(best: Option, needs: Needs, house: House, factor: float) -> int:
     if best.runtime == "api":
         return 0
-    if best.cost == 0:
-        return best.servers
+    if devices.find(best.device).kind in PERSONAL:
+        return math.ceil(needs.rate * factor / best.carries)
     return cost.servers(needs.use.times(factor), best.carries, house, needs.peak)
 
 
@@ -236,12 +288,12 @@ def cost_at(best: Option, needs: Needs, house: House, factor: float) -> float | 
 
 def large_share(best: Option, needs: Needs) -> float:
     listed = prices.find(needs.large) if best.large else None
-    return needs.escalated * cost.api(listed.price, needs.use) if listed else 0.0
+    return needs.escalated * cost.api(listed, needs.use) if listed else 0.0
 
 
 def _load(one: Option, needs: Needs) -> serving.Load:
     row = naming.match(one.model, models.catalog()) or models.find(one.model)
-    size = weights.table()[row.shape.name, one.precision]
+    size = sizes.table()[row.shape.name, one.precision]
     parts = serving.Split(size.routed, size.other, size.used)
     return serving.load(
         row.shape, parts, devices.find(one.device), gpus=one.gpus, batch=one.batch, prompt=int(needs.prompt),
@@ -250,49 +302,10 @@ def _load(one: Option, needs: Needs) -> serving.Load:
 
 
 def _slots(one: Option, needs: Needs) -> int:
-    size = weights.table()[one.model, one.precision]
+    size = sizes.table()[one.model, one.precision]
     token = cached(one.model, 1024) / 1024
     room = (one.usable - options.SPARE_MIB) * one.gpus - size.held
     return max(1, int(min(options.MAX_BATCH, room / (token * needs.length + 0.01))))
-
-
-def _rejected(every: list[Option]) -> dict[str, tuple[int, str]]:
-    found: dict[str, tuple[int, str]] = {}
-    for name, count in Counter(key for one in every for key in one.fails).most_common():
-        nearest = min((one for one in every if name in one.fails), key=lambda one: (len(one.fails), one.cost or 0.0))
-        found[name] = (count, f"{nearest.name}: {nearest.fails[name]}")
-    return found
-
-
-def _contradiction(every: list[Option]) -> ConfigError:
-    """Which constraint alone, or which two together, no option meets."""
-    if not every:
-        return ConfigError("Nothing was found to choose from.", "Name another place with --where.")
-    pool = next(kept for kept in ([one for one in every if not set(FACTS) & set(one.fails)],
-                                  [one for one in every if "memory" not in one.fails], every) if kept)  # fmt: skip
-    names = [name for name, _ in Counter(key for one in pool for key in one.fails).most_common()]
-    for count in (1, 2):
-        for some in combinations(names, count):
-            if all(set(some) & set(one.fails) for one in pool):
-                return _told(pool, some)
-    return ConfigError(f"No option meets all of {', '.join(names)} at once.", "Loosen one of them.", param=names[0])
-
-
-def _told(pool: list[Option], some: tuple[str, ...]) -> ConfigError:
-    """For each of them the option that comes nearest: it breaks no other constraint, or as few as can be."""
-    shown = []
-    for name in some:
-        broken = [one for one in pool if name in one.fails]
-        near = min(broken, key=lambda one: (len(one.fails), _distance(one, name)))
-        shown.append(f"{near.name}: {near.fails[name]}")
-    what = f"{some[0]} and {some[1]} contradict each other" if len(some) == 2 else f"Nothing meets {some[0]}"
-    return ConfigError(f"{what}. Nearest: {'; '.join(shown)}.", f"Loosen {' or '.join(some)}.", param=some[0])
-
-
-def _distance(one: Option, name: str) -> float:
-    if name == "quality":
-        return -(one.quality or 0.0)
-    return one.first_p95 if name == "first_p95" else one.cost if one.cost is not None else float("inf")
 
 
 def _worth(one: Option) -> tuple[float, float, float]:
@@ -301,9 +314,16 @@ def _worth(one: Option) -> tuple[float, float, float]:
     return (dear, round(one.first_p95, 2), -round(one.quality, 1) if one.quality is not None else 0.0)
 
 
+def loss(one: Option, needs: Needs) -> float:
+    """USD a month that wrong answers cost; where nobody lists a score: a provider's assumed one, else nothing right."""
+    unlisted = routings.LARGE_RIGHT if one.runtime == "api" else 0.0
+    right = one.quality if one.quality is not None else unlisted
+    return needs.requests * (1 - right / 100) * needs.harm
+
+
 def _order(needs: Needs) -> Callable[[Option], tuple[float, ...]]:
     def key(one: Option) -> tuple[float, ...]:
-        dear = one.cost if one.cost is not None else float("inf")
+        dear = one.cost + loss(one, needs) if one.cost is not None else float("inf")
         right = -(one.quality if one.quality is not None else 0.0)
         if needs.fails == "latency":
             return (one.first_p95, dear, right)
@@ -311,7 +331,7 @@ def _order(needs: Needs) -> Callable[[Option], tuple[float, ...]]:
             return (right, dear, one.first_p95)
         if needs.fails == "privacy":
             return (float(bool(one.large) or one.runtime == "api"), dear, right, one.first_p95)
-        return (dear, right, one.first_p95)
+        return (round(math.log(max(dear, 1.0)) / math.log(SAME)) if dear < math.inf else dear, right, one.first_p95)
 
     return key
 

@@ -6,8 +6,10 @@ from collections.abc import Callable
 import msgspec
 
 from trimtab.errors import ConfigError
+from trimtab.plan import prices
 from trimtab.plan.devices import Device
 from trimtab.plan.figure import Figure
+from trimtab.plan.prices import Listed
 from trimtab.types import Price
 
 HOURS = 730.0
@@ -25,7 +27,7 @@ class Use(msgspec.Struct, frozen=True, kw_only=True):
     cached: float = 0.0
     """Share of the prompt's tokens that the provider has in its cache."""
     batch: float = 0.0
-    """Share of the requests that may wait for a day, at half the price."""
+    """Share of the requests that may wait for a day, at the price of a batch where the provider has one."""
 
     @property
     def tokens(self) -> float:
@@ -44,18 +46,26 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
     overhead: float = 1.3
     hours: float = 10.0
     wage: float = 80.0
+    machine: float = 2000.0
+    """USD for the machine around up to four bought GPUs."""
     spare: int = 1
     """Servers beyond those that the load needs, so that one may fail."""
     utilisation: float = 0.7
     """Of what a server can carry, how much is planned for; applied once, here."""
 
 
-def api(price: Price, use: Use) -> float:
-    """USD a month at a provider."""
+def api(listed: Listed, use: Use) -> float:
+    """USD a month at a provider, at the tier of so long a prompt; what may wait at the price of a batch."""
+    now = _bill(prices.at(listed, use.prompt).price, use)
+    later = _bill(prices.at(listed, use.prompt, batch=True).price, use) if use.batch else now
+    return use.requests * (now * (1 - use.batch) + later * use.batch)
+
+
+def _bill(price: Price, use: Use) -> float:
+    """USD of one request."""
     fresh = use.prompt * (1 - use.cached) * float(price.input or 0)
     warm = use.prompt * use.cached * float(price.cached if price.cached is not None else price.input or 0)
-    one = (fresh + warm + use.answer * float(price.output or 0)) / 1e6
-    return use.requests * one * (1 - 0.5 * use.batch)
+    return (fresh + warm + use.answer * float(price.output or 0)) / 1e6
 
 
 def servers(use: Use, carries: float, house: House, peak: float = 3.0) -> int:
@@ -77,7 +87,8 @@ def own(device: Device, gpus: int, count: int, watts: float, house: House) -> Fi
         low, high = (rate * gpus * count * HOURS + people for rate in device.hourly)
         return Figure(low, (low + high) / 2, high, "USD/month", "extrapolated", "rented")
     if device.price:
-        bought = device.price * gpus * count / MONTHS
+        around = house.machine * math.ceil(gpus / 4) if device.kind in ("gpu", "dc") else 0.0
+        bought = (device.price * gpus + around) * count / MONTHS
         low, high = bought * 0.8 + power + people, bought * 1.6 + power + people
         return Figure(low, bought * 1.15 + power + people, high, "USD/month", "extrapolated", "bought")
     return None

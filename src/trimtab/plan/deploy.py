@@ -8,6 +8,23 @@ from trimtab.plan.choose import Plan
 from trimtab.plan.option import Option
 
 PORT = 8000
+SELLERS = {
+    "anthropic": ("https://api.anthropic.com/v1", "ANTHROPIC_API_KEY"),
+    "cerebras": ("https://api.cerebras.ai/v1", "CEREBRAS_API_KEY"),
+    "deepseek": ("https://api.deepseek.com/v1", "DEEPSEEK_API_KEY"),
+    "fireworks": ("https://api.fireworks.ai/inference/v1", "FIREWORKS_API_KEY"),
+    "google": ("https://generativelanguage.googleapis.com/v1beta/openai", "GEMINI_API_KEY"),
+    "groq": ("https://api.groq.com/openai/v1", "GROQ_API_KEY"),
+    "mistral": ("https://api.mistral.ai/v1", "MISTRAL_API_KEY"),
+    "moonshot-ai": ("https://api.moonshot.ai/v1", "MOONSHOT_API_KEY"),
+    "openai": ("https://api.openai.com/v1", "OPENAI_API_KEY"),
+    "openrouter": ("https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
+    "together": ("https://api.together.xyz/v1", "TOGETHER_API_KEY"),
+    "xai": ("https://api.x.ai/v1", "XAI_API_KEY"),
+}
+"""Where a provider is asked, and the variable of its key."""
+UNKNOWN = ("https://your-provider.example/v1", "LARGE_API_KEY")
+"""To be filled in: the recipe says so by its name."""
 
 
 def runs(plan: Plan) -> str:
@@ -17,8 +34,11 @@ def runs(plan: Plan) -> str:
         return f"# {one.model} runs at its provider: set the key in the recipe's key_env"
     if one.runtime == "vllm":
         wide = f" --tensor-parallel-size {one.gpus}" if one.gpus > 1 else ""
-        kind = {"fp8": " --quantization fp8", "awq": " --quantization awq"}.get(one.precision, "")
-        return f"vllm serve {row.hf_id}{kind} --max-model-len {plan.needs.length} --port {PORT}{wide}"
+        kind = " --quantization fp8" if one.precision == "fp8" else ""
+        name = f"<an AWQ checkpoint of {row.hf_id}>" if one.precision == "awq" else row.hf_id
+        kind += f" --served-model-name {row.hf_id}" if one.precision == "awq" else ""
+        also = f"{kind} --max-model-len {plan.needs.length}"
+        return f"vllm serve {name}{also} --port {PORT}{wide}"
     draft = naming.match(one.draft, models.catalog()) if one.draft else None
     also = f" -hfd {_gguf(draft.hf_id, one)} -ngld 99" if draft else ""
     return f"llama-server -hf {_gguf(row.hf_id, one)}{also} -c {plan.needs.length} -ngl 99 -fa on --port {PORT}"
@@ -39,12 +59,17 @@ def checks(plan: Plan) -> str:
     if one.runtime == "llama.cpp":
         return (
             f"llama-bench -m MODEL.gguf -p {int(needs.prompt)} -n {int(needs.answer)} -o json > bench.json && "
-            f"trimtab plan fit {one.model} --on {one.device} --probe bench.json"
+            f"trimtab plan fit {one.model} --on {one.device} -q {one.precision}{_gpus(one)} --probe bench.json"
         )
     if one.runtime == "vllm":
+        row = naming.match(one.model, models.catalog())
+        each = needs.rate / max(1, one.servers - 1)
+        lengths = f"--random-input-len {int(needs.prompt)} --random-output-len {int(needs.answer)}"
         return (
-            f"vllm bench serve --model {one.model} --port {PORT} --random-input-len {int(needs.prompt)} "
-            f"--random-output-len {int(needs.answer)} --request-rate {needs.rate:.2f} --save-result"
+            f"vllm bench serve --model {row.hf_id if row else one.model} --port {PORT} --dataset-name random {lengths} "
+            f"--request-rate {each:.3g} --save-result --result-filename bench.json && "
+            f"trimtab plan fit {one.model} --on {one.device} -q {one.precision}{_gpus(one)} --batch "
+            f"{max(1, round(one.batch))} --prompt {int(needs.prompt)} --answer {int(needs.answer)} --probe bench.json"
         )
     return "trimtab plan check -f plan.json -r recipe.toml"
 
@@ -60,12 +85,12 @@ def recipe(plan: Plan) -> str:
         "[route]", 'kind = "rules"', "",
     ]  # fmt: skip
     if one.runtime != "api":
-        lines += _rung("small", f"http://127.0.0.1:{PORT}/v1", _served_name(one), ("0", "0", None))
+        lines += _rung("small", f"http://127.0.0.1:{PORT}/v1", "", _served_name(one), ("0", "0", None))
     large = one.large or (one.model if one.runtime == "api" else "")
     listed = prices.find(large) if large else None
     if large and listed:
         price = (str(listed.price.input), str(listed.price.output), str(listed.price.cached or "") or None)
-        lines += _rung("large", "https://api.openai.com/v1", large, price, "OPENAI_API_KEY")
+        lines += _rung("large", *SELLERS.get(listed.provider, UNKNOWN), listed.model, price)
     if one.routing == "cascade":
         lines += ["[[verify]]", 'kind = "schema"', ""]
     lines += ["[[record]]", 'kind = "ledger"', ""]
@@ -74,13 +99,18 @@ def recipe(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def _rung(name: str, url: str, model: str, price: tuple[str, str, str | None], key: str = "") -> list[str]:
+def _rung(name: str, url: str, key: str, model: str, price: tuple[str, str, str | None]) -> list[str]:
     cached = f", cached = {_text(price[2])}" if price[2] else ""
     lines = [
-        "[[model]]", f"name = {_text(name)}", 'kind = "openai_http"', f"url = {_text(url)}", f"model = {_text(model)}",
+        "[[model]]", f"name = {_text(name)}", f"kind = {_text(_kind(url))}", f"url = {_text(url)}",
+        f"model = {_text(model)}",
         f"price = {{ input = {_text(price[0])}, output = {_text(price[1])}{cached} }}",
     ]  # fmt: skip
     return [*lines, *([f"key_env = {_text(key)}"] if key else []), ""]
+
+
+def _kind(url: str) -> str:
+    return "anthropic_http" if url == SELLERS["anthropic"][0] else "openai_http"
 
 
 def _baseline(model: str, price_in: str, price_out: str, source: str) -> list[str]:
@@ -89,6 +119,10 @@ def _baseline(model: str, price_in: str, price_out: str, source: str) -> list[st
         f"price = {{ input = {_text(price_in)}, output = {_text(price_out)} }}",
         f"source = {_text(source)}", "",
     ]  # fmt: skip
+
+
+def _gpus(one: Option) -> str:
+    return f" --gpus {one.gpus}" if one.gpus > 1 else ""
 
 
 def _served_name(one: Option) -> str:

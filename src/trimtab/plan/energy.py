@@ -2,36 +2,32 @@
 
 import math
 
-from trimtab.plan import serving
 from trimtab.plan.devices import Device
 from trimtab.plan.figure import Figure
 from trimtab.plan.serving import Load
 from trimtab.plan.speed import Coefficients
 
 WATTS: dict[str, tuple[float, float]] = {
-    "floor": (math.log(0.3), 0.5), "memory": (math.log(0.35), 0.5), "operations": (math.log(0.6), 0.5),
-    "apart": (0.0, 3.0), "bend": (0.0, 1.0),
+    "full": (1.0, 0.3), "batch": (0.2, 5.0), "gpus": (-0.2, 5.0), "active": (0.2, 5.0), "held": (0.2, 5.0),
+    "fp8": (0.0, 5.0),
 }  # fmt: skip
-"""Start and stiffness: shares of the rated power: at least, and what memory and operations add."""
+"""Start and stiffness of the log-odds of the share of its rated power that a device draws."""
 LOCAL = (0.35, 0.62, 0.9)
 """Share of rated power that one sequence draws on a local device (energy_edge.csv, whole machines)."""
+IDLE = 0.1
+"""Share of rated power that a device draws while it waits, where nobody says it."""
 SUSTAINED = {"phone": (0.4, 0.55, 0.85), "sbc": (0.7, 0.9, 1.0), "edge": (0.8, 0.95, 1.0)}
 """What is left of the speed after minutes, where heat is let out badly (arXiv 2603.23640: iPhone 16 Pro halves)."""
 
 
-def watts(given: Coefficients, load: Load, pace: Coefficients) -> float:
-    """Watts of one device of a server; `pace` are the coefficients of `serving.step`."""
-    seconds = serving.step(pace, load)
-    touched = 1 - (1 - load.split.used) ** max(1.0, load.batch)
-    weights = (load.split.routed * touched + load.split.other) / load.gpus
-    cached = load.batch * (load.prompt + load.answer / 2) * load.token / load.spread
-    memory = min(1.0, (weights + cached) / (load.device.bandwidth * seconds))
-    work = 2 * load.active * load.batch * (1 + load.prompt / load.answer) / load.gpus
-    operations = min(1.0, work / (load.device.tflops * 1e3 * seconds))
-    bend = math.exp(given["bend"])
-    share = math.exp(given["floor"]) + math.exp(given["memory"]) * memory
-    share += math.exp(given["operations"]) * operations**bend
-    return (load.device.watts or 300.0) * min(1.0, share)
+def watts(given: Coefficients, load: Load) -> float:
+    """Watts of one device of a server: nearer to what it is rated for the more sequences, parameters and bytes it works
+    on, and further from it the more devices wait for each other."""
+    held = (load.split.routed + load.split.other) / load.gpus
+    odds = given["full"] + given["batch"] * math.log(max(1.0, load.batch) / 64) + given["gpus"] * math.log(load.gpus)
+    odds += given["active"] * math.log(load.active / load.gpus / 10) + given["fp8"] * (load.precision == "fp8")
+    odds += given["held"] * math.log(max(1e-3, held * 1e3 / load.device.memory))
+    return (load.device.watts or 300.0) / (1 + math.exp(-odds))
 
 
 def joules_token(power: Figure, rate: Figure) -> Figure:
@@ -41,11 +37,13 @@ def joules_token(power: Figure, rate: Figure) -> Figure:
     return Figure(low, power.central / rate.central, high, "J/token", weaker)
 
 
-def local(device: Device) -> Figure:
-    """Watts of a device that writes one sequence; `unknown` where nobody says its rated power."""
+def local(device: Device, gpus: int = 1) -> Figure:
+    """Watts of `gpus` devices that write one sequence, one of them at a time at work; `unknown` where nobody says the
+    rated power."""
     if not device.watts:
-        return Figure(2.0, 40.0, 400.0, "W", "unknown", "no rated power in the catalog")
-    low, central, high = (share * device.watts for share in LOCAL)
+        return Figure(2.0 * gpus, 40.0 * gpus, 400.0 * gpus, "W", "unknown", "no rated power in the catalog")
+    idle = (gpus - 1) * (device.idle if device.idle is not None else IDLE * device.watts)
+    low, central, high = (share * device.watts + idle for share in LOCAL)
     return Figure(low, central, high, "W", "extrapolated", "share of the rated power")
 
 

@@ -10,14 +10,20 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
 Row = TypeVar("Row")
-Formula = Callable[[Mapping[str, float], Any], float]
+Coefficients = Mapping[str, float]
+Formula = Callable[[Coefficients, Any], float]
+Errors = tuple[list[float], list[float]]
+"""log(predicted / measured) of each row, with its device held out, and with its model held out."""
+Prior = Mapping[str, tuple[float, float]]
+"""Start and stiffness of each coefficient."""
 BEND = 0.15
 """Errors beyond this (in logarithms) count by their size, not by their square."""
 STEPS, TRIES = 40, 10
@@ -35,8 +41,31 @@ class Sample(msgspec.Struct, Generic[Row], frozen=True):
     weight: float = 1.0
 
 
-def fit(formula: Formula, prior: Mapping[str, tuple[float, float]], samples: Sequence[Sample[Any]]) -> dict[str, float]:
-    """The coefficients that bring `formula` nearest to what was measured, by damped Gauss-Newton steps."""
+class Quantity(msgspec.Struct, frozen=True, kw_only=True):
+    """What is calibrated. `prior` may depend on the coefficients of `base`, which the formula is given too."""
+
+    formula: Formula
+    prior: Callable[[Coefficients], Prior]
+    samples: list[Sample[Any]]
+    source: str
+    base: "Quantity | None" = None
+
+
+def coefficients(
+    quantity: Quantity, most: int, seen: Callable[[Sample[Any]], bool] = lambda _: True
+) -> dict[str, float]:
+    """Those of the quantity and of what it rests on, from the rows that `seen` allows: about `most` of them."""
+    fixed = coefficients(quantity.base, most, seen) if quantity.base else {}
+    samples = [sample for sample in quantity.samples if seen(sample)]
+    prior = quantity.prior(fixed)
+    return {**fixed, **fit(quantity.formula, prior, samples[:: max(1, len(samples) // most)], fixed)}
+
+
+def fit(
+    formula: Formula, prior: Prior, samples: Sequence[Sample[Any]], fixed: Coefficients | None = None
+) -> dict[str, float]:  # fmt: skip
+    """The coefficients that bring `formula` nearest to what was measured, by damped Gauss-Newton steps; `fixed` ones
+    are given to it too, and stay."""
     import numpy as np
 
     names = list(prior)
@@ -46,7 +75,7 @@ def fit(formula: Formula, prior: Mapping[str, tuple[float, float]], samples: Seq
     weight = np.array([sample.weight for sample in samples])
 
     def predicted(at: Any) -> Any:
-        given = dict(zip(names, at.tolist(), strict=True))
+        given = {**(fixed or {}), **dict(zip(names, at.tolist(), strict=True))}
         return np.array([math.log(max(1e-12, formula(given, sample.run))) for sample in samples])
 
     def cost(at: Any, off: Any) -> float:
@@ -82,48 +111,58 @@ def fit(formula: Formula, prior: Mapping[str, tuple[float, float]], samples: Seq
     return dict(zip(names, (round(float(value), 4) for value in at), strict=True))
 
 
-def held_out(
-    formula: Formula, prior: Mapping[str, tuple[float, float]], samples: Sequence[Sample[Any]],
-    by: Callable[[Sample[Any]], str], folds: int = 8,
-) -> list[float]:  # fmt: skip
-    """log(predicted / measured) of each row, by a fit that saw no row of its group (`by`), in the samples' order."""
+def held_out(quantity: Quantity, by: Callable[[Sample[Any]], str], folds: int = 8) -> list[float]:
+    """log(predicted / measured) of each row, by a fit that saw no row of its group (`by`), in the samples' order; nor
+    did the fit of what it rests on."""
+    samples = quantity.samples
     fold = {group: index % folds for index, group in enumerate(sorted({by(sample) for sample in samples}, key=mixed))}
     errors = [0.0] * len(samples)
     for number in sorted(set(fold.values())):
-        seen = [sample for sample in samples if fold[by(sample)] != number]
-        given = fit(formula, prior, seen[:: max(1, len(seen) // MOST)])
+        given = coefficients(quantity, MOST, lambda sample, out=number: fold.get(by(sample)) != out)
         for index, sample in enumerate(samples):
             if fold[by(sample)] == number:
-                errors[index] = math.log(formula(given, sample.run) / sample.measured)
+                errors[index] = math.log(quantity.formula(given, sample.run) / sample.measured)
     return errors
 
 
-def pooled(
-    formula: Formula, prior: Mapping[str, tuple[float, float]], samples: Sequence[Sample[Any]]
-) -> tuple[list[float], list[float]]:
+def pooled(quantity: Quantity) -> Errors:
     """Errors with devices held out, and with models held out: what is new may be new in either way."""
-    return (
-        held_out(formula, prior, samples, lambda sample: sample.device),
-        held_out(formula, prior, samples, lambda sample: sample.model),
-    )
+    return held_out(quantity, lambda sample: sample.device), held_out(quantity, lambda sample: sample.model)
 
 
-def probed(samples: Sequence[Sample[Any]], errors: Sequence[float]) -> list[float]:
-    """Errors after one row of each device (the middle one in the file) has scaled the others; it is not counted."""
+def probed(samples: Sequence[Sample[Any]], errors: Sequence[float]) -> tuple[list[float], list[str]]:
+    """Errors after one row of each device (the middle one in the file) has scaled the others, and the devices; the row
+    itself is not counted."""
     groups: dict[tuple[str, int], list[int]] = {}
     for index, sample in enumerate(samples):
-        groups.setdefault((sample.device, sample.run.gpus), []).append(index)
-    return [
-        errors[index] - errors[group[len(group) // 2]]
-        for group in groups.values() for at, index in enumerate(group) if at != len(group) // 2
+        groups.setdefault((sample.device, getattr(sample.run, "gpus", 1)), []).append(index)
+    left = [
+        (errors[index] - errors[group[len(group) // 2]], device)
+        for (device, _), group in groups.items() for at, index in enumerate(group) if at != len(group) // 2
     ]  # fmt: skip
+    return [error for error, _ in left], [device for _, device in left]
 
 
-def interval(errors: Iterable[float], share: float = 0.8) -> tuple[float, float]:
-    """Factors on the prediction between which `share` of what was measured lay."""
-    ordered = sorted(-error for error in errors)
+def interval(*ways: tuple[Sequence[float], Sequence[str]], share: float = 0.8) -> tuple[float, float]:
+    """Factors on the prediction between which `share` of what was measured lay. A way of holding out is its errors and
+    their groups: each way counts the same, and so does each group in it, however many rows it has, since what is new
+    will be one group more, not one row more."""
+    weighed = []
+    for errors, groups in ways:
+        rows = Counter(groups)
+        weighed += [(-e, 1 / (rows[g] * len(rows))) for e, g in zip(errors, groups, strict=True)]
     edge = (1 - share) / 2
-    return math.exp(quantile(ordered, edge)), math.exp(quantile(ordered, 1 - edge))
+    return math.exp(_weighted(sorted(weighed), edge)), math.exp(_weighted(sorted(weighed), 1 - edge))
+
+
+def _weighted(ordered: Sequence[tuple[float, float]], share: float) -> float:
+    """The value below which `share` of the weight lies."""
+    left = share * sum(weight for _, weight in ordered)
+    for value, weight in ordered:
+        left -= weight
+        if left <= 0:
+            return value
+    return ordered[-1][0]
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
@@ -149,22 +188,40 @@ def main() -> None:
     asked = parser.parse_args()
     from trimtab.plan import measured
 
+    errors: dict[str, Errors] = {}
     found: dict[str, Any] = json.loads(asked.out.read_bytes()) if asked.out.exists() else {}
-    for name, (formula, prior, samples, source) in measured.quantities(asked.data).items():
+    for name, quantity in measured.quantities(asked.data).items():
         if asked.only and name not in asked.only:
             continue
-        given = fit(formula, prior, samples[:: max(1, len(samples) // ENOUGH)])
-        by_device, by_model = pooled(formula, prior, samples)
-        low, high = interval([*by_device, *by_model])
-        found[name] = {
-            "coefficients": {key: value for key, value in given.items() if value or ":" not in key},
-            "interval": [round(low, 3), round(high, 3)],
-            "probed": [round(edge, 3) for edge in interval(probed(samples, by_device))],
-            "rows": len(samples), "source": source,
-            "devices": len({sample.device for sample in samples}), "models": len({sample.model for sample in samples}),
-        }  # fmt: skip
-        asked.out.write_text(json.dumps(found, indent=1) + "\n")  # power rests on the step's
-        sys.stderr.write(f"{name}: {len(samples)} rows, interval x{low:.2f} to x{high:.2f}\n")
+        errors[name] = pooled(quantity)
+        found[name] = _kept(quantity, coefficients(quantity, ENOUGH), errors[name])
+        if {"watts", "written"} <= set(errors):  # joules a token are the product of both, of the same rows
+            found["joules"] = _kept(quantity, {}, _both(errors["watts"], errors["written"]))
+        asked.out.write_text(json.dumps(found, indent=1) + "\n")
+        low, high = found[name]["interval"]
+        sys.stderr.write(f"{name}: {len(quantity.samples)} rows, interval x{low} to x{high}\n")
+
+
+def _kept(quantity: Quantity, given: Coefficients, errors: Errors) -> dict[str, Any]:
+    """What the file keeps of a quantity."""
+    samples = quantity.samples
+    devices, models = [sample.device for sample in samples], [sample.model for sample in samples]
+    return {
+        "coefficients": {key: value for key, value in given.items() if value or ":" not in key},
+        "interval": _rounded(interval((errors[0], devices), (errors[1], models))),
+        "probed": _rounded(interval(probed(samples, errors[0]))), "rows": len(samples), "source": quantity.source,
+        "devices": len(set(devices)), "models": len(set(models)),
+    }  # fmt: skip
+
+
+def _both(watts: Errors, steps: Errors) -> Errors:
+    """Errors of a product, both ways held out."""
+    by_device, by_model = ([a + b for a, b in zip(*pair, strict=True)] for pair in zip(watts, steps, strict=True))
+    return by_device, by_model
+
+
+def _rounded(edges: tuple[float, float]) -> list[float]:
+    return [round(edge, 3) for edge in edges]
 
 
 if __name__ == "__main__":

@@ -1,16 +1,15 @@
 """Whether a model fits a device, and how fast it is there, with or without a probe of the device."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import msgspec
 
-from trimtab.errors import ConfigError
-from trimtab.plan import energy, memory, probes, rates, speed
+from trimtab.plan import energy, memory, rates, serving, speed, splits
 from trimtab.plan.architecture import Architecture
 from trimtab.plan.cache import Session
 from trimtab.plan.devices import Device
-from trimtab.plan.figure import Figure
+from trimtab.plan.figure import Figure, total
+from trimtab.plan.refit import NONE, Scales
 from trimtab.plan.tensors import Tensor
 
 HOST = (25.0, 45.0, 90.0)
@@ -22,35 +21,90 @@ class Fits(msgspec.Struct, frozen=True):
 
     fits: bool
     figures: dict[str, Figure]
+    terms: dict[str, str] = {}
+    """What the figures are made of, in words."""
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked of a model on a device: llama.cpp's context and depth, or a server's load."""
+
+    precision: str
+    context: int = 8192
+    depth: int = 0
+    gpus: int = 1
+    batch: float = 32
+    prompt: int = 1000
+    answer: int = 300
 
 
 def fits(
-    shape: Architecture, found: Iterable[Tensor], device: Device, precision: str, context: int, depth: int, gpus: int,
-    probe: Path | None,
+    shape: Architecture, found: Iterable[Tensor], device: Device, asked: Asked, probed: Scales = NONE
 ) -> Fits:  # fmt: skip
-    """Memory, decode, prefill, power. A probe scales the formulas to the device.
+    """Memory, speed, power; for a precision of vLLM's those of a server with `asked.batch` sequences.
 
     Raises:
-        ConfigError: the probe cannot be read, or is not of one sequence.
+        ConfigError: no such precision, or nothing is left for a server's cache.
     """
-    found = tuple(found)
+    if asked.precision in memory.ENGINE_BITS:
+        return _served(shape, device, asked, probed)
+    found, precision, gpus = tuple(found), asked.precision, asked.gpus
     weights = memory.weights(shape, precision, found)
-    stack = memory.stack(shape, precision, Session(context=context), found=found, accelerated=device.kind != "cpu")
-    run = speed.run(shape, weights, device, precision, depth=depth, tokens=128, gpus=gpus, on_cpu=_cpu(device))
-    reading = speed.run(shape, weights, device, precision, depth=depth, tokens=512, gpus=gpus, on_cpu=_cpu(device))
-    decode, prefill = _scales(shape, weights, device, precision, gpus, probe) if probe else (None, None)
+    session = Session(context=asked.context)
+    stack = memory.stack(shape, precision, session, found=found, accelerated=device.kind != "cpu")
+    each = splits.stacks(shape, precision, session, gpus, found=found) if gpus > 1 else (stack,)
+    on = {"depth": asked.depth, "gpus": gpus, "on_cpu": device.kind in ("cpu", "sbc")}
+    run = speed.run(shape, weights, device, precision, tokens=128, **on)
+    reading = speed.run(shape, weights, device, precision, tokens=512, **on)
     figures = {
-        "memory": stack["total"], "decode": rates.decode(run, known=shape.known, probe=decode),
-        "prefill": rates.prefill(reading, known=shape.known, probe=prefill), "power": energy.local(device),
+        "memory": total((one["total"] for one in each), "MiB"),
+        "decode": rates.decode(run, known=shape.known, scale=probed.decode),
+        "prefill": rates.prefill(reading, known=shape.known, scale=probed.prefill),
+        "power": energy.local(device, gpus),
     }  # fmt: skip
     figures["energy"] = energy.joules_token(figures["power"], figures["decode"])
-    figures["decode, hot"] = energy.sustained(device, figures["decode"])
+    if device.kind in energy.SUSTAINED:
+        figures["decode, hot"] = energy.sustained(device, figures["decode"])
     if hours := energy.battery_hours(device, figures["power"]):
         figures["battery"] = hours
-    room, wanted = device.usable * gpus, stack["total"].central
+    if gpus > 1:
+        figures["fullest"] = max((one["total"] for one in each), key=lambda figure: figure.central)
+    room, wanted = device.usable, max(one["total"].central for one in each)
     if wanted > room and device.kind in ("gpu", "dc"):
         figures["decode, split"] = _split(run, figures["decode"], max(0.0, room / wanted))
-    return Fits(wanted <= room, figures)
+    return Fits(wanted <= room, figures, _terms(run, reading, probed))
+
+
+def _terms(run: speed.Run, reading: speed.Run, probed: Scales) -> dict[str, str]:
+    """Milliseconds of a written token by what they are spent on, and what a token of a prompt takes."""
+    made = speed.terms(rates.given("decode"), run)
+    found = {f"decode, {name}": f"{seconds * 1000:.3g} ms a token" for name, seconds in made.items()}
+    found["decode, weights"] += (
+        f": {run.read:.3g} GB at {run.read / made['weights']:,.0f} of {run.device.bandwidth:,.0f} GB/s"
+    )
+    prompt = rates.fast_prefill(reading)
+    found["prefill"] = (
+        f"{prompt * 1e6:.3g} us a token of a prompt of {reading.tokens}: {reading.active:.3g} B parameters"
+    )
+    for name in ("decode", "prefill"):
+        if scale := getattr(probed, name):
+            found[f"{name}, probe"] = f"measured {scale:.3g} times those seconds: all of them are scaled"
+    return found
+
+
+def _served(shape: Architecture, device: Device, asked: Asked, probed: Scales) -> Fits:
+    parts = memory.paged(shape, asked.precision, device=device.memory, gpus=asked.gpus)
+    load = serving.load(
+        shape, serving.split(shape, asked.precision), device, gpus=asked.gpus, batch=asked.batch, prompt=asked.prompt,
+        answer=asked.answer, precision=asked.precision,
+    )  # fmt: skip
+    step = rates.step(load, known=shape.known, scale=probed.step)
+    figures = {
+        "weights": parts["weights"], "cache": parts["cache"], "tokens": parts["tokens"],
+        "first token": rates.first(load, known=shape.known, scale=probed.first), "a token": step.times(1000, "ms"),
+        "decode": step.inverse(1.0, "tok/s"), "power": rates.watts(load, known=shape.known).times(asked.gpus),
+        "energy": rates.joules(load, known=shape.known),
+    }  # fmt: skip
+    return Fits(parts["tokens"].central >= asked.batch * (asked.prompt + asked.answer), figures)
 
 
 def _split(run: speed.Run, whole: Figure, share: float) -> Figure:
@@ -60,23 +114,3 @@ def _split(run: speed.Run, whole: Figure, share: float) -> Figure:
         for rate, host in zip((whole.low, whole.central, whole.high), HOST, strict=True)
     )
     return Figure(slow, likely, fast, "tok/s", "extrapolated", f"{share:.0%} of the layers on the device")
-
-
-def _scales(
-    shape: Architecture, weights: memory.Weights, device: Device, precision: str, gpus: int, path: Path
-) -> tuple[float | None, float | None]:
-    """Measured over predicted, of decode and of prefill, at the probe's own lengths."""
-    found = probes.read(path)
-    if found.decode is None and found.prefill is None:
-        raise ConfigError(f"{str(path)!r} measured a server, not one sequence.", "Probe with llama-bench -o json.")
-    on = {"gpus": gpus, "on_cpu": _cpu(device)}
-    wrote = speed.run(shape, weights, device, precision, depth=found.depth, tokens=found.written, **on)
-    read = speed.run(shape, weights, device, precision, tokens=found.prompt, **on)
-    return (
-        found.decode * rates.fast_decode(wrote) if found.decode else None,
-        found.prefill * rates.fast_prefill(read) if found.prefill else None,
-    )
-
-
-def _cpu(device: Device) -> bool:
-    return device.kind in ("cpu", "sbc")

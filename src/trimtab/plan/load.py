@@ -4,6 +4,7 @@ One server takes sequences while its batch has room. A step writes a token for e
 read in chunks that the steps share. Arrivals are Poisson; lengths are exponential around their means, cut at 4 times.
 """
 
+import heapq
 import math
 import random
 from collections.abc import Callable
@@ -15,6 +16,9 @@ from trimtab.errors import ConfigError
 REQUESTS, WARM = 600, 60
 """How many requests are simulated, and the first that are not counted."""
 LENGTHS = 4.0
+PARTS = 40
+CROWDED = 0.8
+"""Share of the slots in use from which on they are what binds."""
 
 
 class Waits(msgspec.Struct, frozen=True):
@@ -29,6 +33,9 @@ class Waits(msgspec.Struct, frozen=True):
     busy: float
     batch: float
     bottleneck: str
+    firsts: tuple[float, ...] = ()
+    wholes: tuple[float, ...] = ()
+    """The distributions: a value for each fortieth of the requests."""
 
     @property
     def stable(self) -> bool:
@@ -82,6 +89,30 @@ def simulate(
         running = [one for one in running if one.written < one.answer]
         done += [(one.came, one.first, now, one.answer) for one in finished]
     return _waits(done, worked, reading, filled, now, slots, rate)
+
+
+def slots(
+    rate: float, prompt: float, answer: float, *, token: float, read: float, servers: int, seed: int = 0,
+    requests: int = REQUESTS,
+) -> Waits:  # fmt: skip
+    """`servers` that take one sequence each, from one queue: `read` and `token` are seconds a token read and written.
+
+    Raises:
+        ConfigError: a rate or a length that is not positive.
+    """
+    if not (rate > 0 and prompt >= 0 and answer > 0 and servers > 0):
+        raise ConfigError(f"No load has {rate} requests/s of {prompt} + {answer} tokens.", "They must be positive.")
+    coin, free, done = random.Random(seed), [0.0] * servers, []  # noqa: S311 - a simulation, not a secret
+    worked = reading = ended = 0.0
+    for one in _arrivals(coin, rate, prompt, answer, requests):
+        first = max(one.came, heapq.heappop(free)) + one.prompt * read
+        last = first + one.answer * token
+        heapq.heappush(free, last)
+        done.append((one.came, first, last, one.answer))
+        worked, reading, ended = worked + one.answer * token, reading + one.prompt * read, max(ended, last)
+    waits = _waits(done, worked, reading / servers, worked, ended, servers, rate)
+    bound = "slots" if waits.busy > CROWDED else "prefill" if reading > worked else "decode"
+    return msgspec.structs.replace(waits, bottleneck=bound, batch=waits.busy * servers)
 
 
 def erlang_c(rate: float, service: float, servers: int) -> tuple[float, float]:
@@ -151,11 +182,15 @@ def _waits(
     busy = min(1.0, (filled / slots + reading) / span)
     if span * rate > 1.25 * len(done):  # the queue was still there long after the last arrival
         busy = 1.0
-    bottleneck = "slots" if batch > 0.8 * slots else "prefill" if reading > worked else "decode"
+    bottleneck = "slots" if batch > CROWDED * slots else "prefill" if reading > worked else "decode"
     return Waits(
         _at(first, 0.5), _at(first, 0.95), _at(token, 0.5), _at(token, 0.95), _at(whole, 0.5), _at(whole, 0.95),
-        busy, batch, bottleneck,
+        busy, batch, bottleneck, _shares(first), _shares(whole),
     )  # fmt: skip
+
+
+def _shares(ordered: list[float]) -> tuple[float, ...]:
+    return tuple(_at(ordered, (n + 0.5) / PARTS) for n in range(PARTS))
 
 
 def _at(ordered: list[float], share: float) -> float:

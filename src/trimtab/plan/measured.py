@@ -1,9 +1,10 @@
 """Measured rows of the development data's schemas, as samples for `fit` and for `benchmarks/planner.py`."""
 
 import csv
+import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,47 +15,48 @@ from trimtab.errors import ConfigError
 from trimtab.plan import devices, energy, memory, models, naming, serving, speed
 from trimtab.plan.architecture import Architecture
 from trimtab.plan.devices import Device
-from trimtab.plan.fit import Formula, Sample
+from trimtab.plan.fit import Quantity, Sample
 from trimtab.plan.memory import Weights
 from trimtab.plan.models import Listed
 
-Quantity = tuple[Formula, Mapping[str, tuple[float, float]], list[Sample[Any]], str]
 FITS = 1.05
 """Rows whose weights are more than this share of the memory swap: they measure the disk."""
-PROMPTS = {"gpqa": 250, "lm-arena-chat": 150, "sourcegraph-fim": 1000}
+PROMPTS = {"gpqa": 250, "lm-arena-chat": 150, "sourcegraph-fim": 500}
 """Tokens of prompts that the energy rows do not state: a guess."""
 WIDE = 16
 """Servers over so many devices split experts, and keep whole sequences on each."""
 
 
-def quantities(data: Path) -> dict[str, Quantity]:
-    """Everything that is calibrated: formula, prior, samples, what they are from."""
-    return {
-        "decode": (speed.decode, speed.DECODE, local(data, "decode"), "speed_local.csv, test=decode"),
-        "step": (serving.step, serving.STEP, served(data, "tpot_ms"), "serving_inferencex.csv, tpot"),
-        "watts": (
-            lambda given, load: energy.watts(given, load, pace()),
-            energy.WATTS,
-            powered(data),
-            "serving_energy_mlenergy.csv, avg_power_w_total",
-        ),
-        "written": (
-            serving.step,
-            written_prior(),
-            written(data),
-            "serving_energy_mlenergy.csv, avg_batch / out_tok_s",
-        ),
-        "first": (serving.first, serving.FIRST, served(data, "ttft_ms"), "serving_inferencex.csv, ttft"),
-        "prefill": (speed.prefill, speed.PREFILL, local(data, "prefill"), "speed_local.csv, test=prefill"),
-    }
-
-
 @cache
-def pace() -> Mapping[str, float]:
-    """The shipped coefficients of a server's step, on which power rests."""
-    from trimtab.plan import rates
-
-    return rates.calibration("step").coefficients
+def quantities(data: Path) -> dict[str, Quantity]:
+    """Everything that is calibrated."""
+    step = Quantity(
+        formula=serving.step, prior=lambda _: serving.STEP, samples=served(data, "tpot_ms"),
+        source="serving_inferencex.csv, tpot",
+    )  # fmt: skip
+    return {
+        "decode": Quantity(
+            formula=speed.decode, prior=lambda _: speed.DECODE, samples=local(data, "decode"),
+            source="speed_local.csv, test=decode",
+        ),
+        "prefill": Quantity(
+            formula=speed.prefill, prior=lambda _: speed.PREFILL, samples=local(data, "prefill"),
+            source="speed_local.csv, test=prefill",
+        ),
+        "step": step,
+        "first": Quantity(
+            formula=serving.first, prior=lambda _: serving.FIRST, samples=served(data, "ttft_ms"), base=step,
+            source="serving_inferencex.csv, ttft",
+        ),
+        "watts": Quantity(
+            formula=energy.watts, prior=lambda _: energy.WATTS, samples=powered(data),
+            source="serving_energy_mlenergy.csv, avg_power_w_total",
+        ),
+        "written": Quantity(
+            formula=serving.step, prior=serving.written, samples=written(data), base=step,
+            source="serving_energy_mlenergy.csv, avg_batch / out_tok_s",
+        ),
+    }  # fmt: skip
 
 
 def rows(path: Path) -> Iterator[dict[str, str]]:
@@ -124,12 +126,6 @@ def written(data: Path) -> list[Sample[serving.Load]]:
     ]  # fmt: skip
 
 
-def written_prior() -> dict[str, tuple[float, float]]:
-    """Near the coefficients of a step that clients see."""
-    given = pace()
-    return {name: (given.get(name, start), stiff * 2) for name, (start, stiff) in serving.STEP.items()}
-
-
 def joules(data: Path) -> list[float]:
     """Relative errors of joules a token, from the shipped coefficients of power and of a step."""
     from trimtab.plan import rates
@@ -150,6 +146,7 @@ def _powered(row: dict[str, str], device: Device, shape: Architecture) -> servin
     return serving.load(
         shape, _split(shape, precision), device, gpus=gpus, batch=batch, prompt=PROMPTS.get(row["task"], 300),
         answer=int(float(row["avg_output_len"])), precision=precision, whole_cache=int(row["dp"] or 1) > 1,
+        expert_parallel=int(row["ep"] or 1) > 1,
     )  # fmt: skip
 
 
@@ -161,28 +158,33 @@ def _shape(name: str, known: dict[str, Listed]) -> Architecture | None:
 def _served(row: dict[str, str], device: Device, shape: Architecture) -> serving.Load:
     precision, total = row["precision"] or "bf16", float(row["concurrency"] or row["batch"] or 0)
     parts = _split(shape, serving.canonical(precision))
+    least = _least(parts, device)
     lengths = {"prompt": int(row["isl"]), "answer": int(row["osl"]), "precision": precision, "engine": row["engine"]}
+    gpus, replicated = _gpus(row)
     decoders = re.findall(r"(\d*)x tp(\d+) b(\d*)", row["decode"])
     if row["mode"] == "disagg" and decoders:
         readers = re.findall(r"(\d*)x tp(\d+)", row["prefill"]) or [("1", decoders[0][1])]
         servers, gpus, each = (int(n or 0) for n in decoders[0])
-        total = total or float(servers * each)
+        gpus, total = max(gpus, least), total or float(servers * each)
         return serving.load(
-            shape,
-            parts,
-            device,
-            gpus=gpus,
-            batch=max(1.0, total / max(1, servers)),
-            apart=True,
-            readers=int(readers[0][0] or 1),
-            counted=servers > 0,
-            reader_gpus=int(readers[0][1]),
-            total=total,
-            whole_cache=gpus >= WIDE,
-            **lengths,
-        )  # type: ignore[arg-type]
-    gpus, apart = _gpus(row)
-    return serving.load(shape, parts, device, gpus=gpus, batch=total, whole_cache=apart, **lengths)  # type: ignore[arg-type]
+            shape, parts, device, gpus=gpus, batch=max(1.0, total / max(1, servers)), apart=True,
+            readers=int(readers[0][0] or 1), counted=servers > 0, reader_gpus=max(int(readers[0][1]), least),
+            total=total, whole_cache=gpus >= WIDE, **lengths,
+        )  # type: ignore[arg-type]  # fmt: skip
+    if gpus > 8 and gpus & (gpus - 1):  # nothing is split so many ways: these are all devices of a system in parts
+        return serving.load(
+            shape, parts, device, gpus=gpus, batch=total, apart=True, counted=False, whole_cache=True, **lengths
+        )  # type: ignore[arg-type]  # fmt: skip
+    return serving.load(
+        shape, parts, device, gpus=max(gpus, least), batch=total, whole_cache=replicated, **lengths
+    )  # type: ignore[arg-type]  # fmt: skip
+
+
+def _least(parts: serving.Split, device: Device) -> int:
+    """Devices that the weights need at the least, a power of two: rows of servers with data-parallel attention name
+    the devices of one copy of it, as few as one."""
+    need = (parts.routed + parts.other) * 1e9 / 2**20 / (device.memory * 0.9)
+    return 1 << max(0, math.ceil(math.log2(max(need, 1e-9))))
 
 
 def _gpus(row: dict[str, str]) -> tuple[int, bool]:
@@ -217,7 +219,7 @@ def _local(row: dict[str, str], known: dict[str, Listed], owned: dict[str, Devic
     ollama = row["engine"] == "ollama"
     run = speed.run(
         shape, weights, device, row["quant"], depth=int(row["depth"] or 0), tokens=int(row["n_tokens"] or 128),
-        gpus=gpus, flash=row["flash_attn"] in ("1", "True") or ollama, ollama=ollama,
+        prompts=int(row["batch"] or 1), gpus=gpus, flash=row["flash_attn"] in ("1", "True") or ollama, ollama=ollama,
         on_cpu=row["backend"].lower() == "cpu", micro=2048 if "llama.cpp benches" in row["source"] else speed.MICRO,
     )  # fmt: skip
     return Sample(run, 1 / float(row["tok_s"]), device.id, shape.name)

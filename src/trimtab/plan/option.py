@@ -10,7 +10,9 @@ from trimtab.plan.cost import House
 from trimtab.plan.devices import Device
 from trimtab.plan.figure import Figure
 from trimtab.plan.needs import Needs
+from trimtab.plan.refit import NONE, Scales
 
+RUNTIMES = {"vllm": "vLLM", "llama.cpp": "llama.cpp", "api": "provider"}
 PERSONAL = ("phone", "sbc", "edge", "browser")
 """Kinds of devices that have their own user, and no bill."""
 
@@ -40,15 +42,28 @@ class Option(msgspec.Struct, kw_only=True):
     draft: str = ""
     """A small model of the same family that proposes tokens."""
     known: bool = True
+    scales: Scales = NONE
+    """Of a probe of the device."""
     fails: dict[str, str] = msgspec.field(default_factory=dict)
     """Constraint -> why this option breaks it."""
 
     @property
+    def hardware(self) -> str:
+        """`3 servers of 2 x rtx-4090`; a device of one's own by its name alone."""
+        if not self.device:
+            return "its provider"
+        each = f"{self.gpus} x {self.device}" if self.gpus > 1 else self.device
+        return each if self.servers == 1 else f"{self.servers} servers of {each}"
+
+    @property
     def name(self) -> str:
         """As a table shows it."""
-        hardware = f"{self.servers} x {self.gpus} x {self.device}" if self.device else "API"
-        also = f" + {self.large}" if self.large else f" with {self.draft}" if self.draft else ""
-        return f"{self.routing}: {self.model} {self.precision}{also} on {hardware}, {self.runtime}".replace("  ", " ")
+        what = " ".join(word for word in (self.model, self.precision) if word)
+        if self.draft:
+            what += f" with {self.draft} drafting"
+        if self.large:
+            what += f", {self.routing} to {self.large},"
+        return f"{what} on {self.hardware}" + (f" ({RUNTIMES[self.runtime]})" if self.device else "")
 
 
 def judged(needs: Needs, option: Option) -> Option:

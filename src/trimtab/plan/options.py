@@ -18,6 +18,7 @@ from trimtab.plan.memory import Weights
 from trimtab.plan.models import Listed
 from trimtab.plan.needs import KINDS, Needs
 from trimtab.plan.option import PERSONAL, Option, cached, judged, price
+from trimtab.plan.refit import NONE, Scales
 
 MAX_BATCH = 256
 SHARE = 0.9
@@ -32,19 +33,21 @@ EIGHT_BIT = ("rtx-40", "rtx-50", "rtx-6000-ada", "rtx-5880", "rtx-pro", "l4", "h
 SERVED = ("nvidia", "amd")
 
 
-def all_of(needs: Needs, house: House) -> list[Option]:
-    """Every option, those that break a constraint with the reason."""
+def all_of(needs: Needs, house: House, probed: Scales = NONE) -> list[Option]:
+    """Every option, those that break a constraint with the reason; the device that was probed at its own pace."""
     found: list[Option] = []
     hardware = _devices(needs)
     if not prices.find(needs.large) and not needs.private:
         raise no_price(needs.large)
+    serves = {device.id for device in hardware if device.maker in SERVED and device.kind in ("gpu", "dc")}
     for name, row in _models(needs).items():
         reasons = _of_model(needs, row)
         local, served = weights.precisions(row.shape.family)
         for device in hardware:
-            found += _local(needs, house, name, row, device, local, reasons)
-            if device.maker in SERVED and device.kind in ("gpu", "dc"):
-                found += _served(needs, house, name, row, device, served, reasons)
+            scales = probed.of(device.id)
+            found += _local(needs, house, name, row, device, local, reasons, scales)
+            if device.id in serves:
+                found += _served(needs, house, name, row, device, served, reasons, scales)
     found += routings.drafted(needs, house, found)
     found += routings.mixed(needs, found)
     found += list(routings.api(needs))
@@ -60,7 +63,7 @@ def _models(needs: Needs) -> dict[str, Listed]:
 
 
 def no_price(name: str) -> ConfigError:
-    near = get_close_matches(name, [row.model for row in prices.catalog()], 3, 0.4)
+    near = get_close_matches(name, prices.names(), 3, 0.4)
     fix = f"Nearest: {', '.join(near)}; or name it provider/model." if near else "Name it provider/model."
     return ConfigError(f"No price of {name!r} in the catalog.", fix, param="large")
 
@@ -89,39 +92,42 @@ def _of_model(needs: Needs, row: Listed) -> dict[str, str]:
 
 
 def _local(
-    needs: Needs, house: House, name: str, row: Listed, device: Device, tried: tuple[str, ...], reasons: dict[str, str]
-) -> Iterator[Option]:
+    needs: Needs, house: House, name: str, row: Listed, device: Device, tried: tuple[str, ...],
+    reasons: dict[str, str], scales: Scales,
+) -> Iterator[Option]:  # fmt: skip
     """llama.cpp: one sequence at a time on each device."""
     if device.id in ("tpu-v5e", "inf2"):
         return
     for precision in tried:
         size = weights.table()[name, precision]
-        need = size.held + cached(name, needs.length) + SPARE_MIB
-        gpus = _count(need, device) if device.kind in ("gpu", "dc") else 1
+        room = size.held + cached(name, needs.length)
+        gpus = _count(room, device) if device.kind in ("gpu", "dc") else 1
         facts = _run_facts(name)
         run = msgspec.structs.replace(
             facts, device=device, read=size.read * MIB, held=size.held * MIB, precision=precision, gpus=gpus,
             cached=facts.cached * needs.length, attended=facts.attended * needs.prompt, tokens=int(needs.prompt) or 1,
             on_cpu=device.kind in ("cpu", "sbc"),
         )  # fmt: skip
-        token, read = rates.fast_decode(run), rates.fast_prefill(run) * needs.prompt
+        token = rates.fast_decode(run) * (scales.decode or 1.0)
+        read = rates.fast_prefill(run) * needs.prompt * (scales.prefill or 1.0)
         service = read + token * needs.answer
         personal = device.kind in PERSONAL
         count = 1 if personal else max(1, math.ceil(needs.rate * service / house.utilisation)) + house.spare
         wait = 0.0 if personal or count > 2000 else waiting.slots_p95(needs.rate, service, count)
-        power = local_watts(device).central
+        power = local_watts(device, gpus).central / gpus
         yield judged(needs, Option(
             model=name, precision=precision, runtime="llama.cpp", device=device.id, gpus=gpus, servers=count,
-            routing="small only", quality=row.quality.get(needs.benchmark), memory=need / gpus, usable=device.usable,
-            pace=1 / token, first=read + token, first_p95=(read + token) * 1.3 + wait,
+            routing="small only", quality=row.quality.get(needs.benchmark), usable=device.usable,
+            memory=room / gpus + SPARE_MIB, pace=1 / token, first=read + token, first_p95=(read + token) * 1.3 + wait,
             cost=price(device, gpus, count, power, house, personal), watts=power * gpus * count, carries=1 / service,
-            known=row.shape.known, fails=dict(reasons),
+            known=row.shape.known, scales=scales, fails=dict(reasons),
         ))  # fmt: skip
 
 
 def _served(
-    needs: Needs, house: House, name: str, row: Listed, device: Device, tried: tuple[str, ...], reasons: dict[str, str]
-) -> Iterator[Option]:
+    needs: Needs, house: House, name: str, row: Listed, device: Device, tried: tuple[str, ...],
+    reasons: dict[str, str], scales: Scales,
+) -> Iterator[Option]:  # fmt: skip
     """vLLM: continuous batching, as many servers as the busiest hour needs."""
     for precision in tried:
         if precision == "fp8" and not device.id.startswith(EIGHT_BIT):
@@ -139,26 +145,32 @@ def _served(
             facts, device=device, gpus=gpus, batch=float(slots), prompt=int(needs.prompt), answer=int(needs.answer),
             spread=min(gpus, facts.spread) if facts.spread > 1 else 1,
         )  # fmt: skip
-        carries = slots / (needs.answer * rates.step_seconds(load))
+        slower = scales.step or 1.0
+        carries = slots / (needs.answer * rates.step_seconds(load) * slower)
         count = cost.servers(needs.use, carries, house, needs.peak)
-        load = settled(load, needs.rate / max(1, count - house.spare), slots)
-        pace, first = 1 / rates.step_seconds(load), rates.first_seconds(load)
+        load = settled(load, needs.rate / max(1, count - house.spare), slots, slower)
+        pace = 1 / (rates.step_seconds(load) * slower)
+        first = rates.first_seconds(load) * (scales.first or 1.0)
         power = rates.watts(load).central
         yield judged(needs, Option(
             model=name, precision=precision, runtime="vllm", device=device.id, gpus=gpus, servers=count,
             routing="small only", quality=row.quality.get(needs.benchmark), usable=device.memory * SHARE,
             memory=size.held / gpus + SPARE_MIB + load.batch * token * needs.length / gpus, pace=pace, first=first,
             first_p95=first * P95, cost=price(device, gpus, count, power, house, False), watts=power * gpus * count,
-            batch=load.batch, carries=carries, known=row.shape.known, fails=dict(reasons),
+            batch=load.batch, carries=carries, known=row.shape.known, scales=scales, fails=dict(reasons),
         ))  # fmt: skip
 
 
-def settled(load: serving.Load, rate: float, slots: float) -> serving.Load:
-    """The load with the batch at which as many sequences end as come: Little's law, iterated."""
+def settled(load: serving.Load, rate: float, slots: float, slower: float = 1.0) -> serving.Load:
+    """The load with the batch at which as many sequences end as come: Little's law, iterated. `slower`: what a step
+    takes over what is predicted."""
     batch = 1.0
     for _ in range(8):
         load = msgspec.structs.replace(load, batch=batch, total=batch)
-        batch = min(float(slots), max(1.0, (batch + rate * load.answer * rates.step_seconds(load)) / 2))
+        then = min(float(slots), max(1.0, (batch + rate * load.answer * rates.step_seconds(load) * slower) / 2))
+        if abs(then / batch - 1) < 0.01:
+            break
+        batch = then
     return load
 
 
@@ -180,7 +192,7 @@ def _too_large(
 
 
 def _count(need: float, device: Device) -> int:
-    return next((n for n in COUNTS if need / n < device.usable), 8)
+    return next((n for n in COUNTS if need / n + SPARE_MIB < device.usable), 8)
 
 
 MIB = 2**20 / 1e9

@@ -1,5 +1,6 @@
 """A plan as one self-contained HTML page: inline SVG, no script, nothing fetched."""
 
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
@@ -20,7 +21,7 @@ STYLE = (
 SOURCES = (
     ("models", "catalog/models.csv: configurations and published scores; each row names its source"),
     ("hardware", "catalog/hardware.csv: vendors' figures; rows that say 'verify' are from memory"),
-    ("prices", "catalog/prices.csv: github.com/simonw/llm-prices, each row with its date"),
+    ("prices", "catalog/prices.csv: github.com/pydantic/genai-prices and simonw/llm-prices, each row with its date"),
     ("speed, power", "catalog/coefficients.json: fitted on measured rows; see docs/explanation/planner.md"),
 )
 
@@ -48,7 +49,10 @@ def page(plan: Plan, stack: Mapping[str, Figure]) -> str:
 
 
 def _figures(found: Mapping[str, Figure]) -> str:
-    rows = [(name, report.ranged(figure), f"{figure.tag} {figure.why}".strip()) for name, figure in found.items()]
+    rows = [
+        (report.UNITS.get(name, name), report.ranged(figure), ", ".join(filter(None, (figure.tag, figure.why))))
+        for name, figure in found.items()
+    ]  # fmt: skip
     return _table(("figure", "low, central, high", "rests on"), rows)
 
 
@@ -58,7 +62,7 @@ def _staircase(plan: Plan) -> str:
     own = [choose.cost_at(plan.best, needs, plan.house, factor) or 0.0 for factor in factors]
     lines = [("this plan", own)]
     if listed := prices.find(needs.large):
-        lines.append((needs.large, [cost.api(listed.price, needs.use.times(factor)) for factor in factors]))
+        lines.append((needs.large, [cost.api(listed, needs.use.times(factor)) for factor in factors]))
     return _chart([factor * needs.requests for factor in factors], lines, "requests a month", "USD a month")
 
 
@@ -97,15 +101,23 @@ def _tornado(plan: Plan) -> str:
     if plan.best.large:
         share = choose.large_share(plan.best, needs)
         moved["escalated x 0.5 to 2"] = [base - share / 2, base + share]
-    top = max([base, *(value for pair in moved.values() for value in pair)]) or 1.0
-    bars = []
-    for index, (name, (low, high)) in enumerate(moved.items()):
-        left, right, y = low / top * (WIDTH - 8), high / top * (WIDTH - 8), 44 * index
+    lowest = min([base, *(value for pair in moved.values() for value in pair)])
+    wide = max([base, *(value for pair in moved.values() for value in pair)]) - lowest or 1.0
+    bars, inner = [], WIDTH - 16
+
+    def across(value: float) -> float:
+        return 8 + (value - lowest) / wide * inner
+
+    for index, (name, (low, high)) in enumerate(sorted(moved.items(), key=lambda item: item[1][0] - item[1][1])):
+        y = 44 * index
         bars.append(f'<text x="0" y="{y + 12}" font-size="13" fill="currentColor">{escape(name)}: '
                     f"USD {low:,.0f} to {high:,.0f}</text>")  # fmt: skip
-        bars.append(f'<rect x="{left:.1f}" y="{y + 18}" width="{max(2.0, right - left):.1f}" height="16" '
-                    f'fill="{COLOURS[index % len(COLOURS)]}"/>')  # fmt: skip
-    return _svg("Sensitivity of the cost", "".join(bars), 44 * len(moved))
+        bars.append(f'<rect x="{across(low):.1f}" y="{y + 18}" width="{max(2.0, across(high) - across(low)):.1f}" '
+                    f'height="16" fill="{COLOURS[index % len(COLOURS)]}"/>')  # fmt: skip
+    foot = 44 * len(moved) + 14
+    bars.append(f'<path d="M{across(base):.1f} 16V{foot - 16}" stroke="currentColor" stroke-dasharray="3"/>')
+    bars.append(f'<text x="0" y="{foot}" font-size="12" fill="currentColor">dashed: USD {base:,.0f} as planned</text>')
+    return _svg("Sensitivity of the cost", "".join(bars), foot + 6)
 
 
 def _front(plan: Plan) -> str:
@@ -122,10 +134,18 @@ def _rejected(plan: Plan) -> str:
 
 
 def _assumptions(plan: Plan) -> str:
-    rows: list[Sequence[str]] = [
-        (name, str(value)) for one in (plan.needs, plan.house) for name, value in report.plain(one).items()
-    ]
-    return _table(("what", "value"), [*rows, *SOURCES])
+    rows = [
+        (name, ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
+        for one in (plan.needs, plan.house) for name, value in report.plain(one).items() if value is not None
+    ]  # fmt: skip
+    listed = prices.find(plan.needs.large)
+    charged = [(f"price of {listed.model}", _priced(listed))] if listed else []
+    return _table(("what", "value"), [*rows, *charged, *SOURCES])
+
+
+def _priced(listed: prices.Listed) -> str:
+    price = listed.price
+    return f"USD {price.input:f} in, {price.output:f} out per million tokens; {listed.source}, seen {listed.seen}"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -135,26 +155,31 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _chart(at: Sequence[float], lines: Sequence[tuple[str, Sequence[float]]], across: str, up: str) -> str:
-    """Lines over a common axis, linear upwards, by order across."""
-    top = max(max(values) for _, values in lines) or 1.0
-    inner = WIDTH - EDGE - 8
+    """Lines over a common axis, both logarithmic: volumes and waits span powers of ten."""
+    shown = [value for _, values in lines for value in values if value > 0] or [1.0]
+    low, high = math.floor(math.log10(min(shown))), math.ceil(math.log10(max(shown)) + 1e-9)
+    high = max(high, low + 1)
+    inner, tall = WIDTH - EDGE - 8, HEIGHT - 40
+    wide = math.log(at[-1] / at[0]) or 1.0
+
+    def place(x: float, y: float) -> str:
+        share = (math.log10(max(y, 10.0**low)) - low) / (high - low)
+        return f"{EDGE + inner * math.log(x / at[0]) / wide:.1f},{10 + tall * (1 - share):.1f}"
+
     drawn = []
+    for power in range(low, high + 1):
+        y = 10 + tall * (1 - (power - low) / (high - low))
+        drawn.append(f'<path d="M{EDGE} {y:.1f}H{WIDTH - 8}" stroke="currentColor" stroke-opacity="0.15"/>')
+        drawn.append(f'<text x="{EDGE - 4}" y="{y + 4:.1f}" font-size="11" text-anchor="end" fill="currentColor">'
+                     f"{_brief(10.0**power)}</text>")  # fmt: skip
     for index, (name, values) in enumerate(lines):
-        colour = COLOURS[index]
-        points = " ".join(
-            f"{EDGE + inner * n / max(1, len(values) - 1):.1f},{HEIGHT - 30 - (HEIGHT - 50) * value / top:.1f}"
-            for n, value in enumerate(values)
-        )
-        drawn.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        drawn.append(f'<text x="{EDGE + 8}" y="{20 + 16 * index}" font-size="13" fill="{colour}">{escape(name)}</text>')
-    axis = (
-        f'<path d="M{EDGE} 10V{HEIGHT - 30}H{WIDTH - 8}" fill="none" stroke="currentColor"/>'
-        f'<text x="{EDGE}" y="{HEIGHT - 12}" font-size="12" fill="currentColor">{_brief(at[0])} to {_brief(at[-1])} '
-        f"{escape(across)}</text>"
-        f'<text x="2" y="{HEIGHT - 34}" font-size="11" fill="currentColor">0</text>'
-        f'<text x="2" y="18" font-size="11" fill="currentColor">{_brief(top)}</text>'
-    )
-    return _svg(f"{up} by {across}", axis + "".join(drawn), HEIGHT)
+        points = " ".join(place(x, y) for x, y in zip(at, values, strict=True))
+        drawn.append(f'<polyline points="{points}" fill="none" stroke="{COLOURS[index]}" stroke-width="2"/>')
+        drawn.append(f'<text x="{EDGE + 8}" y="{24 + 16 * index}" font-size="13" fill="{COLOURS[index]}">{escape(name)}'
+                     "</text>")  # fmt: skip
+    foot = f"{up} (upwards) by {across}: {_brief(at[0])} to {_brief(at[-1])}"
+    drawn.append(f'<text x="{EDGE}" y="{HEIGHT - 8}" font-size="12" fill="currentColor">{escape(foot)}</text>')
+    return _svg(f"{up} by {across}", "".join(drawn), HEIGHT)
 
 
 def _brief(number: float) -> str:

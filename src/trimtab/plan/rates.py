@@ -1,7 +1,6 @@
 """Calibrated figures: the formulas with the shipped coefficients, their intervals, and a probe of one's own device."""
 
 import json
-import math
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -38,45 +37,44 @@ class _All(dict[str, float]):
 
 @cache
 def calibration(name: str) -> Calibration:
-    """The shipped calibration of a quantity: decode, prefill, step, first or watts."""
+    """The shipped calibration of a quantity: decode, prefill, step, first, watts, written or joules."""
     return msgspec.convert(json.loads(CATALOG.read_bytes())[name], Calibration)
 
 
-def decode(run: speed.Run, *, known: bool = True, probe: float | None = None) -> Figure:
-    """Tokens a second of one sequence; `probe`: measured over predicted, of another run on this device."""
-    return _rate("decode", speed.decode(given("decode"), run), known and _seen(run), probe)
+def decode(run: speed.Run, *, known: bool = True, scale: float | None = None) -> Figure:
+    """Tokens a second of one sequence; `scale`: seconds measured over predicted, of another run on this device."""
+    seconds = _seconds("decode", speed.decode(given("decode"), run), known and _seen(run), scale)
+    return seconds.inverse(1.0, "tok/s")
 
 
-def prefill(run: speed.Run, *, known: bool = True, probe: float | None = None) -> Figure:
+def prefill(run: speed.Run, *, known: bool = True, scale: float | None = None) -> Figure:
     """Tokens of a prompt a second."""
-    return _rate("prefill", speed.prefill(given("prefill"), run), known and _seen(run), probe)
+    seconds = _seconds("prefill", speed.prefill(given("prefill"), run), known and _seen(run), scale)
+    return seconds.inverse(1.0, "tok/s")
 
 
-def step(load: serving.Load, *, known: bool = True) -> Figure:
+def step(load: serving.Load, *, known: bool = True, scale: float | None = None) -> Figure:
     """Seconds a token of a server's sequences (TPOT)."""
-    return _seconds("step", serving.step(given("step"), load), known)
+    return _seconds("step", serving.step(given("step"), load), known, scale)
 
 
-def first(load: serving.Load, *, known: bool = True) -> Figure:
+def first(load: serving.Load, *, known: bool = True, scale: float | None = None) -> Figure:
     """Seconds to the first token with a steady number of sequences (TTFT)."""
-    return _seconds("first", serving.first(given("first"), load), known)
+    return _seconds("first", serving.first(given("first"), load), known, scale)
 
 
 def watts(load: serving.Load, *, known: bool = True) -> Figure:
     """Watts of one device of a server."""
-    value = energy.watts(given("watts"), load, given("step"))
+    value = energy.watts(given("watts"), load)
     low, high = calibration("watts").interval
     return around(value, low, high, "W", "calibrated" if known else "extrapolated")
 
 
 def joules(load: serving.Load, *, known: bool = True) -> Figure:
     """Joules a token that a full server writes: its watts over all it writes, prompts and host included."""
-    power = watts(load, known=known)
-    low, high = calibration("written").interval
-    seconds = serving.step(given("written"), load) * load.gpus / load.batch
-    both = (power.central - power.low) / power.central, (power.high - power.central) / power.central
-    down, up = math.hypot(both[0], 1 - low), math.hypot(both[1], high - 1)  # the two err independently
-    return around(power.central * seconds, max(0.1, 1 - down), 1 + up, "J/token", power.tag)
+    value = energy.watts(given("watts"), load) * serving.step(given("written"), load) * load.gpus / load.batch
+    low, high = calibration("joules").interval
+    return around(value, low, high, "J/token", "calibrated" if known else "extrapolated")
 
 
 def fast_decode(run: speed.Run) -> float:
@@ -104,23 +102,18 @@ def read_seconds(load: serving.Load) -> float:
     return serving.reading(given("step"), load, load.gpus) / max(1, load.prompt)
 
 
-def _rate(name: str, seconds: float, known: bool, probe: float | None) -> Figure:
-    low, high = calibration(name).interval
-    if probe:
-        low, high = calibration(name).probed
-        return around(probe / seconds, 1 / high, 1 / low, "tok/s", "probed")
-    tag: Tag = "calibrated"
-    if not known:
-        low, high, tag = low**WIDER, high**WIDER, "extrapolated"
-    return around(1 / seconds, 1 / high, 1 / low, "tok/s", tag, _why(name))
+def spread(name: str, *, known: bool = True, probed: bool = False) -> tuple[float, float, Tag]:
+    """Factors below and above a prediction in seconds that hold four in five, and what they rest on."""
+    found = calibration(name)
+    if probed:
+        return *found.probed, "probed"
+    low, high = found.interval
+    return (low, high, "calibrated") if known else (low**WIDER, high**WIDER, "extrapolated")
 
 
-def _seconds(name: str, seconds: float, known: bool) -> Figure:
-    low, high = calibration(name).interval
-    tag: Tag = "calibrated"
-    if not known:
-        low, high, tag = low**WIDER, high**WIDER, "extrapolated"
-    return around(seconds, low, high, "s", tag, _why(name))
+def _seconds(name: str, seconds: float, known: bool, scale: float | None) -> Figure:
+    low, high, tag = spread(name, known=known, probed=scale is not None)
+    return around(seconds * (scale or 1.0), low, high, "s", tag, _why(name))
 
 
 def _seen(run: speed.Run) -> bool:

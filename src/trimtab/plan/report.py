@@ -13,7 +13,10 @@ from trimtab.plan.figure import Figure
 from trimtab.plan.load import Waits
 from trimtab.plan.option import Option
 
-UNITS = {"pace": "decode", "first": "first token", "watts": "power", "joules": "energy", "cost": "cost"}
+UNITS = {
+    "pace": "decode", "first": "first token", "first_p95": "  p95", "token_p95": "a token, p95",
+    "whole_p95": "whole, p95", "watts": "power", "joules": "energy", "cost": "cost", "loss": "wrong ones",
+}  # fmt: skip
 
 
 def values(plan: Plan, stack: Mapping[str, Figure]) -> dict[str, Any]:
@@ -46,8 +49,11 @@ def text(plan: Plan, stack: Mapping[str, Figure], explain: Mapping[str, str] | N
         lines += [f"  {name:12} {shown(figure)}" for name, figure in stack.items()]
     lines += ["", "Load:"]
     for name, (money, waits, servers) in plan.growth.items():
-        lines.append(f"  {name:4} {_money(money):>14} a month, {servers} servers; {_load(waits)}")
-    lines += ["", "What would change the decision:"] + [f"  {flip.says}" for flip in plan.flips]
+        lines.append(
+            f"  {name:4} {_money(money):>14} a month, {_hardware(plan.best, servers)}; {_load(waits, plan.best)}"
+        )
+    flips = [flip.says for flip in plan.flips] or ["nothing that was tried"]
+    lines += ["", "What would change the decision:", *(f"  {says}" for says in flips)]
     lines += ["", f"Pareto front ({plan.considered:,} options considered):"]
     lines += [
         f"  {_money(one.cost):>14}  p95 {one.first_p95:6.2f} s  {_right(one):>7}  {one.name}" for one in plan.front
@@ -107,17 +113,30 @@ def ranged(figure: Figure) -> str:
 
 
 def _waits(waits: Waits | None) -> dict[str, Any] | None:
-    return None if waits is None else plain(waits) | {"stable": waits.stable}
-
-
-def _load(waits: Waits | None) -> str:
     if waits is None:
-        return "no queue: a provider scales, and a device of one's own has one user"
+        return None
+    return {key: value for key, value in plain(waits).items() if key not in ("firsts", "wholes")} | {
+        "stable": waits.stable
+    }
+
+
+def _hardware(one: Option, servers: int) -> str:
+    if one.runtime == "api":
+        return "none of your own"
+    if one.cost == 0:
+        return f"{servers:,} devices at work at once in the busiest hour"
+    return f"{servers:,} server{'s' * (servers != 1)}"
+
+
+def _load(waits: Waits | None, one: Option) -> str:
+    if waits is None:
+        return "a provider scales" if one.runtime == "api" else "each has its own user: nobody waits for another"
     if not waits.stable:
         return f"today's servers do not keep up: {waits.bottleneck} binds"
     return (
-        f"today's servers: p95 TTFT {waits.first_p95:.2f} s, TPOT {waits.token_p95 * 1000:.0f} ms, "
-        f"end to end {waits.whole_p95:.1f} s; {waits.busy:.0%} busy, {waits.bottleneck} binds first"
+        f"today's servers, p50 and p95: TTFT {waits.first_p50:.2f} and {waits.first_p95:.2f} s, TPOT "
+        f"{waits.token_p50 * 1000:.0f} and {waits.token_p95 * 1000:.0f} ms, end to end {waits.whole_p50:.1f} and "
+        f"{waits.whole_p95:.1f} s; {waits.busy:.0%} busy, {waits.bottleneck} binds first"
     )
 
 

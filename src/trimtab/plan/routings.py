@@ -72,7 +72,7 @@ def mixed(needs: Needs, found: list[Option]) -> list[Option]:
     listed = prices.find(needs.large)
     if needs.private or not listed or ("cloud" not in needs.where and "server" not in needs.where):
         return []
-    bill = cost.api(listed.price, needs.use)
+    bill = cost.api(listed, needs.use)
     able = [one for one in found if one.cost is not None and not set(one.fails) - {"quality", "budget"}]
     able.sort(key=lambda one: (one.cost or 0.0) - 20 * (one.quality or 0))
     return [made for one in able[:40] for made in _with_large(needs, one, bill)]
@@ -104,8 +104,12 @@ def api(needs: Needs) -> Iterator[Option]:
         fails = {"private": "requests leave for a provider"} if needs.private else {}
         if "cloud" not in needs.where:
             fails["where"] = "a provider is a cloud"
+        if needs.licence:
+            fails["licence"] = "a provider's model comes under no licence"
+        if needs.model or needs.device:
+            fails["model"] = f"not {needs.model or needs.device}"
         yield judged(needs, Option(
             model=needs.large, precision="", runtime="api", device="", gpus=0, servers=0, routing="large only",
             quality=None, memory=0, usable=0, pace=60.0, first=0.8, first_p95=2.0, watts=None, known=False, fails=fails,
-            cost=cost.api(listed.price, needs.use),
+            cost=cost.api(listed, needs.use),
         ))  # fmt: skip

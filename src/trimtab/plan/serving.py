@@ -54,6 +54,10 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     """Sequences over all servers; for the queue in front of the readers."""
     counted: bool = True
     """False where nobody says how many servers decode: `batch` is then those of all of them."""
+    expert_parallel: bool = False
+    """Devices hold whole experts, in place of a slice of each."""
+    replicated: bool = False
+    """Attention is data-parallel: each device keeps whole sequences."""
 
 
 def split(shape: Architecture, precision: str) -> Split:
@@ -80,7 +84,7 @@ def canonical(precision: str) -> str:
 def load(
     shape: Architecture, parts: Split, device: Device, *, gpus: int, batch: float, prompt: int, answer: int,
     precision: str, engine: str = "vllm", apart: bool = False, readers: int = 1, reader_gpus: int = 0,
-    total: float = 0.0, whole_cache: bool = False, counted: bool = True,
+    total: float = 0.0, whole_cache: bool = False, counted: bool = True, expert_parallel: bool = False,
 ) -> Load:  # fmt: skip
     """The load of a model; `whole_cache`: each device keeps whole sequences (attention is data-parallel)."""
     latent = any(layer.mixer == "mla" for layer in shape.layers)
@@ -91,7 +95,7 @@ def load(
         token=per_token(shape, Session(context=1)) * 2**20 / 1e9,
         spread=gpus if whole_cache else 1 if latent else max(1, min(gpus, kv)), precision=canonical(precision),
         engine=engine, apart=apart, readers=readers, reader_gpus=reader_gpus or gpus, total=total or batch,
-        counted=counted,
+        counted=counted, expert_parallel=expert_parallel, replicated=whole_cache,
     )  # fmt: skip
 
 
@@ -104,14 +108,21 @@ def step(given: Coefficients, load: Load) -> float:
 
 
 def first(given: Coefficients, load: Load) -> float:
-    """Seconds to the first token with a steady number of sequences: read the prompt, wait for others', one step."""
+    """Seconds to the first token with a steady number of sequences: read the prompt, wait for others', some steps.
+
+    Where prompts are read apart, what hands them over counts, and how many servers read them is often not said: a
+    power of the time to read one and of the sequences for each reader.
+    """
     own = reading(given, load, load.reader_gpus)
-    each = load.batch if not load.apart else load.total / load.readers
-    busy = min(0.97, each * own / (each * own + load.answer * _decoding(given, load)))
-    waiting = own * (busy / (1 - busy)) * math.exp(given["waiting"]) + each * own * math.exp(given["burst"])
-    handing = given["handing_fixed"] * load.apart
-    fixed = math.exp(given["first"] + handing) + _decoding(given, load) * math.exp(given["steps"])
-    return math.exp(given.get(f"first:{load.engine}", 0.0)) * (own * math.exp(given["own"]) + waiting + fixed)
+    if load.apart:
+        each = load.total / load.readers
+        handed = given["handing"] + given.get(f"handing:{load.engine}", 0.0)
+        handed += given["handing_spread"] * math.log(each / 64 + 0.1) + given["handing_own"] * math.log(own / 0.1)
+        return math.exp(handed)
+    own *= math.exp(given["own"] + given.get(f"own:{load.engine}", 0.0))
+    waiting = own * math.exp(given["burst"]) * load.batch ** math.exp(given["power"])
+    fixed = math.exp(given["first"]) + _decoding(given, load) * math.exp(given["steps"])
+    return math.exp(given.get(f"first:{load.engine}", 0.0)) * (own + waiting + fixed)
 
 
 def reading(given: Coefficients, load: Load, gpus: int) -> float:
@@ -137,9 +148,12 @@ def _decoding(given: Coefficients, load: Load) -> float:
     talking = math.log2(gpus) * math.exp(given["talk"]) + batch * load.hidden * 2e-9 * math.exp(given["wire"]) * (
         gpus > 1
     )
+    if load.expert_parallel:
+        talking *= math.exp(given.get("expert_parallel", 0.0))
     each = math.exp(given["layer"] + given["layer_experts"] * (load.split.routed > 0)) + talking
     engine = given.get(f"engine:{load.engine}", 0.0) + given["apart"] * load.apart
     engine += given["apart_trtllm"] * (load.apart and load.engine == "trtllm")
+    engine += given.get("replicated", 0.0) * load.replicated
     host = math.exp(given["host"]) + batch * math.exp(given["sequence"])
     return (weights + cached + multiplied + load.layers * each + host) * math.exp(engine)
 
@@ -163,9 +177,18 @@ STEP: dict[str, tuple[float, float]] = {
     f"share:{name}": (0.0, 3.0) for name in ("fp8", "nvfp4", "bf16", "w4a16")
 }  # fmt: skip
 """Start and stiffness. Natural logarithms: of shares of a peak, of seconds."""
-FIRST = {name: (start, stiff * 8) for name, (start, stiff) in STEP.items()} | {
-    "waiting": (0.0, 0.5), "burst": (math.log(0.05), 0.5), "own": (0.0, 1.0), "first": (math.log(0.06), 0.5),
-    "steps": (0.0, 1.0), "handing_fixed": (0.5, 0.5), "prefill": (-0.9, 1.0), "prefill_tilt": (0.0, 3.0),
-    "prefill_experts": (-1.2, 1.0),
-} | {f"{word}:{name}": (0.0, 1.5) for word in ("first", "prefill") for name in ENGINES}  # fmt: skip
-"""A step costs what `STEP` says, nearly; what is new is how prompts wait."""
+FIRST: dict[str, tuple[float, float]] = {
+    "own": (0.0, 1.0), "burst": (math.log(0.05), 0.5), "power": (-0.2, 2.0), "first": (math.log(0.06), 0.5),
+    "steps": (0.0, 1.0), "handing": (0.0, 0.5), "handing_own": (0.5, 2.0), "handing_spread": (0.3, 2.0),
+} | {f"{word}:{name}": (0.0, 1.5) for word in ("first", "own", "handing") for name in ENGINES}  # fmt: skip
+"""What the time to the first token has beside the coefficients of a step, which stay as they are."""
+
+
+def written(given: Coefficients) -> dict[str, tuple[float, float]]:
+    """Start and stiffness for a step of a server that is kept full (vLLM as published, not tuned): near `given`, those
+    of a step that clients see; exchanges, and what each sequence costs the host, are free to differ."""
+    near = {name: (given.get(name, start), stiff * 2) for name, (start, stiff) in STEP.items()}
+    return near | {
+        "talk": (-11.6, 0.3), "wire": (-4.2, 0.3), "sequence": (-10.5, 0.1), "layer_experts": (0.3, 0.3),
+        "expert_parallel": (0.5, 0.5), "replicated": (0.5, 1.0),
+    }  # fmt: skip

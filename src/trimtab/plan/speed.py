@@ -42,6 +42,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     attended: float = 0.0
     """1e12 operations of attention for a token at this depth, prefill."""
     tokens: int = 512
+    prompts: int = 1
+    """Prompts of `tokens` each that are read together."""
     gpus: int = 1
     experts: bool = False
     flash: bool = True
@@ -52,7 +54,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 def run(
     shape: Architecture, weights: Weights, device: Device, precision: str, *, depth: float = 0, tokens: int = 512,
-    gpus: int = 1, flash: bool = True, ollama: bool = False, on_cpu: bool = False, micro: int = MICRO,
+    prompts: int = 1, gpus: int = 1, flash: bool = True, ollama: bool = False, on_cpu: bool = False, micro: int = MICRO,
 ) -> Run:  # fmt: skip
     """The run of a model: `depth` tokens are in the context already, `tokens` more are read or written."""
     middle = depth + tokens / 2
@@ -70,25 +72,36 @@ def run(
         device=device, read=weights.read * 2**20 / 1e9, held=weights.held.central * 2**20 / 1e9,
         active=(shape.active or shape.params) / 1e9, params=shape.params / 1e9, layers=len(shape.layers),
         hidden=shape.hidden, precision=precision,
-        cached=read / 1e9 + cache.states(shape, 1) * 2**20 / 1e9, attended=held / 1e12, tokens=tokens, gpus=gpus,
-        experts=shape.experts > 0, flash=flash, ollama=ollama, on_cpu=on_cpu, micro=micro,
+        cached=read / 1e9 + cache.states(shape, 1) * 2**20 / 1e9, attended=held / 1e12, tokens=tokens, prompts=prompts,
+        gpus=gpus, experts=shape.experts > 0, flash=flash, ollama=ollama, on_cpu=on_cpu, micro=micro,
     )  # fmt: skip
 
 
 def decode(given: Coefficients, run: Run) -> float:
     """Seconds a token of one sequence."""
+    return sum(terms(given, run).values())
+
+
+def terms(given: Coefficients, run: Run) -> dict[str, float]:
+    """What the seconds of a token are made of: reading weights, each layer's fixed cost, reading the cache, operations
+    where they bind, and handing over between devices."""
     kind, device = device_class(run), run.device
     tilt = given["tilt"] * math.log(device.bandwidth / 500)
     share = given["share"] + given.get(f"share:{kind}", 0.0) + tilt + _precision(given, run)
     share += given["flash"] * run.flash
-    reading = run.read / (device.bandwidth * math.exp(share))
     layer = given["layer"] + given.get(f"layer:{kind}", 0.0) + given["layer_flash"] * run.flash
     cached = given["cached"] + given["cached_flash"] * run.flash + 0.5 * given.get(f"share:{kind}", 0.0)
-    seconds = reading + run.layers * math.exp(layer) + run.cached / (device.bandwidth * math.exp(cached))
+    slower = math.exp(given["ollama"] * run.ollama + given["experts"] * run.experts)
+    found = {
+        "weights": run.read / (device.bandwidth * math.exp(share)) * slower,
+        "layers": run.layers * math.exp(layer) * slower,
+        "cache": run.cached / (device.bandwidth * math.exp(cached)) * slower,
+    }  # fmt: skip
     if kind in ("cpu", "sbc", "phone"):
-        seconds += 2 * run.active / (device.tflops * 1e3 * math.exp(given["operations"]))
-    seconds *= math.exp(given["ollama"] * run.ollama + given["experts"] * run.experts)
-    return seconds + (run.gpus - 1) * math.exp(given["gpus"])
+        found["operations"] = 2 * run.active / (device.tflops * 1e3 * math.exp(given["operations"])) * slower
+    if run.gpus > 1:
+        found["exchange"] = (run.gpus - 1) * math.exp(given["gpus"])
+    return found
 
 
 def prefill(given: Coefficients, run: Run) -> float:
@@ -97,16 +110,21 @@ def prefill(given: Coefficients, run: Run) -> float:
     rate = device.tflops * (OLDER_RATE if device.id.startswith(WARP_GROUPS) else 1.0)
     tilt = given["tilt"] * math.log(rate / 100)
     share = given["share"] + given.get(f"share:{kind}", 0.0) + _precision(given, run) + tilt
-    share += given["flash"] * run.flash + given["experts"] * run.experts + given["wide"] * math.log(run.hidden / 4096)
+    if precision_class(run.precision) == "f16" and kind == "apple":
+        share += given["f16_apple"]  # no matrix units, by which 16 bit gains on other devices
+    if run.experts:  # each expert sees few tokens: the faster the device, the less of it they fill
+        share += given["experts"] + given["experts_tilt"] * math.log(rate / 30)
     multiplying = 2 * run.active / (rate * 1e3 * math.exp(share))
-    steps = math.ceil(run.tokens / run.micro)
+    tokens = run.tokens * run.prompts
+    steps = math.ceil(tokens / run.micro)
     layer = given["layer"] + given.get(f"layer:{kind}", 0.0)
     reading = run.held / (device.bandwidth * math.exp(given["reading"]))
-    fixed = steps * (run.layers * math.exp(layer) + reading) / run.tokens
-    attending = given["attention"] + given.get(f"attention:{kind}", 0.0) + given["attention_flash"] * run.flash
-    seconds = multiplying + fixed + run.attended / (rate * math.exp(attending + tilt))
+    fixed = steps * (run.layers * math.exp(layer) + reading) / tokens
+    attending = given["attention"] + given.get(f"attention:{kind}", 0.0)
+    attending += given["attention_flash"] if run.flash else tilt
+    seconds = multiplying + fixed + run.attended / (rate * math.exp(attending))
     pipeline = steps * run.gpus / (steps + run.gpus - 1)
-    return seconds * pipeline ** -math.exp(given["pipeline"]) * run.gpus ** given["gpus"]
+    return seconds * pipeline ** -math.exp(given["pipeline"])
 
 
 def offloaded(seconds: float, run: Run, share: float, host: float) -> float:
@@ -152,8 +170,8 @@ DECODE = prior(
     ("share", "layer"),
 )  # fmt: skip
 PREFILL = prior(
-    (("share", math.log(0.35), 0.01), ("tilt", -0.15, 0.05), ("layer", math.log(80e-6), 0.2), ("flash", 0.0, 1.5),
-     ("experts", 0.0, 1.5), ("wide", 0.0, 1.5), ("reading", math.log(0.7), 2.0), ("attention", math.log(0.15), 0.05),
-     ("attention_flash", 0.7, 0.05), ("pipeline", 0.0, 1.0), ("gpus", 0.0, 1.5)),
+    (("share", math.log(0.35), 0.01), ("tilt", -0.15, 0.05), ("layer", math.log(80e-6), 0.2),
+     ("experts", -0.1, 3.0), ("experts_tilt", -0.35, 8.0), ("f16_apple", -0.2, 1.0), ("reading", math.log(0.7), 2.0),
+     ("attention", math.log(0.15), 0.05), ("attention_flash", 0.7, 0.05), ("pipeline", 0.0, 1.0)),
     ("share", "layer", "attention"),
 )  # fmt: skip

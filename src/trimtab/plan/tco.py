@@ -36,7 +36,7 @@ def compare(
         return min(choose.cost_at(one, asked, house, volume / requests) or 0.0 for one in held)
 
     def api(volume: float) -> float:
-        return cost.api(listed.price, asked.use.times(volume / requests))
+        return cost.api(listed, asked.use.times(volume / requests))
 
     rows = [{"requests": requests * n, "own": own(requests * n), "api": api(requests * n)} for n in VOLUMES]
     return {
