@@ -19,6 +19,7 @@ from trimtab.types import HERE, Json, ModelSpec, Span
 
 if TYPE_CHECKING:
     from trimtab.encode.encoder import Encoder
+    from trimtab.odds.reader import Reader
     from trimtab.store.engine import Store
 
 PERSONAL = ("EMAIL", "PHONE", "CARD", "IBAN", "IP", "URL_CREDENTIALS", "URL", "US_SSN", "CRYPTO")
@@ -112,8 +113,14 @@ def _tools(
         shared.push_async_callback(opened.close)
         return opened
 
+    @cache
+    def odds(folder: Path) -> "Reader":
+        from trimtab.odds.reader import Reader
+
+        return Reader(folder, encoder)
+
     tools = Tools(
-        name="", recipe=settings.folder, home=settings.home, encoder=encoder, store=store,
+        name="", recipe=settings.folder, home=settings.home, encoder=encoder, store=store, odds=odds,
         personal=_personal(settings), secret=settings.secrets.get, networks=_networks(settings),
         starting=starting.append, closing=closing.push_async_callback, say=say, ask=asking.ask,
     )  # fmt: skip

@@ -246,7 +246,7 @@ def test_a_score_is_the_verifier_s_of_that_model_s_answer():
         Step(stage="answer", by="small", ms=1), Step(stage="verify", by="confidence", ms=1, score=0.3),
         Step(stage="answer", by="large", ms=1), Step(stage="verify", by="confidence", ms=1, score=0.9),
     )  # fmt: skip
-    decision = Decision(ladder=("small", "large"), signals=(Signal(name="p_right:small", value=0.7),))
+    decision = Decision(ladder=("small", "large"), signals=(Signal(name="p_stays:small", value=0.7),))
     trace = Trace(request=testing.ask("q"), at=0, ms=1, outcome="answer", steps=steps, decision=decision)
     assert shadow.score(trace, "small") == 0.3
     assert shadow.score(msgspec.structs.replace(trace, steps=steps[2:]), "small") == 0.7
