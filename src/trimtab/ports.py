@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from trimtab.egress import Network
     from trimtab.encode.encoder import Encoder
     from trimtab.odds.reader import Reader
+    from trimtab.odds.thresholds import Thresholds
     from trimtab.store.engine import Store
 
 
@@ -94,7 +95,8 @@ class Recorder(Protocol):
 class Tools(msgspec.Struct, frozen=True, kw_only=True):
     """What kinds share. `name` is the part's name, `recipe` the folder its relative paths start from.
 
-    `encoder` and `store` are built on first use, `odds` reads a folder of them once for all kinds. `personal` finds
+    `encoder` and `store` are built on first use, `odds` reads a folder of them once for all kinds;
+    `thresholds` says what those of the settings have become. `personal` finds
     personal data in a text that has a structure, `names` what an encoder must tell (people, addresses), in each of
     several. `inner` is the model that a wrapping kind wraps. `secret` reads one environment variable that the settings
     allow. `closing` takes a coroutine function to await at shutdown; `starting` one to await before the first request.
@@ -118,5 +120,6 @@ class Tools(msgspec.Struct, frozen=True, kw_only=True):
     stamp: str = ""
     networks: "tuple[Network, ...]" = ()
     odds: "Callable[[Path], Reader] | None" = None
+    thresholds: "Thresholds | None" = None
     ask: "Callable[[str, Request, Evidence, str], Awaitable[Answer | Verdict]] | None" = None
     names: "Callable[[Sequence[str]], Awaitable[Sequence[Sequence[Span]]]] | None" = None

@@ -19,8 +19,8 @@ from trimtab.grade import grade, parsed, same
 from trimtab.money import total
 from trimtab.ports import Recorder
 from trimtab.route._draw import fraction
-from trimtab.route._promised import BROKEN, concerns
-from trimtab.route._watch import Shadow, Watch
+from trimtab.route._promised import BROKEN
+from trimtab.route._watch import Shadow, Watch, concerns
 from trimtab.settings import Contract
 from trimtab.types import Answer, Json, Limits, Request, Step, Trace, Wishes
 

@@ -59,7 +59,7 @@ class Confidence:
     """The verifier: it looks at the text only where it has odds, and pays only for opinions."""
 
     def __init__(self, options: Options, tools: Tools) -> None:
-        self._name, self._options, self._ask = tools.name, options, tools.ask
+        self._name, self._options, self._ask, self._thresholds = tools.name, options, tools.ask, tools.thresholds
         self._odds: Reader | None = tools.odds(tools.recipe / options.odds) if options.odds and tools.odds else None
 
     async def start(self) -> None:
@@ -90,6 +90,8 @@ class Confidence:
         if score is None:
             why = f"{answer.model} gave no confidence, and it is not among the models to trust without one."
             return Verdict(ok=False, by=self._name, code="not_judged", why=why)
+        if self._thresholds:
+            least = self._thresholds.now(request, answer.model, score, least)
         told = f" {found.why}" if found and found.why else ""
         if score >= least:
             why = f"Confidence {score:.3f} reaches {least:.3f}.{told}"
