@@ -14,7 +14,7 @@ import numpy as np
 
 from trimtab.encode.sealed import opened, seal
 from trimtab.errors import ConfigError
-from trimtab.odds import answer, question, side, words
+from trimtab.odds import answer, question, side, subject, words
 from trimtab.odds.opinion import Prospect, prospect
 from trimtab.odds.outcomes import Outcome
 from trimtab.odds.ridge import Matrix, Ridge
@@ -25,7 +25,8 @@ FIX = "Make it again with `trimtab route train`."
 LEAST = 100
 """Labelled outcomes under which a model gets no odds of its own."""
 DIMS = 384
-QUERY = (DIMS, len(question.NAMES), words.SLOTS)
+PLAIN = (DIMS, len(question.NAMES), words.SLOTS)
+QUERY = (subject.SUBJECTS, subject.FIELDS, *PLAIN)
 PARTS = ("centre", "spread", "weights", "bias")
 
 
@@ -88,7 +89,7 @@ class Odds(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         arrays: dict[str, Any] = {}
         for at, one in enumerate(self.sides.values()):
             arrays |= {f"{at}.{part}": getattr(one.ridge, part).astype(np.float32) for part in PARTS}
-            arrays[f"{at}.lines"] = np.array([*one.gain, *one.right], np.float32)
+            arrays[f"{at}.lines"] = np.array([one.offset, *one.right], np.float32)
             arrays[f"{at}.held"] = one.held.astype(np.float32)
         np.savez_compressed(folder / "odds.npz", **arrays)
         named = [(key, self.prospects.get(key)) for key in self.sides]
@@ -96,9 +97,15 @@ class Odds(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         seal(folder, FILES, facts)
 
 
-def features(embedding: Matrix, asked: str) -> Matrix:
-    """(QUERY,) of one question and its embedding."""
+def plain(embedding: Matrix, asked: str) -> Matrix:
+    """(PLAIN,) of one question and its embedding: what the subjects are told from."""
     return np.concatenate([embedding, question.facts(asked), words.hashed(asked)]).astype(float)
+
+
+def features(embedding: Matrix, asked: str) -> Matrix:
+    """(QUERY,) of one question and its embedding: the chances of its subjects, and what they are told from."""
+    row = plain(embedding, asked)[None]
+    return np.concatenate([*subject.shipped().chances(row), row], 1)[0]
 
 
 def seen(query: Matrix, asked: str, said: str | None, opinions: Sequence[str | None] = ()) -> Matrix:
@@ -122,6 +129,14 @@ def blocks(*, said: bool, opinions: int) -> tuple[int, ...]:
     return (*(len(answer.SECOND),) * opinions, *((len(answer.NAMES),) if said else ()), *QUERY)
 
 
+def options(own: int) -> list[tuple[int, ...]]:
+    """What is tried beside all blocks, of which the first `own` are of answer and opinions: these with subject, with
+    subject and field, with all else that is known of the question, and alone."""
+    first = tuple(range(own))
+    more = ((0,), (0, 1), (2, 3, 4), *([()] if own else []))
+    return [(*first, *(own + at for at in one)) for one in more]
+
+
 def train(outcomes: Sequence[Outcome], embeddings: Matrix, opinions: tuple[str, ...] = ()) -> Odds:
     """Odds of every model with `LEAST` outcomes or more, alone and against each model that is right more often.
 
@@ -140,7 +155,8 @@ def train(outcomes: Sequence[Outcome], embeddings: Matrix, opinions: tuple[str, 
         small = np.array([one.right[key.model] for one in chosen])
         large = np.array([one.right[key.other] for one in chosen]) if key.other else None
         own = len(key.opinions) + key.said
-        sides[key] = found = side.fitted(made, small, large, blocks(said=key.said, opinions=len(key.opinions)), own)
+        widths = blocks(said=key.said, opinions=len(key.opinions))
+        sides[key] = found = side.fitted(made, small, large, widths, options(own))
         if key.opinions:
             earlier = msgspec.structs.replace(key, opinions=key.opinions[:-1])
             before = _held(sides[earlier], [at for at, one in enumerate(outcomes) if _has(one, earlier)], rows)
@@ -196,7 +212,7 @@ def _side(arrays: dict[str, Matrix], at: int, key: Key) -> Side:
     width = sum(blocks(said=key.said, opinions=len(key.opinions)))
     if ridge.weights.shape != (width, 2) or ridge.centre.shape != (width,) or ridge.spread.shape != (width,):
         raise ValueError(f"{key} has features of another version")
-    if lines.shape != (4,) or held.ndim != 2 or held.shape[1] != 3:
+    if lines.shape != (3,) or held.ndim != 2 or held.shape[1] != 3:
         raise ValueError(f"{key} lacks its lines or its left-out rows")
-    gain, right = (float(lines[0]), float(lines[1])), (float(lines[2]), float(lines[3]))
-    return Side(ridge=ridge, gain=gain, right=right, rows=len(held), held=held)
+    offset, *right = map(float, lines)
+    return Side(ridge=ridge, offset=offset, right=(right[0], right[1]), rows=len(held), held=held)

@@ -5,24 +5,28 @@ count beside it is what wins most on rows left out (the ranking loss is the area
 Where the other model's outcomes are not known it counts as always right, and both questions are one.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from trimtab.odds.ridge import Matrix, Ridge, fit, platt, sigmoid
 
 SHARES = (0.0, 0.5, 1.0, 2.0, 5.0)
 """Weights of the small model's own outcome beside the difference that are tried."""
+STEEP = 1e-3
 
 
 class Side(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """Two columns of one ridge on `rows` outcomes, each with its (slope, offset) into a probability.
+    """Two columns of one ridge on `rows` outcomes: the log-odds that a climb gains less `offset`, and P(right).
 
-    The first says how much a climb is expected to gain, less its mean over the rows; the second P(right).
-    `held` (rows, 3) is what the rows themselves got while they were left out: `stays`, and both models' outcomes.
+    Without the `offset`, which is their mean, sides of unlike rows rank alike. `right` is a (slope, offset). `held`
+    (rows, 3) is what the rows themselves got while they were left out: `stays`, and both models' outcomes.
     """
 
     ridge: Ridge
-    gain: tuple[float, float]
+    offset: float
     right: tuple[float, float]
     rows: int
     held: Matrix
@@ -33,34 +37,38 @@ class Side(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     def stays(self, features: Matrix) -> Matrix:
         """(n, d) to (n,): the probability that the other model would do no better, falling with `ranks`."""
-        return 1 - _odds(self.ridge.predict(features)[:, 0], self.gain)
+        return sigmoid(-self.ranks(features) - self.offset)
 
     def chance(self, features: Matrix) -> Matrix:
         """(n, d) to (n,): P(the model itself is right)."""
-        return _odds(self.ridge.predict(features)[:, 1], self.right)
+        slope, offset = self.right
+        return sigmoid(slope * self.ridge.predict(features)[:, 1] + offset)
 
 
-def fitted(features: Matrix, small: Matrix, large: Matrix | None, blocks: tuple[int, ...], own: int = 0) -> Side:
+def fitted(
+    features: Matrix,
+    small: Matrix,
+    large: Matrix | None,
+    blocks: tuple[int, ...],
+    options: Sequence[tuple[int, ...]] = (),
+) -> Side:
     """A side from (n, d) features whose groups are `blocks` wide and (n,) outcomes from 0 to 1; see `ridge.fit`.
 
-    The first `own` blocks are tried without the others too: on few rows the question can be more noise than news.
+    Beside all blocks the `options` are tried, which name some of them by their places, and what wins most on rows left
+    out ranks: on few rows much of what is known of a question is more noise than news. P(right) is from all blocks.
     """
     targets = np.stack([1 - small if large is None else large - small, small], 1)
-    options = [_option(features, targets, blocks)]
-    if 0 < own < len(blocks):
-        width = sum(blocks[:own])
-        options.append(_option(features[:, :width], targets, blocks[:own]))
-    whole, best = options[0], max(options, key=lambda one: one.won)
+    whole = _option(features, targets, blocks, tuple(range(len(blocks))))
+    best = max([whole, *(_option(features, targets, blocks, one) for one in options)], key=lambda one: one.won)
+    held = best.held @ (1, -best.share) - best.ridge.bias @ (1, -best.share)
+    (slope, offset), right = platt(held, np.clip(targets[:, 0], 0, 1)), platt(whole.held[:, 1], small)
+    slope = max(slope, STEEP)  # on rows that tell nothing it may come out below 0, which would turn the ranks around
     rank = np.zeros(features.shape[1])
-    rank[: len(best.ridge.weights)] = best.ridge.weights @ (1, -best.share)
-    ridge = msgspec.structs.replace(
-        whole.ridge, weights=np.stack([rank, whole.ridge.weights[:, 1]], 1), bias=whole.ridge.bias * (0, 1)
-    )
-    score = best.held @ (1, -best.share) - best.ridge.bias @ (1, -best.share)
-    gain, right = platt(score, np.clip(targets[:, 0], 0, 1)), platt(whole.held[:, 1], small)
-    outcomes = (small, np.ones_like(small) if large is None else large)
-    held = np.stack([1 - _odds(score, gain), *outcomes], 1)
-    return Side(ridge=ridge, gain=gain, right=right, rows=len(small), held=held)
+    rank[best.columns] = slope * best.ridge.weights @ (1, -best.share)
+    weights = np.stack([rank, whole.ridge.weights[:, 1]], 1)
+    ridge = msgspec.structs.replace(whole.ridge, weights=weights, bias=whole.ridge.bias * (0, 1))
+    held = np.stack([sigmoid(-slope * held - offset), small, np.ones_like(small) if large is None else large], 1)
+    return Side(ridge=ridge, offset=offset, right=right, rows=len(small), held=held)
 
 
 def curve(ranks: Matrix, small: Matrix, large: Matrix) -> Matrix:
@@ -70,21 +78,20 @@ def curve(ranks: Matrix, small: Matrix, large: Matrix) -> Matrix:
 
 
 class _Option(msgspec.Struct, frozen=True, eq=False):
-    """A fit of both targets, its rows left out, and the share that wins most with what it wins."""
+    """A fit of both targets on some `columns`, its rows left out, and the share that wins most with what it wins."""
 
+    columns: NDArray[np.int64]
     ridge: Ridge
     held: Matrix
     share: float
     won: float
 
 
-def _option(features: Matrix, targets: Matrix, blocks: tuple[int, ...]) -> _Option:
-    ridge, held = fit(features, targets, blocks)
+def _option(features: Matrix, targets: Matrix, blocks: tuple[int, ...], places: tuple[int, ...]) -> _Option:
+    ends = np.cumsum(blocks)
+    columns = np.concatenate([np.arange(ends[at] - blocks[at], ends[at]) for at in places])
+    ridge, held = fit(features[:, columns], targets, tuple(blocks[at] for at in places))
     small, large = targets[:, 1], targets[:, 0] + targets[:, 1]
     won = [float(curve(held @ (1, -share), small, large).mean()) for share in SHARES]
     at = int(np.argmax(won))
-    return _Option(ridge=ridge, held=held, share=SHARES[at], won=won[at])
-
-
-def _odds(score: Matrix, line: tuple[float, float]) -> Matrix:
-    return sigmoid(line[0] * score + line[1])
+    return _Option(columns=columns, ridge=ridge, held=held, share=SHARES[at], won=won[at])
