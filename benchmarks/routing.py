@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+import routing_band
 import routing_baselines as baselines
 import routing_figures as figures
 from routing_data import CASES, FOLDS, Case, Embedded, features, part, read
@@ -85,6 +86,10 @@ def table(name: str, case: Case, held: Case | None) -> tuple[dict[str, Any], dic
             both = crossed(case, lambda train, test, blocks=blocks: np.stack(trained(train, test, blocks), 1), 2)
             found[router] = (both[:, 0], both[:, 1], tries)
     shown = {"always small": {"quality": round(float(small.sum() / large.sum()), 3)}, "always large": {"quality": 1.0}}
+    if "opinion 0" in case:
+        goals = routing_band.band(case, CASES[name]["prices"], QUERY, figures.GOALS)
+        shown["ours, one opinion where it is worth its price"] = {"goals": goals}
+        show(name, "ours, one opinion where it is worth its price", {"goals": goals})
     for router, (score, right, tries) in found.items():
         costs = figures.costs(small, large, score, case["fold"], CASES[name]["prices"], tries)
         shown[router] = figures.scored(small, large, score, right) | {"goals": costs}

@@ -54,21 +54,27 @@ def fitted(
 ) -> Side:
     """A side from (n, d) features whose groups are `blocks` wide and (n,) outcomes from 0 to 1; see `ridge.fit`.
 
-    Beside all blocks the `options` are tried, which name some of them by their places, and what wins most on rows left
-    out ranks: on few rows much of what is known of a question is more noise than news. P(right) is from all blocks.
+    Beside all blocks the `options` are fitted, which name some of them by their places, and the mean of their log-odds
+    ranks: on few rows much of what is known of a question is more noise than news, and which part is, these rows hardly
+    tell. P(right) is from all blocks.
     """
     targets = np.stack([1 - small if large is None else large - small, small], 1)
-    whole = _option(features, targets, blocks, tuple(range(len(blocks))))
-    best = max([whole, *(_option(features, targets, blocks, one) for one in options)], key=lambda one: one.won)
-    held = best.held @ (1, -best.share) - best.ridge.bias @ (1, -best.share)
-    (slope, offset), right = platt(held, np.clip(targets[:, 0], 0, 1)), platt(whole.held[:, 1], small)
-    slope = max(slope, STEEP)  # on rows that tell nothing it may come out below 0, which would turn the ranks around
+    gained = np.clip(targets[:, 0], 0, 1)
+    tried = [_option(features, targets, blocks, one) for one in (tuple(range(len(blocks))), *options)]
+    slopes = [_slope(one.held, gained) / len(tried) for one in tried]
+    held = np.sum([slope * one.held for slope, one in zip(slopes, tried, strict=True)], 0)
+    slope, offset = _slope(held, gained), platt(held, gained)[1]
     rank = np.zeros(features.shape[1])
-    rank[best.columns] = slope * best.ridge.weights @ (1, -best.share)
-    weights = np.stack([rank, whole.ridge.weights[:, 1]], 1)
-    ridge = msgspec.structs.replace(whole.ridge, weights=weights, bias=whole.ridge.bias * (0, 1))
-    held = np.stack([sigmoid(-slope * held - offset), small, np.ones_like(small) if large is None else large], 1)
-    return Side(ridge=ridge, offset=offset, right=right, rows=len(small), held=held)
+    for own, one in zip(slopes, tried, strict=True):
+        rank[one.columns] += slope * own * one.weights
+    whole = tried[0].ridge
+    weights = np.stack([rank, whole.weights[:, 1]], 1)
+    ridge = msgspec.structs.replace(whole, weights=weights, bias=whole.bias * (0, 1))
+    outcomes = (small, np.ones_like(small) if large is None else large)
+    return Side(
+        ridge=ridge, offset=offset, right=platt(tried[0].right, small), rows=len(small),
+        held=np.stack([sigmoid(-slope * held - offset), *outcomes], 1),
+    )  # fmt: skip
 
 
 def curve(ranks: Matrix, small: Matrix, large: Matrix) -> Matrix:
@@ -78,13 +84,13 @@ def curve(ranks: Matrix, small: Matrix, large: Matrix) -> Matrix:
 
 
 class _Option(msgspec.Struct, frozen=True, eq=False):
-    """A fit of both targets on some `columns`, its rows left out, and the share that wins most with what it wins."""
+    """A fit on some `columns`: what ranks as `weights` of them, and `held` of the rows left out; theirs of P(right)."""
 
     columns: NDArray[np.int64]
     ridge: Ridge
+    weights: Matrix
     held: Matrix
-    share: float
-    won: float
+    right: Matrix
 
 
 def _option(features: Matrix, targets: Matrix, blocks: tuple[int, ...], places: tuple[int, ...]) -> _Option:
@@ -92,6 +98,11 @@ def _option(features: Matrix, targets: Matrix, blocks: tuple[int, ...], places: 
     columns = np.concatenate([np.arange(ends[at] - blocks[at], ends[at]) for at in places])
     ridge, held = fit(features[:, columns], targets, tuple(blocks[at] for at in places))
     small, large = targets[:, 1], targets[:, 0] + targets[:, 1]
-    won = [float(curve(held @ (1, -share), small, large).mean()) for share in SHARES]
-    at = int(np.argmax(won))
-    return _Option(columns=columns, ridge=ridge, held=held, share=SHARES[at], won=won[at])
+    share = max(SHARES, key=lambda share: float(curve(held @ (1, -share), small, large).mean()))
+    ranks = (held - ridge.bias) @ (1, -share)
+    return _Option(columns=columns, ridge=ridge, weights=ridge.weights @ (1, -share), held=ranks, right=held[:, 1])
+
+
+def _slope(ranks: Matrix, gained: Matrix) -> float:
+    """Into log-odds; on rows that tell nothing it may come out below 0, which would turn the ranks around."""
+    return max(platt(ranks, gained)[0], STEEP)

@@ -39,22 +39,12 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     allowed: float | None
 
 
-async def looks(store: "Store", contract: str, policy: str) -> list[Any]:
-    """All looks so far, the first one first."""
-    from sqlalchemy import select
-
-    from trimtab.store.tables import thresholds
-
-    where = (thresholds.c.contract == contract) & (thresholds.c.policy == policy)
-    return list(await store.read(select(thresholds).where(where).order_by(thresholds.c.look)))
-
-
 async def look(store: "Store", contract: Contract, policy: str, broken: float | None) -> Look | None:
     """The next look if it is due, kept and told; None where it is not due, or another process was first.
 
     `broken` is since when the promise is, None where it holds. Raises `StorageError`.
     """
-    before = await looks(store, contract.name, policy)
+    before = await _audited.looks(store, contract.name, policy)
     since = max([broken or 0.0, *(one.since for one in before)])
     found = [one for one in await _audited.audits(store, contract.name, since) if one.policy == policy]
     due = FIRST * 2 ** sum(one.since == since for one in before)

@@ -1,7 +1,7 @@
 """The windows of the calendar in which limits and paces are counted, and what was taken of one on disk. In UTC."""
 
 from datetime import UTC, datetime
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import Connection, select
 
@@ -36,6 +36,6 @@ def take(connection: Connection, subject: str, what: str, per: Per, start: int, 
         connection.execute(windows.insert().values(**row))
 
 
-def _at(subject: str, what: str, per: Per, start: int) -> tuple[object, ...]:
+def _at(subject: str, what: str, per: Per, start: int) -> tuple[Any, ...]:
     w = windows.c
     return w.subject == subject, w.what == what, w.per == per, w.start == start
