@@ -1,7 +1,7 @@
 """What a second opinion costs and keeps where it is asked only in the band in which it is worth its price.
 
-For `benchmarks/routing.py`: the product's own rule (`trimtab.odds.opinion`) on recorded outcomes, threshold and band fixed
-on the rows trained on, each scored while it was left out. Costs are shares of always asking the large model.
+For `benchmarks/routing.py`: the product's own rule (`trimtab.odds.opinion`) on recorded outcomes, threshold and band
+fixed on the rows trained on, each scored while it was left out. Costs are shares of always asking the large model.
 """
 
 from typing import Any
@@ -31,9 +31,12 @@ def band(case: Case, prices: tuple[float, ...], query: tuple[str, ...], goals: t
         for goal in goals:
             best = cheapest(*known, train, told, prices, goal)
             rows[goal][out] = np.stack(walked(*new, test, told, prices, best), 1)
-    large = case["large"].sum()
-    return {str(goal): {"cost": round(float(found[:, 0].mean()), 3), "quality": round(float(found[:, 1].sum() / large), 3),
-                        "asked": round(float(found[:, 2].mean()), 3)} for goal, found in rows.items()}  # fmt: skip
+    shown: dict[str, Any] = {}
+    for goal, found in rows.items():
+        cost, quality, asked = found.mean(0)
+        kept = quality / case["large"].mean()
+        shown[str(goal)] = {"cost": round(cost, 3), "quality": round(kept, 3), "asked": round(asked, 3)}
+    return shown
 
 
 def fit(train: Case, blocks: tuple[str, ...]) -> side.Side:
