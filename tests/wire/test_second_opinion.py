@@ -3,6 +3,7 @@
 import asyncio
 import json
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -10,7 +11,7 @@ from trimtab import flow, settings, testing
 from trimtab.cli.app import run
 from trimtab.encode.encoder import Encoder
 from trimtab.errors import ConfigError
-from trimtab.evaluate import mock
+from trimtab.evaluate import _walk, mock
 from trimtab.odds import calibration, fitted
 from trimtab.odds.outcomes import read
 from trimtab.types import Limits
@@ -154,6 +155,29 @@ async def test_the_second_opinion_is_decided_upon_after_the_first(folder):
         folder, {"small": RIGHT, "second": RIGHT, "large": RIGHT}, **both, around=0.97, models={"small": 0.97}
     )
     assert len(calls(dear)) >= 2
+
+
+@pytest.mark.parametrize("second", [RIGHT, OTHER], ids=["agrees", "differs"])
+async def test_more_money_changes_no_step(folder, second):
+    """From just enough to a million times that: the same models are asked, and not the strongest ones."""
+    replies = {"small": RIGHT, "second": second, "large": RIGHT}
+    plain = await asked(folder, replies)
+    for budget in (10**8, 10**11, 10**14):
+        trace = await asked(folder, replies, Limits(cost=budget))
+        assert (calls(trace), trace.cost) == (calls(plain), plain.cost)
+
+
+async def test_replay_asks_the_recorded_opinions_where_the_path_would(folder):
+    rows = calibration.unseen(read(folder / "outcomes.jsonl"), folder / "odds")[:20]
+    bare, lost = _walk.bare(recipe(folder, "http://127.0.0.1:9/v1", dict.fromkeys(PRICES, RIGHT)))
+    assert not lost
+    without = tuple(msgspec.structs.replace(row, answers={"small": row.answers["small"], "large": "x"}) for row in rows)
+    async with open_system(bare) as system:
+        walks, blind = await _walk.walk(system.desk, rows), await _walk.walk(system.desk, without)
+    assert {walk.called for walk in walks} <= {("small", "second"), ("small", "second", "large")}
+    assert {walk.answered for walk in walks} == {"small", "large"}
+    assert not [walk for walk in walks if "second" in walk.blind]
+    assert all("second" in walk.blind for walk in blind), "an opinion whose text is not there cannot be replayed"
 
 
 def test_what_calibration_scores_is_what_the_path_scores(folder, capsys):
