@@ -34,8 +34,8 @@ class Walked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def bare(settings: Settings) -> tuple[Settings, tuple[str, ...]]:
-    """The settings with router, models and what checks an answer alone, as they are written: no alarm, no threshold that
-    has moved, no purse that runs short; and the names of what was left out."""
+    """The settings with router, models and what checks an answer alone, as they are written: no alarm, no threshold
+    that has moved, no purse that runs short; and the names of what was left out."""
     kept = tuple(part for part in settings.verifiers if part.kind in CHECKS)
     lost = [part.name for part in settings.verifiers if part not in kept]
     changed = msgspec.structs.replace(
