@@ -116,9 +116,9 @@ def _walked(trace: Trace, outcome: Outcome) -> Walked:
     read: list[str] = []
     blind: list[str] = []
     for step in trace.steps:
-        if step.stage == "answer" and step.ok:
-            called.append(step.by)
-            sample = _sample(step.by, called.count(step.by))
+        if step.stage == "answer" and (step.ok or step.code == ASKED):
+            called += [step.by] if step.ok else []
+            sample = _sample(step.by, max(1, called.count(step.by)))
             read = [*read, sample] if step.code == ASKED else [sample]
         elif step.stage == "verify":
             blind += [name for name in read if name not in (*outcome.answers, *blind)]
