@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
+from hypothesis import settings as tuned
 from hypothesis import strategies as st
 
 from trimtab.errors import ConfigError
@@ -14,6 +15,7 @@ CHANCE = st.floats(0.01, 0.99)
 
 
 @given(CHANCE, CHANCE, st.floats(0, 2), st.floats(1, 100))
+@tuned(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_dearer_opinion_is_never_asked_where_a_cheaper_one_is_not(score, around, share, times):
     dear, cheap = (bool(asks(score, around, TELLS, one)) for one in (share * times, share))
     assert cheap or not dear

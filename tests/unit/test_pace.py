@@ -6,7 +6,8 @@ from decimal import Decimal
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
+from hypothesis import settings as tuned
 from hypothesis import strategies as st
 
 from trimtab import flow, settings, testing
@@ -156,6 +157,7 @@ async def test_only_the_tenant_s_requests_are_paced_and_a_pinned_model_stays(sto
 
 
 @given(st.integers(1, 10**12), st.floats(0, 2), st.integers(0, 10**12), st.integers(0, 10**12), st.integers(0, 10**12))
+@tuned(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_purse_opens_with_money_and_time_and_closes_with_what_is_spent(budget, gone, large, rest, held):
     purse = _purse.Purse(budget=budget, start=0, end=100, large=large, rest=rest, held=held)
     now = gone * 100
