@@ -61,14 +61,14 @@ async def ask(name: str, request: Request, evidence: Evidence, judge: str) -> An
     if why := _kept(spec, request, trail):
         return Verdict(ok=False, by=name, code="not_asked", why=f"{name} may not be asked: {why}.")
     with trail.step("answer", name, spec.price) as step:
-        step.code, step.why = ASKED, f"Asked by {judge}."
+        step.code, step.why = "asked", f"Asked by {judge}."
         try:
             said = await models[name].answer(request, evidence, step.quiet(request))
         except Exception as error:  # noqa: BLE001 - the judge goes on without it
             said = step.lost(error)
         if isinstance(said, Verdict):
             step.passed(said)
-            step.code, step.why = ASKED, f"Asked by {judge}, in vain ({said.code}). {said.why}"
+            step.code, step.why = "asked", f"Asked by {judge}, in vain ({said.code}). {said.why}"
         else:
             step.usage = said.usage
     return said
