@@ -20,15 +20,16 @@ from typing import Any
 
 import numpy as np
 
+import routing_band
 import routing_baselines as baselines
 import routing_figures as figures
 from routing_data import CASES, FOLDS, Case, Embedded, features, part, read
 from trimtab.encode.encoder import Encoder
-from trimtab.odds import fitted, ridge
+from trimtab.odds import fitted, side
 from trimtab.route import _contract
 
 RESULT = Path(__file__).parent / "results" / "routing.json"
-QUERY = ("embedding", "facts", "words")
+QUERY = ("subject", "field", "embedding", "facts", "words")
 ROUTERS: dict[str, tuple[str, ...]] = {
     "ours, question": QUERY,
     "ours, small answer seen": ("answer", *QUERY),
@@ -85,6 +86,10 @@ def table(name: str, case: Case, held: Case | None) -> tuple[dict[str, Any], dic
             both = crossed(case, lambda train, test, blocks=blocks: np.stack(trained(train, test, blocks), 1), 2)
             found[router] = (both[:, 0], both[:, 1], tries)
     shown = {"always small": {"quality": round(float(small.sum() / large.sum()), 3)}, "always large": {"quality": 1.0}}
+    if "opinion 0" in case:
+        goals = routing_band.band(case, CASES[name]["prices"], QUERY, figures.GOALS)
+        shown["ours, one opinion where it is worth its price"] = {"goals": goals}
+        show(name, "ours, one opinion where it is worth its price", {"goals": goals})
     for router, (score, right, tries) in found.items():
         costs = figures.costs(small, large, score, case["fold"], CASES[name]["prices"], tries)
         shown[router] = figures.scored(small, large, score, right) | {"goals": costs}
@@ -104,32 +109,16 @@ def show(name: str, router: str, row: dict[str, Any]) -> None:
 
 
 def trained(train: Case, test: Case, blocks: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """(gain expected of the large model, P(the small one is right)) for `test`, from `train` alone.
-
-    Where an answer is seen, what ranks the left-out training rows better decides: with the question, or without.
-    """
-    options = [blocks] + ([blocks[: -len(QUERY)]] if len(blocks) > len(QUERY) else [])
-    fits = [fit(train, option) for option in options]
-    best = max(fits, key=lambda one: one["won"])
-    gain, right = best["ridge"].predict(baselines.joined(test, best["blocks"])).T
-    slope, offset = ridge.platt(fits[0]["left_out"][:, 1], train["small"])
-    chance = fits[0]["ridge"].predict(baselines.joined(test, blocks))[:, 1]
-    share = best["share"]
-    return gain - share * right - best["ridge"].bias @ (1, -share), ridge.sigmoid(slope * chance + offset)
+    """(what a climb is expected to gain, P(the small one is right)) for `test`, from `train` alone."""
+    made, rows = fit(train, blocks), baselines.joined(test, blocks)
+    return made.ranks(rows), made.chance(rows)
 
 
-def fit(train: Case, blocks: tuple[str, ...]) -> dict[str, Any]:
-    """A ridge of the models' difference and of the small one's outcome, and how much the latter is to count beside it:
-
-    what ranks the left-out training rows best. The mean of the training rows is taken off, since a part with a high
-    mean leaves a low one to the others: pooled over parts this would rank rows against their own outcomes.
-    """
-    targets = np.stack([train["large"] - train["small"], train["small"]], 1)
-    made, left_out = ridge.fit(baselines.joined(train, blocks), targets, baselines.widths(train, blocks))
-    shares = (0.0, 0.5, 1.0, 2.0, 5.0)
-    won = [figures.curve(left_out @ (1, -one), train["small"], train["large"]).mean() for one in shares]
-    at = int(np.argmax(won))
-    return {"ridge": made, "left_out": left_out, "share": shares[at], "won": won[at], "blocks": blocks}
+def fit(train: Case, blocks: tuple[str, ...]) -> side.Side:
+    """The odds of the product, from blocks of features."""
+    options = fitted.options(len(blocks) - len(QUERY)) if blocks[-len(QUERY) :] == QUERY else ()
+    widths = baselines.widths(train, blocks)
+    return side.fitted(baselines.joined(train, blocks), train["small"], train["large"], widths, options)
 
 
 def crossed(case: Case, score: Any, columns: int = 1) -> np.ndarray:
@@ -158,9 +147,8 @@ def unseen(cases: dict[str, Case]) -> dict[str, Any]:
                                ("answer and opinion alone", ("opinion 0", "answer"))):  # fmt: skip
             if all(block in cases[one] for block in blocks for one in (source, name)):
                 test = cases[name]
-                made = fit(cases[source], blocks)
-                gain, right = made["ridge"].predict(baselines.joined(test, blocks)).T
-                row = figures.scored(test["small"], test["large"], gain - made["share"] * right, None)
+                ranks = fit(cases[source], blocks).ranks(baselines.joined(test, blocks))
+                row = figures.scored(test["small"], test["large"], ranks, None)
                 shown[f"{name} from {source}: {router}"] = row
                 show(f"unseen: {name}", router, row)
     return shown
@@ -218,8 +206,7 @@ def flips(cases: dict[str, Case], cache: Path) -> dict[str, Any]:
                "rewording": replaced}  # fmt: skip
 
     def decided(case: Case) -> np.ndarray:
-        gain, right = made["ridge"].predict(baselines.joined(case, QUERY)).T
-        return gain - made["share"] * right
+        return made.ranks(baselines.joined(case, QUERY))
 
     before = decided(test)
     middle = np.median(before)
@@ -257,13 +244,12 @@ def latency(cases: dict[str, Case]) -> dict[str, Any]:
     if (name := "RouteLLM-GSM8K") not in cases:
         return {}
     case, encoder, took = cases[name], Encoder.load(threads=1), list[float]()
-    made = fit(case, QUERY)["ridge"]
-    side = fitted.Side(ridge=made, slope=1.0, offset=0.0, rows=len(case["small"]))
+    made = fit(case, QUERY)
     for asked in case["asked"][:220]:
         began = time.perf_counter()
         row = fitted.features(encoder.embed_now([asked])[0], asked)[None]
-        side.chance(row)
-        side.chance(row)
+        made.stays(row)
+        made.stays(row)
         took.append((time.perf_counter() - began) * 1e3)
     encoder.close()
     ordered = sorted(took[20:])

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from trimtab.encode.encoder import Encoder
-from trimtab.odds import answer, question, words
+from trimtab.odds import answer, question, subject, words
 
 FOLDS = 5
 Case = dict[str, Any]
@@ -149,10 +149,13 @@ def case(rows: list[Row], about: dict[str, Any], embedded: Embedded) -> Case:
 
 def features(asked: list[str], embedding: np.ndarray) -> Case:
     """What is known of questions alone."""
-    return {
+    found: Case = {
         "embedding": embedding, "facts": np.stack([question.facts(one) for one in asked]),
         "words": np.stack([words.hashed(one) for one in asked]),
     }  # fmt: skip
+    plain = np.concatenate([found["embedding"], found["facts"], found["words"]], 1).astype(float)
+    found["subject"], found["field"] = subject.shipped().chances(plain)
+    return found
 
 
 def part(case: Case, rows: np.ndarray) -> Case:

@@ -4,17 +4,12 @@ from typing import Any
 
 import numpy as np
 
+from trimtab.odds.side import curve
 from trimtab.route import _contract
 
 DRAWS = 200
 GOALS = (0.95, 0.99, 1.0, 1.01)
 Array = np.ndarray
-
-
-def curve(gain: Array, small: Array, large: Array) -> Array:
-    """Share of the gap that is won at each share of large calls, from none to all."""
-    order = np.argsort(-gain, kind="stable")
-    return np.concatenate([[0.0], np.cumsum((large - small)[order])]) / max(1e-9, (large - small).sum())
 
 
 def reach(won: Array, share: float) -> float | None:
@@ -88,14 +83,8 @@ def violations(small: Array, large: Array, score: Array, promise: _contract.Cont
     for _ in range(DRAWS):
         at = rng.integers(0, len(score), 400)
         rows = _contract.Rows(**{name: getattr(everything, name)[at] for name in everything.__struct_fields__})
-        found = plain(rows, promise.keep) if method == "threshold" else None
+        found = _contract.plain(rows, promise.keep) if method == "threshold" else None
         found = _contract.calibrate(rows, promise, _contract.METHODS[method]).threshold if found is None else found
         broken += bool(_contract.surplus(everything, found, promise.keep).mean() < 0)
         calls.append(float((score < found).mean()))
     return {"violations": broken / DRAWS, "large": round(float(np.mean(calls)), 3)}
-
-
-def plain(rows: _contract.Rows, keep: float) -> float:
-    """The cheapest threshold that keeps the promise on the calibration rows themselves, as threshold tuning does."""
-    kept = [one for one in _contract.thresholds(rows.score) if _contract.surplus(rows, one, keep).mean() >= 0]
-    return min(kept, default=float("inf"))

@@ -4,7 +4,7 @@ A verifier that needs another opinion, or a corrected answer, asks through `Tool
 limits of place, region and cost as any rung, what is personal is masked for it, and its cost is the request's.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -13,6 +13,8 @@ from trimtab.ports import Model
 from trimtab.trail import Trail
 from trimtab.types import Answer, Evidence, ModelSpec, Request, Verdict
 
+ASKED = "asked"
+"""The code of a step in which a judge asked a model, whatever came of it: it is no rung's."""
 _OPEN: ContextVar[tuple[Mapping[str, Model], Mapping[str, ModelSpec], Trail]] = ContextVar("asking")
 
 
@@ -24,6 +26,24 @@ def opened(models: Mapping[str, Model], specs: Mapping[str, ModelSpec], trail: T
         yield
     finally:
         _OPEN.reset(token)
+
+
+def above(model: str, besides: Collection[str] = ()) -> ModelSpec | None:
+    """The next rung above `model` on the ladder of the request that is judged, but for those `besides` whose opinion is
+    asked anyhow; None at the top, and where nobody judges."""
+    open_now = _OPEN.get(None)
+    if open_now is None or open_now[2].decision is None:
+        return None
+    _, specs, trail = open_now
+    ladder = trail.decision.ladder if trail.decision else ()
+    higher = ladder[ladder.index(model) + 1 :] if model in ladder else ()
+    return next((specs[name] for name in higher if name not in besides), None)
+
+
+def spec(name: str) -> ModelSpec | None:
+    """What is known of a model that may be asked; None for one that is none."""
+    open_now = _OPEN.get(None)
+    return open_now[1].get(name) if open_now else None
 
 
 async def ask(name: str, request: Request, evidence: Evidence, judge: str) -> Answer | Verdict:
@@ -48,6 +68,7 @@ async def ask(name: str, request: Request, evidence: Evidence, judge: str) -> An
             said = step.lost(error)
         if isinstance(said, Verdict):
             step.passed(said)
+            step.code, step.why = "asked", f"Asked by {judge}, in vain ({said.code}). {said.why}"
         else:
             step.usage = said.usage
     return said

@@ -25,6 +25,8 @@ from trimtab.types import (
 if TYPE_CHECKING:
     from trimtab.egress import Network
     from trimtab.encode.encoder import Encoder
+    from trimtab.odds.reader import Reader
+    from trimtab.odds.thresholds import Thresholds
     from trimtab.store.engine import Store
 
 
@@ -93,13 +95,14 @@ class Recorder(Protocol):
 class Tools(msgspec.Struct, frozen=True, kw_only=True):
     """What kinds share. `name` is the part's name, `recipe` the folder its relative paths start from.
 
-    `encoder` and `store` are built on first use. `personal` finds personal data in a text that has
-    a structure, `names` what an encoder must tell (people, addresses), in each of several. `inner` is the model that a
-    wrapping kind wraps. `secret` reads one environment variable that the settings allow. `closing` takes a coroutine
-    function to await at shutdown; `starting` one to await before the first request. `stamp`
-    is another where any model of the system, its options or its spec is another. `networks` are the operator's own: see
-    `egress`. `ask` puts a request to a model of the system by its name, on the account of the request that is judged
-    and in the judge's name: see `asking`.
+    `encoder` and `store` are built on first use, `odds` reads a folder of them once for all kinds;
+    `thresholds` says what those of the settings have become. `personal` finds
+    personal data in a text that has a structure, `names` what an encoder must tell (people, addresses), in each of
+    several. `inner` is the model that a wrapping kind wraps. `secret` reads one environment variable that the settings
+    allow. `closing` takes a coroutine function to await at shutdown; `starting` one to await before the first request.
+    `stamp` is another where any model of the system, its options or its spec is another. `networks` are the operator's
+    own: see `egress`. `ask` puts a request to a model of the system by its name, on the account of the request that is
+    judged and in the judge's name: see `asking`.
     """
 
     name: str
@@ -116,5 +119,7 @@ class Tools(msgspec.Struct, frozen=True, kw_only=True):
     spec: ModelSpec | None = None
     stamp: str = ""
     networks: "tuple[Network, ...]" = ()
+    odds: "Callable[[Path], Reader] | None" = None
+    thresholds: "Thresholds | None" = None
     ask: "Callable[[str, Request, Evidence, str], Awaitable[Answer | Verdict]] | None" = None
     names: "Callable[[Sequence[str]], Awaitable[Sequence[Sequence[Span]]]] | None" = None

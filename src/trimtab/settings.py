@@ -167,7 +167,9 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     `allowed` is the mean loss that it printed. Of the requests that both may have, `share` are asked of the other one
     too, off the client's latency and at the operator's cost; `judge` is the model that compares answers that differ
     (without one, the large model's counts as right). `risk` of a false alarm, ever. `principals`: whose requests this
-    is about; none is all. `running` audits at a time; more are left out.
+    is about; none is all. With `keep` the threshold of `small` moves as audits arrive: to one of which they show, by
+    `trimtab calibrate`'s test, that so much of the large model's quality is kept at that `confidence`, and to no other.
+    `running` audits at a time; more are left out.
     """
 
     small: str
@@ -177,8 +179,24 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.02
     risk: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.1
     judge: str = ""
+    keep: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
+    confidence: Annotated[float, msgspec.Meta(ge=0.5, lt=1)] = 0.9
     principals: tuple[str, ...] = ()
     running: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4
+
+
+class Pace(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A ceiling of `usd` in a window of the calendar (UTC) that is held by asking `large` less, `small` answering more.
+
+    `principals`: whose requests it is for; none is all. It refuses nothing: see `Limit` for that.
+    """
+
+    small: str
+    large: str
+    usd: Decimal
+    name: str = "default"
+    per: Literal["minute", "hour", "day", "month"] = "day"
+    principals: tuple[str, ...] = ()
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -203,6 +221,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     egress: Outgoing = Outgoing()
     audit: Audit = Audit()
     contracts: tuple[Contract, ...] = ()
+    paces: tuple[Pace, ...] = ()
     secrets: dict[str, str] = {}
 
     @property
@@ -246,7 +265,7 @@ def load(
 def parse(table: dict[str, Any], *, folder: Path, home: Path, name: str, secrets: dict[str, str]) -> Settings:
     """`Settings` from a decoded TOML table; pure. Raises `ConfigError`."""
     known = {"name", "description", "server", "guard", "route", "retrieve", "model", "verify", "approve", "record",
-             "baseline", "discover", "limit", "egress", "audit", "contract"}  # fmt: skip
+             "baseline", "discover", "limit", "egress", "audit", "contract", "pace"}  # fmt: skip
     if unknown := set(table) - known:
         raise ConfigError(f"Unknown settings: {', '.join(sorted(unknown))}.", f"Known are: {', '.join(sorted(known))}.")
     raw = {
@@ -255,7 +274,7 @@ def parse(table: dict[str, Any], *, folder: Path, home: Path, name: str, secrets
         "server": table.get("server", {}), "discover": table.get("discover", {}), "egress": table.get("egress", {}),
         "baseline": table.get("baseline"),
         "limits": _limits(table), "audit": table.get("audit", {}),
-        "contracts": table.get("contract", []),
+        "contracts": table.get("contract", []), "paces": table.get("pace", []),
         "guards": _parts(table, "guard", "guard"), "models": _parts(table, "model", "model"),
         "verifiers": _parts(table, "verify", "part"), "recorders": _parts(table, "record", "part"),
         "route": _part(table.get("route", {"kind": "rules"}), "route", "part"),
@@ -267,7 +286,8 @@ def parse(table: dict[str, Any], *, folder: Path, home: Path, name: str, secrets
     except msgspec.ValidationError as error:
         raise ConfigError(f"The recipe {name!r} is wrong: {error}.", "See docs/reference/settings.md.") from error
     for what, parts in (("model", settings.models), ("guard", settings.guards), ("verify", settings.verifiers),
-                        ("record", settings.recorders), ("contract", settings.contracts)):  # fmt: skip
+                        ("record", settings.recorders), ("contract", settings.contracts),
+                        ("pace", settings.paces)):  # fmt: skip
         _unique(what, [part.name for part in parts])
     _sound(settings)
     return settings
@@ -358,6 +378,8 @@ def _sound(settings: Settings) -> None:
                 f"{model.name} has unknown abilities: {', '.join(sorted(unknown))}.",
                 f"Known are: {', '.join(sorted(ABILITIES))}.",
             )
+    if lost := [pace.name for pace in settings.paces if not (pace.usd.is_finite() and 0 < pace.usd < UNREAL)]:
+        raise ConfigError(f"[[pace]] {lost[0]}: usd is no amount.", "Give USD a window, above 0.")
     if (head := settings.audit.head) and not head.is_absolute():
         raise ConfigError(f"[audit] head = {str(head)!r} is no absolute path.", 'Write head = "/folder/file".')
     if unheard := [guard.name for guard in settings.guards if not guard.on]:

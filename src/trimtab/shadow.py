@@ -12,14 +12,15 @@ from collections.abc import Sequence
 import msgspec
 
 from trimtab import flow, texts
+from trimtab.asking import ASKED
 from trimtab.errors import StorageError
 from trimtab.flow import Desk
 from trimtab.grade import grade, parsed, same
 from trimtab.money import total
 from trimtab.ports import Recorder
 from trimtab.route._draw import fraction
-from trimtab.route._promised import BROKEN, concerns
-from trimtab.route._watch import Shadow, Watch
+from trimtab.route._promised import BROKEN
+from trimtab.route._watch import Shadow, Watch, concerns
 from trimtab.settings import Contract
 from trimtab.types import Answer, Json, Limits, Request, Step, Trace, Wishes
 
@@ -165,12 +166,14 @@ def score(trace: Trace, model: str) -> float | None:
     if judged:
         return judged[-1]
     signals = trace.decision.signals if trace.decision else ()
-    return next((float(one.value) for one in signals if one.name == f"p_right:{model}"), None)
+    return next((float(one.value) for one in signals if one.name == f"p_stays:{model}"), None)
 
 
 def spent(trace: Trace, model: str) -> int | None:
-    """Nanodollars of a model's calls in a trace."""
-    return total(step.cost for step in trace.steps if step.stage == "answer" and step.by == model)
+    """Nanodollars of a model's answer in a trace, with what its verifiers asked others."""
+    own = [step for step in trace.steps if step.stage == "answer" and step.code != ASKED and step.by == model]
+    asked = [step for step in _after(trace, model) if step.code == ASKED]
+    return total(step.cost for step in (*own, *asked))
 
 
 def _after(trace: Trace, model: str) -> list[Step]:
@@ -178,7 +181,7 @@ def _after(trace: Trace, model: str) -> list[Step]:
     found: list[Step] = []
     inside = False
     for step in trace.steps:
-        if step.stage == "answer":
+        if step.stage == "answer" and step.code != ASKED:
             inside = step.by == model
         elif inside:
             found.append(step)

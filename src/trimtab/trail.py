@@ -268,7 +268,7 @@ class Trail:
         """Whether the limit of this trail's request leaves enough for `request`, which a judge would ask."""
         limits = self._request.limits
         spent = total(step.cost for step in self._steps)
-        return limits.cost is None or affordable(spec, limits, spent, _expected(request))
+        return limits.cost is None or affordable(spec, limits, spent, expected(request))
 
     def next(self, ladder: Sequence[str], position: int, specs: Mapping[str, ModelSpec]) -> int | None:
         """The next rung under this request's limits and what it has cost so far.
@@ -276,9 +276,9 @@ class Trail:
         Raises `LimitError`, and the fault that cut an answer short where nobody is left to go on with it.
         """
         limits = self._request.limits
-        expected = Usage() if limits.cost is None else _expected(self._request)
+        usage = Usage() if limits.cost is None else expected(self._request)
         spent = total(step.cost for step in self._steps)
-        found = next_rung(ladder, position, specs=specs, limits=limits, spent=spent, expected=expected)
+        found = next_rung(ladder, position, specs=specs, limits=limits, spent=spent, expected=usage)
         if found is None and self.begun and self.fault:
             raise self.fault
         return found
@@ -346,7 +346,8 @@ def _judgement(stage: str, verdict: Verdict, ms: float, at: float) -> Step:
     )  # fmt: skip
 
 
-def _expected(request: Request) -> Usage:
+def expected(request: Request) -> Usage:
+    """The usage to reckon with: the client's own limit of the answer, or what is usual."""
     prompt = sum(estimate(text.text) for text in texts.texts(request.messages))
     asked = request.params.get("max_completion_tokens") or request.params.get("max_tokens")
     return Usage(prompt=prompt, completion=asked if isinstance(asked, int) else EXPECTED_COMPLETION, estimated=True)

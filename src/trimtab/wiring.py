@@ -13,12 +13,14 @@ from trimtab import asking, egress, load
 from trimtab.errors import ConfigError
 from trimtab.flow import Desk
 from trimtab.judge import Seat
+from trimtab.odds.thresholds import Thresholds
 from trimtab.ports import Model, Recorder, Tools
 from trimtab.settings import GuardPart, ModelPart, Part, Settings
 from trimtab.types import HERE, Json, ModelSpec, Span
 
 if TYPE_CHECKING:
     from trimtab.encode.encoder import Encoder
+    from trimtab.odds.reader import Reader
     from trimtab.store.engine import Store
 
 PERSONAL = ("EMAIL", "PHONE", "CARD", "IBAN", "IP", "URL_CREDENTIALS", "URL", "US_SSN", "CRYPTO")
@@ -112,8 +114,15 @@ def _tools(
         shared.push_async_callback(opened.close)
         return opened
 
+    @cache
+    def odds(folder: Path) -> "Reader":
+        from trimtab.odds.reader import Reader
+
+        return Reader(folder, encoder)
+
     tools = Tools(
-        name="", recipe=settings.folder, home=settings.home, encoder=encoder, store=store,
+        name="", recipe=settings.folder, home=settings.home, encoder=encoder, store=store, odds=odds,
+        thresholds=Thresholds(),
         personal=_personal(settings), secret=settings.secrets.get, networks=_networks(settings),
         starting=starting.append, closing=closing.push_async_callback, say=say, ask=asking.ask,
     )  # fmt: skip
@@ -175,7 +184,8 @@ def _desk(settings: Settings, tools: Tools) -> Desk:
         baseline=settings.baseline.price if settings.baseline else None,
         regions=settings.egress.regions,
     )
-    return _promised(desk, settings, tools) if settings.contracts else desk
+    desk = _promised(desk, settings, tools) if settings.contracts else desk
+    return _paced(desk, settings, tools) if settings.paces else desk
 
 
 def _promised(desk: Desk, settings: Settings, tools: Tools) -> Desk:
@@ -192,10 +202,30 @@ def _promised(desk: Desk, settings: Settings, tools: Tools) -> Desk:
     policies = {one.name: policy(settings, one) for one in settings.contracts}
     watch = Watch(tools.store, settings.contracts, policies)
     shadows = Shadows(desk, watch)
+    assert tools.thresholds  # noqa: S101 - a system's tools have them
+    tools.thresholds.add(watch.moved)
     tools.starting(watch.start)
     tools.closing(shadows.close)
     recorders = (*desk.recorders, shadows)
     return msgspec.structs.replace(desk, router=Promised(desk.router, watch), recorders=recorders)
+
+
+def _paced(desk: Desk, settings: Settings, tools: Tools) -> Desk:
+    """The desk with its money ceilings held; thresholds fall from where the promises have put them."""
+    from trimtab.route._paced import Paced, Pacer
+
+    for one in settings.paces:
+        _known(f"[[pace]] {one.name}", (one.small, one.large), desk.specs)
+        if desk.specs[one.large].price is None:
+            raise ConfigError(f"[[pace]] {one.name}: the price of {one.large} is unknown.", "Give the model its price.")
+    assert tools.thresholds  # noqa: S101 - a system's tools have them
+    pacers = tuple(Pacer(one, tools.store) for one in settings.paces)
+    for pacer in pacers:
+        tools.thresholds.add(pacer.moved)
+        tools.starting(pacer.refresh)
+        tools.closing(pacer.close)
+    paced = Paced(desk.router, pacers)
+    return msgspec.structs.replace(desk, router=paced, recorders=(*desk.recorders, paced))
 
 
 async def seats(system: System, given: Iterable[Json]) -> tuple[Seat, ...]:

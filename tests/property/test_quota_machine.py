@@ -11,7 +11,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from trimtab.server.quota import Bound, Denied, Hold, Quota, Short, window
+from trimtab.server.quota import Bound, Denied, Hold, Quota, Short
+from trimtab.store.windows import window
 
 START = 1_767_225_600.0
 MONEY = Bound("key:a", "nano", 1000, "day")

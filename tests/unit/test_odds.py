@@ -16,8 +16,8 @@ from trimtab.odds import answer, calibration, fitted, question, ridge, words
 from trimtab.odds.arithmetic import checked
 from trimtab.odds.final import agree, final
 from trimtab.odds.outcomes import Outcome, having, read
+from trimtab.odds.worth import worth
 from trimtab.route import learned
-from trimtab.route._worth import worth
 from trimtab.types import Answer, Evidence, ModelSpec, Price
 from trimtab.verify import confidence
 
@@ -135,8 +135,10 @@ def trained(tmp_path_factory):
 
 def test_odds_come_back_as_they_were_and_a_changed_byte_is_seen(trained, tmp_path):
     odds = fitted.Odds.load(trained / "odds")
-    assert set(odds.asked) == {"small", "large"}
-    assert odds.answered["small"].rows == 240
+    assert odds.models(said=False) == {"small": 240, "large": 240}
+    assert odds.models(said=True) == {"small": 240}
+    assert odds.key("small", "large", said=True) == fitted.Key("small", "large", True)
+    assert odds.key("small", "nobody", said=True) == fitted.Key("small", "", True), "who is not known is always right"
     for name in (*fitted.FILES, "manifest.json"):
         (tmp_path / name).write_bytes((trained / "odds" / name).read_bytes())
     (tmp_path / "odds.npz").write_bytes(b"x" + (tmp_path / "odds.npz").read_bytes()[1:])

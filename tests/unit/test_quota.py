@@ -8,8 +8,9 @@ from trimtab.errors import ConfigError, LimitError
 from trimtab.server import callers, quota, reckoning
 from trimtab.server.admission import Admission, QuotaError
 from trimtab.server.keys import Key
-from trimtab.server.quota import Bound, Denied, Hold, Quota, Short, span, window
+from trimtab.server.quota import Bound, Denied, Hold, Quota, Short, span
 from trimtab.settings import Limit, parse
+from trimtab.store.windows import window
 from trimtab.types import FREE, Limits, ModelSpec, Price, Request, Step, Trace, Usage, Wishes
 
 NOW = 1_772_000_000.0

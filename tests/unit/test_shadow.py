@@ -246,8 +246,24 @@ def test_a_score_is_the_verifier_s_of_that_model_s_answer():
         Step(stage="answer", by="small", ms=1), Step(stage="verify", by="confidence", ms=1, score=0.3),
         Step(stage="answer", by="large", ms=1), Step(stage="verify", by="confidence", ms=1, score=0.9),
     )  # fmt: skip
-    decision = Decision(ladder=("small", "large"), signals=(Signal(name="p_right:small", value=0.7),))
+    decision = Decision(ladder=("small", "large"), signals=(Signal(name="p_stays:small", value=0.7),))
     trace = Trace(request=testing.ask("q"), at=0, ms=1, outcome="answer", steps=steps, decision=decision)
     assert shadow.score(trace, "small") == 0.3
     assert shadow.score(msgspec.structs.replace(trace, steps=steps[2:]), "small") == 0.7
     assert shadow.score(msgspec.structs.replace(trace, steps=(), decision=None), "small") is None
+
+
+def test_an_opinion_is_part_of_judging_the_answer_and_of_its_cost():
+    """So that audits have the score that the policy went by, and `calibrate --ledger` the cost of reaching it."""
+    steps = (
+        Step(stage="answer", by="small", ms=1, cost=10), Step(stage="answer", by="second", ms=1, code="asked", cost=3),
+        Step(stage="answer", by="small", ms=1, code="asked", cost=10),
+        Step(stage="verify", by="confidence", ms=1, score=0.9),
+        Step(stage="answer", by="large", ms=1, cost=500), Step(stage="answer", by="small", ms=1, code="asked", cost=7),
+        Step(stage="verify", by="confidence", ms=1, score=0.4),
+    )  # fmt: skip
+    trace = Trace(request=testing.ask("q"), at=0, ms=1, outcome="answer", steps=steps)
+    assert (shadow.score(trace, "small"), shadow.score(trace, "large")) == (0.9, 0.4)
+    assert (shadow.spent(trace, "small"), shadow.spent(trace, "large")) == (23, 507)
+    unknown = msgspec.structs.replace(steps[1], cost=None)
+    assert shadow.spent(msgspec.structs.replace(trace, steps=(steps[0], unknown)), "small") is None

@@ -9,6 +9,7 @@ import typer
 from trimtab.cli import _out, _recipe
 
 if TYPE_CHECKING:
+    from trimtab.odds.fitted import Odds
     from trimtab.route._contract import Calibrated, Contract, Rows
 
 HELP = """Find the cheapest threshold that keeps the promised share of the large model's quality.
@@ -16,6 +17,11 @@ HELP = """Find the cheapest threshold that keeps the promised share of the large
 OUTCOMES is a JSONL file; rows that the odds were trained on are left out. With --ledger the shadow audits of a recipe's
 contract take its place. Where the rows are too few to show anything, that is the answer, and everything is to go to the
 large model."""
+
+OPINION = typer.Option([], "--opinion", help="Opinions that may be asked, as the odds were trained with them.")
+AROUND = typer.Option(
+    None, "--around", min=0.0, max=1.0, help="Threshold around which they are asked; else found on the trained rows."
+)
 
 
 def attach(app: typer.Typer) -> None:
@@ -34,6 +40,8 @@ def calibrate(
     keep: float = typer.Option(0.98, "--keep", help="Share of the large model's quality to keep."),
     confidence: float = typer.Option(0.9, "--confidence", help="How sure the promise must be."),
     max_cost: float | None = typer.Option(None, "--max-cost", help="USD a request on average, at most."),
+    opinion: list[str] = OPINION,
+    around: float | None = AROUND,
     method: str = typer.Option("betting", "--method", help="betting, exact or clt (an approximation)."),
     json: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
 ) -> None:
@@ -42,12 +50,14 @@ def calibrate(
     from trimtab.errors import ConfigError
     from trimtab.route import _contract
 
+    if ledger and opinion:
+        raise typer.BadParameter("--opinion goes with OUTCOMES: in the ledger the scores are there as they were given.")
     if method not in _contract.METHODS:
         raise ConfigError(f"--method {method!r} is none.", f"Methods are: {', '.join(_contract.METHODS)}.")
     if ledger:
         rows, small, large = asyncio.run(_audits(recipe, contract, days))
     else:
-        rows = _file(outcomes, odds, small, large)
+        rows, around = _file(outcomes, odds, small, large, tuple(opinion), around, keep)
     try:
         promise = _contract.Contract(keep=keep, confidence=confidence, max_cost=max_cost)
         found = _contract.calibrate(rows, promise, _contract.METHODS[method])
@@ -55,13 +65,21 @@ def calibrate(
         raise ConfigError(str(error), "See `trimtab calibrate --help`.") from error
     if json:
         shown = msgspec.to_builtins(found)
+        shown |= {"opinions": opinion, "around": around} if opinion else {}
         _out.emit(shown | {"threshold": None if found.status == "insufficient_data" else found.threshold})
     else:
         _show(found, promise, small, large)
+        if opinion and found.status != "insufficient_data":
+            print(f"opinions   opinions = {list(opinion)}, around = {around:.4f}".replace("'", '"'))
 
 
-def _file(outcomes: str, odds: str, small: str, large: str) -> "Rows":
-    """The rows of a file that the odds have not seen. Raises `ConfigError`, `BadParameter` for what is not given."""
+def _file(
+    outcomes: str, odds: str, small: str, large: str, opinions: tuple[str, ...], around: float | None, keep: float
+) -> "tuple[Rows, float | None]":
+    """The rows of a file that the odds have not seen, and the threshold around which opinions are asked.
+
+    Raises `ConfigError`, `BadParameter` for what is not given.
+    """
     from trimtab.encode.encoder import Encoder
     from trimtab.odds import calibration, fitted
     from trimtab.odds.outcomes import having, read
@@ -72,10 +90,27 @@ def _file(outcomes: str, odds: str, small: str, large: str) -> "Rows":
         raise typer.BadParameter(f"{', '.join(lacking)} must be given, or --ledger.")
     rows = calibration.unseen(having(read(Path(outcomes)), small, large), Path(odds))
     fitting, encoder = fitted.Odds.load(Path(odds)), Encoder.load()
+    around = _around(fitting, small, large, keep) if opinions and around is None else around
     try:
-        return Rows(**calibration.columns(rows, fitting, encoder, small, large))
+        return Rows(**calibration.columns(rows, fitting, encoder, small, large, opinions, around or 0.0)), around
     finally:
         encoder.close()
+
+
+def _around(odds: "Odds", small: str, large: str, keep: float) -> float:
+    """The cheapest threshold that keeps so much on the rows that were trained on, each scored while it was left out.
+
+    It only says where opinions are asked. As it is no function of the calibration's rows, what they show still holds.
+    """
+    from trimtab.route import _contract
+
+    side = odds.side(small, large, said=True)
+    if side is None:
+        return keep
+    score, one, other = side.held.T
+    unknown = score * float("nan")
+    rows = _contract.Rows(score=score, small=one, large=other, small_cost=unknown, large_cost=unknown)
+    return min(_contract.plain(rows, keep), 1.0)
 
 
 async def _audits(recipe: str, contract: str, days: float) -> "tuple[Rows, str, str]":

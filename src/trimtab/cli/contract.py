@@ -60,6 +60,9 @@ def _show(row: dict[str, Any]) -> None:
         print(f"loss      no small answer was audited yet; {row['allowed']:.4f} is allowed")
     else:
         print(f"loss      {row['mean_loss']:.4f} over {row['watched']} small answers; {row['allowed']:.4f} is allowed")
+    if row["looks"]:
+        found = "none was proven" if row["threshold"] is None else f"{row['threshold']:.4f} is proven and holds"
+        print(f"threshold {found}, after {row['looks']} looks at the audits")
     if row["broken"]:
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row["since"]))
         print(f"promise   BROKEN since {when} (p = {row['p_value']:.3g}): {row['small']} is left out")

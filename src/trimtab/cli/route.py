@@ -28,6 +28,8 @@ OUTCOMES = """Write the ledger's outcomes, JSON lines: shadow audits, and what p
 
 Only requests whose text was kept are there ([[record]] kind = "ledger", store_text = "redacted" or "full")."""
 
+OPINION = typer.Option([], "--opinion", help="A model whose opinion may be asked; name#2: a second sample of name.")
+
 
 def attach(app: typer.Typer) -> None:
     verb = typer.Typer(
@@ -74,6 +76,7 @@ def train(
     outcomes: str = typer.Argument(help="Labelled outcomes, JSON lines."),
     out: str = typer.Option("odds", "--out", help="The folder to write."),
     share: float = typer.Option(0.6, "--share", help="Share of the questions to train on."),
+    opinion: list[str] = OPINION,
     json: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
 ) -> None:
     from trimtab.encode.encoder import Encoder
@@ -85,16 +88,22 @@ def train(
         raise ConfigError(f"--share {share} is no share.", "Give one above 0, up to 1.")
     rows, encoder = calibration.split(read(Path(outcomes)), share), Encoder.load()
     try:
-        odds = calibration.learnt(rows, encoder, Path(out))
+        odds = calibration.learnt(rows, encoder, Path(out), tuple(opinion))
     finally:
         encoder.close()
+    asked, answered = odds.models(said=False), odds.models(said=True)
+    weighed = [{"model": key.model, "against": key.other, "opinions": key.opinions, "outcomes": side.rows}
+               for key, side in odds.sides.items() if key.opinions]  # fmt: skip
     if json:
-        answered = {name: side.rows for name, side in odds.answered.items()}
-        _out.emit({"out": out, "asked": {name: side.rows for name, side in odds.asked.items()}, "answered": answered})
+        _out.emit({"out": out, "asked": asked, "answered": answered, "opinions": weighed})
         return
-    for name, side in odds.asked.items():
-        seen = f", of {odds.answered[name].rows} with the answer too" if name in odds.answered else ""
-        print(f"{name}: from {side.rows} outcomes{seen}")
+    for name, count in asked.items():
+        seen = f", of {answered[name]} with the answer too" if name in answered else ""
+        print(f"{name}: from {count} outcomes{seen}")
+    for one in weighed:
+        if one["against"]:
+            told = f"{one['model']} beside {one['against']}, with {', '.join(one['opinions'])}"
+            print(f"{told}: from {one['outcomes']} outcomes")
 
 
 def outcomes(

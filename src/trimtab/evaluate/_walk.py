@@ -1,12 +1,14 @@
 """A recorded question taken down the path again under another policy: its router, its checks, the recorded answers."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 import msgspec
 
 from trimtab import flow
+from trimtab.asking import ASKED
 from trimtab.errors import LimitError, NoAnswerError
 from trimtab.flow import Desk
 from trimtab.odds.outcomes import Outcome
@@ -32,11 +34,20 @@ class Walked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def bare(settings: Settings) -> tuple[Settings, tuple[str, ...]]:
-    """The settings with router, models and what checks an answer alone; and the names of what was left out."""
+    """The settings with router, models and what checks an answer alone, as they are written: no alarm, no threshold
+    that has moved, no purse that runs short; and the names of what was left out."""
     kept = tuple(part for part in settings.verifiers if part.kind in CHECKS)
     lost = [part.name for part in settings.verifiers if part not in kept]
     changed = msgspec.structs.replace(
-        settings, guards=(), retrieve=None, approve=None, recorders=(), verifiers=kept, limits=()
+        settings,
+        guards=(),
+        retrieve=None,
+        approve=None,
+        recorders=(),
+        verifiers=kept,
+        limits=(),
+        contracts=(),
+        paces=(),
     )
     return changed, tuple(lost)
 
@@ -55,10 +66,14 @@ async def walk(desk: Desk, outcomes: Sequence[Outcome]) -> tuple[Walked, ...]:
 
 
 class _Recorded:
-    """A rung that says what was recorded of it for the request's question, the empty text where that is unknown."""
+    """A rung that says what was recorded of it for the request's question, the empty text where that is unknown.
+
+    Asked once more for the same request it gives its second sample, which is recorded as `name#2`.
+    """
 
     def __init__(self, name: str, outcomes: Mapping[str, Outcome], known: bool) -> None:
         self._name, self._outcomes, self._known = name, outcomes, known
+        self._asked = Counter[str]()
 
     async def answer(self, request: Request, evidence: Evidence, sink: Sink) -> Answer | Verdict:
         del evidence, sink
@@ -66,9 +81,16 @@ class _Recorded:
             why = f"No row has an outcome of {self._name}."
             return Verdict(ok=False, by=self._name, code="not_recorded", why=why)
         outcome = self._outcomes[request.id]
+        self._asked[request.id] += 1
         prompt, completion = outcome.tokens.get(self._name, (0, 0))
         usage = Usage(prompt=prompt, completion=completion)
-        return Answer(text=outcome.answers.get(self._name, ""), model=self._name, usage=usage)
+        return Answer(
+            text=outcome.answers.get(_sample(self._name, self._asked[request.id]), ""), model=self._name, usage=usage
+        )
+
+
+def _sample(name: str, number: int) -> str:
+    return name if number == 1 else f"{name}#{number}"
 
 
 class _Last:
@@ -90,11 +112,14 @@ async def _one(desk: Desk, id: str, outcome: Outcome) -> Walked:
 
 
 def _walked(trace: Trace, outcome: Outcome) -> Walked:
-    called: list[str] = []
+    called: list[str] = []  # the names of models, and in `read` and `blind` those of samples
+    read: list[str] = []
     blind: list[str] = []
     for step in trace.steps:
-        if step.stage == "answer" and step.code != "not_recorded":
-            called.append(step.by)
-        elif step.stage == "verify" and called and called[-1] not in (*outcome.answers, *blind):
-            blind.append(called[-1])
+        if step.stage == "answer" and (step.ok or step.code == ASKED):
+            called += [step.by] if step.ok else []
+            sample = _sample(step.by, max(1, called.count(step.by)))
+            read = [*read, sample] if step.code == ASKED else [sample]
+        elif step.stage == "verify":
+            blind += [name for name in read if name not in (*outcome.answers, *blind)]
     return Walked(answered=trace.answered_by or None, called=tuple(called), blind=tuple(blind))

@@ -55,6 +55,16 @@ def rows(found: Sequence[Any]) -> Rows:
     )  # fmt: skip
 
 
+async def looks(store: "Store", contract: str, policy: str) -> list[Any]:
+    """All looks so far, the first one first."""
+    from sqlalchemy import select
+
+    from trimtab.store.tables import thresholds
+
+    where = (thresholds.c.contract == contract) & (thresholds.c.policy == policy)
+    return list(await store.read(select(thresholds).where(where).order_by(thresholds.c.look)))
+
+
 async def standing(store: "Store", contract: Contract, policy: str) -> Json:
     """How a contract stands under a policy: its audits by how they were told, what they cost, and its monitor."""
     from sqlalchemy import select
@@ -67,14 +77,15 @@ async def standing(store: "Store", contract: Contract, policy: str) -> Json:
     monitor = (
         msgspec.json.decode(row.state, type=Monitor) if row else Monitor(allowed=contract.allowed, risk=contract.risk)
     )
-    hows = [one.how for one in found]
+    hows, tried = [one.how for one in found], await looks(store, contract.name, policy)
     spent = money.total(one.cost_nano for one in found)
     return {
         "contract": contract.name, "policy": policy, "small": contract.small, "large": contract.large,
         "audits": len(found), "how": {how: hows.count(how) for how in sorted(set(hows))},
         "cost_nano": spent, "cost_usd": money.usd(spent), "watched": monitor.audits, "allowed": monitor.allowed,
         "mean_loss": monitor.losses / monitor.audits if monitor.audits else None, "p_value": monitor.p_value,
-        "broken": monitor.alarm, "since": row.alarm if row else None,
+        "broken": monitor.alarm, "since": row.alarm if row else None, "looks": len(tried),
+        "threshold": next((one.threshold for one in reversed(tried) if one.threshold is not None), None),
     }  # fmt: skip
 
 

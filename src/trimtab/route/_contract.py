@@ -118,6 +118,11 @@ def thresholds(score: Values) -> tuple[float, ...]:
     return tuple(dict.fromkeys(map(float, found)))
 
 
+def plain(rows: Rows, keep: float) -> float:
+    """The cheapest threshold that keeps so much on these rows themselves, as tuning does: it promises nothing."""
+    return min((one for one in thresholds(rows.score) if surplus(rows, one, keep).mean() >= 0), default=math.inf)
+
+
 def surplus(rows: Rows, threshold: float, keep: float) -> Values:
     """For each row the quality at `threshold` less `keep` times the large model's; the promise: its mean is above 0."""
     return np.where(rows.score >= threshold, rows.small, rows.large) - keep * rows.large

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from trimtab.ports import Router
-from trimtab.route._watch import Watch
-from trimtab.settings import Contract
+from trimtab.route._watch import Watch, concerns
 from trimtab.types import Decision, ModelSpec, Request
 
 BROKEN = "promise_broken"
@@ -35,8 +34,3 @@ class Promised:
             left_out={**decision.left_out, **dict.fromkeys(sorted(lost), BROKEN)},
             reasons=(*decision.reasons, BROKEN),
         )  # fmt: skip
-
-
-def concerns(contract: Contract, request: Request) -> bool:
-    """Whether a contract is about a request."""
-    return not contract.principals or request.principal in contract.principals

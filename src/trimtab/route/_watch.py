@@ -16,6 +16,7 @@ import msgspec
 from trimtab.errors import StorageError
 from trimtab.route._monitor import Monitor, watch
 from trimtab.settings import Contract, Settings
+from trimtab.types import Request
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("trimtab.contract")
 FRESH = 2.0
 """Seconds for which what was read last is believed: so long another worker may go on after an alarm."""
+
+
+def concerns(contract: Contract, request: Request) -> bool:
+    """Whether a contract is about a request."""
+    return not contract.principals or request.principal in contract.principals
 
 
 class Shadow(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +70,8 @@ class Watch:
         self, store: "Callable[[], Store]", contracts: Sequence[Contract], policies: Mapping[str, str]
     ) -> None:
         self.contracts, self.policies = tuple(contracts), dict(policies)
-        self._store, self._broken, self._read = store, frozenset[str](), 0.0
+        self._store, self._broken, self._read = store, dict[str, float](), 0.0
+        self._proven = dict[str, float]()
         self._turn = asyncio.Lock()
 
     async def start(self) -> None:
@@ -73,6 +80,16 @@ class Watch:
 
     async def broken(self) -> frozenset[str]:
         """The names of contracts in alarm; what was known last while the database cannot be read."""
+        await self._fresh()
+        return frozenset(self._broken)
+
+    def moved(self, request: Request, model: str, _: float, threshold: float) -> float:
+        """A `Move` of thresholds: to the one that audits have proven since, where there is one."""
+        found = (one for one in self.contracts if one.small == model and concerns(one, request))
+        contract = next(found, None)
+        return self._proven.get(contract.name, threshold) if contract else threshold
+
+    async def _fresh(self) -> None:
         if time.monotonic() - self._read > FRESH and not self._turn.locked():
             async with self._turn:
                 try:
@@ -80,7 +97,6 @@ class Watch:
                 except StorageError as error:
                     LOG.warning("the monitors cannot be read", exc_info=error)
                     self._read = time.monotonic()
-        return self._broken
 
     async def add(self, shadow: Shadow) -> Monitor | None:
         """Keep an audit and show it to its monitor, in one transaction; None where it tells the monitor nothing.
@@ -90,19 +106,34 @@ class Watch:
         name, now = shadow.contract.name, time.time()
         found = await self._store().transact(lambda connection: _added(connection, shadow, self.policies[name], now))
         if found and found.alarm and name not in self._broken:
-            self._broken |= {name}
+            self._broken[name] = now
             LOG.error("The promise of the contract %s is broken: %s is left out until it is calibrated anew.",
                       name, shadow.contract.small)  # fmt: skip
+        if shadow.contract.keep is not None:
+            await self._look(shadow.contract)
         return found
+
+    async def _look(self, contract: Contract) -> None:
+        """Move the threshold if it is time to look, and the audits show another one."""
+        from trimtab.route import _recalibrate
+
+        policy = self.policies[contract.name]
+        made = await _recalibrate.look(self._store(), contract, policy, self._broken.get(contract.name))
+        if made and made.threshold is not None:
+            self._proven[contract.name] = made.threshold
+            self._broken.pop(contract.name, None)
 
     async def _load(self) -> None:
         from sqlalchemy import select
 
-        from trimtab.store.tables import monitors
+        from trimtab.store.tables import monitors, thresholds
 
-        query = select(monitors.c.contract, monitors.c.policy).where(monitors.c.alarm.is_not(None))
+        query = select(monitors.c.contract, monitors.c.policy, monitors.c.alarm).where(monitors.c.alarm.is_not(None))
         rows = await asyncio.to_thread(self._store().rows, query)
-        self._broken = frozenset(row.contract for row in rows if self.policies.get(row.contract) == row.policy)
+        self._broken = {row.contract: row.alarm for row in rows if self.policies.get(row.contract) == row.policy}
+        proven = select(thresholds).where(thresholds.c.threshold.is_not(None)).order_by(thresholds.c.look)
+        rows = await asyncio.to_thread(self._store().rows, proven)
+        self._proven = {row.contract: row.threshold for row in rows if self.policies.get(row.contract) == row.policy}
         self._read = time.monotonic()
 
 

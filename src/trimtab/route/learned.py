@@ -3,10 +3,8 @@
 A model without recorded outcomes is treated as the rules do, and the decision says so (`no_outcomes`).
 """
 
-import asyncio
 from collections.abc import Mapping
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -14,20 +12,20 @@ import msgspec
 from trimtab import texts
 from trimtab.errors import ConfigError
 from trimtab.money import cost, estimate
+from trimtab.odds.worth import worth
 from trimtab.ports import Tools
 from trimtab.route import rules
 from trimtab.route._draw import fraction
-from trimtab.route._worth import worth
 from trimtab.types import Decision, ModelSpec, Request, Signal, Usage
 
 if TYPE_CHECKING:
-    from trimtab.odds.fitted import Odds
+    from trimtab.odds.reader import Reader
 
 
 class Options(rules.Options, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The options of `rules`, and `odds`: the folder that `trimtab route train` wrote (none: rules alone decide).
 
-    `least` is the P(right) under which a model is skipped: the contract's threshold for the question. Of the requests
+    `least` is the chance of doing no worse than the next one under which a model is skipped. Of the requests
     in which one would be skipped, the share `explore` tries it all the same, so that the odds do not go blind where
     they once were low; the decision then has the signal `propensity`, the chance of the ladder that was taken.
     """
@@ -51,27 +49,25 @@ class Learned:
     """The router; one pass of the encoder for a request that more than one fitted model may answer."""
 
     def __init__(self, options: Options, tools: Tools) -> None:
-        self._options, self._tools = options, tools
+        self._options = options
         self._rules = rules.Rules(options)
-        self._odds: Odds | None = None
+        self._odds: Reader | None = tools.odds(tools.recipe / options.odds) if options.odds and tools.odds else None
 
     async def start(self) -> None:
-        """Load and check the odds, off the event loop. Raises `ConfigError`."""
-        from trimtab.odds.fitted import Odds
-
-        assert self._options.odds  # noqa: S101 - asked for only where it is set
-        self._odds = await asyncio.to_thread(Odds.load, self._tools.recipe / Path(self._options.odds))
+        """Load and check the odds. Raises `ConfigError`."""
+        assert self._odds  # noqa: S101 - asked for only where there are odds
+        await self._odds.odds()
 
     async def route(self, request: Request, models: Mapping[str, ModelSpec]) -> Decision:
         """The rules' ladder less what is not worth trying; its last rung always stays. Raises as `rules` does."""
         decision = await self._rules.route(request, models)
-        if self._options.odds is None or "pinned" in decision.reasons or len(decision.ladder) < 2:
-            return self._said(decision, ("no_outcomes",) if self._options.odds is None else ())
+        if self._odds is None or "pinned" in decision.reasons or len(decision.ladder) < 2:
+            return self._said(decision, ("no_outcomes",) if self._odds is None else ())
         chances = await self._chances(texts.question(request), decision.ladder)
         skipped, reasons = self._skipped(request, decision, models, chances)
         skipped, explored = self._explored(request, skipped)
         kept = tuple(name for name in decision.ladder if name not in skipped)
-        signals = tuple(Signal(name=f"p_right:{name}", value=round(chance, 4)) for name, chance in chances.items())
+        signals = tuple(Signal(name=f"p_stays:{name}", value=round(chance, 4)) for name, chance in chances.items())
         return msgspec.structs.replace(
             decision, ladder=kept, left_out={**decision.left_out, **skipped},
             signals=(*decision.signals, *signals, *explored), reasons=(*decision.reasons, "learned", *reasons),
@@ -90,16 +86,15 @@ class Learned:
         return msgspec.structs.replace(decision, reasons=(*decision.reasons, *reasons)) if reasons else decision
 
     async def _chances(self, question: str, ladder: tuple[str, ...]) -> dict[str, float]:
-        from trimtab.odds.fitted import features
-
-        if self._odds is None:
-            await self.start()
-        assert self._odds  # noqa: S101 - start sets it or raises
-        sides = {name: side for name in ladder if (side := self._odds.asked.get(name))}
+        """For each model the chance that the rung above would do no better; P(right) where that is not known."""
+        assert self._odds  # noqa: S101 - asked for only where there are odds
+        odds = await self._odds.odds()
+        sides = {name: side for name, above in zip(ladder, (*ladder[1:], ""), strict=True)
+                 if (side := odds.side(name, above))}  # fmt: skip
         if not sides or not question.strip():
             return {}
-        row = features((await self._tools.encoder().embed([question]))[0], question)[None]
-        return {name: float(side.chance(row)[0]) for name, side in sides.items()}
+        row = (await self._odds.query(question))[None]
+        return {name: float(side.stays(row)[0]) for name, side in sides.items()}
 
     def _skipped(
         self, request: Request, decision: Decision, models: Mapping[str, ModelSpec], chances: dict[str, float]

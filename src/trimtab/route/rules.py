@@ -66,6 +66,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`large` and `small` name the models that clients mean by these words.
 
+    `aside` are models that are no rung: verifiers ask them, and clients by their name.
     `follow_ups` says which last question of a conversation rungs for plain questions may see: none, one that stands
     `alone` (no word in it leans on the turns before), or `all`. `impact` marks requests high whose words ask for what
     cannot be undone.
@@ -74,6 +75,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     large: str | None = None
     small: str | None = None
     rules: tuple[Rule, ...] = ()
+    aside: tuple[str, ...] = ()
     follow_ups: Literal["none", "alone", "all"] = "alone"
     impact: bool = True
 
@@ -104,7 +106,8 @@ class Rules:
         pinned = self._pinned(request.wishes.model, models)
         left_out: dict[str, str] = {}
         for name, spec in models.items():
-            if why := _pin(name, pinned) or self._unable(request, facts, spec) or _barred(name, spec, matched):
+            aside = "aside" if name in self._options.aside and name != pinned else ""
+            if why := _pin(name, pinned) or aside or self._unable(request, facts, spec) or _barred(name, spec, matched):
                 left_out[name] = why
         if pinned and (why := left_out.get(pinned)):
             raise _unfit(pinned, why)
@@ -130,10 +133,11 @@ class Rules:
         """Once for each set of models: a misspelt name in a rule would leave it without effect."""
         if models is self._checked:
             return
-        for rule in self._options.rules:
-            if unknown := [name for name in (*rule.allow, *rule.deny) if name not in models]:
+        named = [(f"Rule {rule.code!r}", (*rule.allow, *rule.deny)) for rule in self._options.rules]
+        for what, names in (*named, ("aside", self._options.aside)):
+            if unknown := [name for name in names if name not in models]:
                 raise ConfigError(
-                    f"Rule {rule.code!r} names models that do not exist: {', '.join(unknown)}.",
+                    f"{what} names models that do not exist: {', '.join(unknown)}.",
                     f"The models are: {', '.join(models)}.",
                 )
         self._checked = models

@@ -202,8 +202,8 @@ async def used(store: "Store", id: str, now: float) -> tuple[dict[str, Any], ...
     """What gateways have taken of a key's limits in the windows that `now` is in, unspent leases included."""
     from sqlalchemy import or_, select
 
-    from trimtab.server.quota import window
     from trimtab.store.tables import windows
+    from trimtab.store.windows import window
 
     w = windows.c
     of_key = or_(w.subject == f"key:{id}", w.subject.startswith(f"key:{id}|", autoescape=True))

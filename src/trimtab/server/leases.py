@@ -1,12 +1,13 @@
 """Leases on disk: what all gateways together have taken of each window; runs in the store's one writing transaction."""
 
 from collections.abc import Mapping
-from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from trimtab.server.quota import Counter
 from trimtab.store.tables import windows
+from trimtab.store.windows import Per, taken
+from trimtab.store.windows import take as take_more
 
 OLD = 40 * 86400
 """Seconds after which a window's row is deleted."""
@@ -18,21 +19,16 @@ def take(connection: Connection, wanted: Mapping[Counter, int], now: float) -> l
     for counter, need in wanted.items():
         if not counter.leased:
             connection.execute(windows.delete().where(windows.c.start < now - OLD))
-        taken = connection.execute(select(windows.c.taken).where(*_at(counter))).scalar() or 0
-        if got := counter.wants(need, taken):
+        gone = taken(connection, *_at(counter))
+        if got := counter.wants(need, gone):
             add(connection, counter, got)
-        found.append((counter, got, taken))
+        found.append((counter, got, gone))
     return found
 
 
 def add(connection: Connection, counter: Counter, amount: int) -> None:
-    added = windows.update().where(*_at(counter)).values(taken=windows.c.taken + amount)
-    if not connection.execute(added).rowcount:
-        bound = counter.bound
-        row = {"subject": bound.subject, "what": bound.what, "per": bound.per, "start": counter.start, "taken": amount}
-        connection.execute(windows.insert().values(**row))
+    take_more(connection, *_at(counter), amount)
 
 
-def _at(counter: Counter) -> tuple[Any, ...]:
-    w, bound = windows.c, counter.bound
-    return w.subject == bound.subject, w.what == bound.what, w.per == bound.per, w.start == counter.start
+def _at(counter: Counter) -> tuple[str, str, Per, int]:
+    return counter.bound.subject, counter.bound.what, counter.bound.per, counter.start

@@ -6,17 +6,15 @@ most the unspent rest of a slice is lost, never anything spent. Windows are thos
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Literal, TypeAlias
 
 import msgspec
 
 from trimtab.server.slots import Slots
+from trimtab.store.windows import Per, window
 
-Per: TypeAlias = Literal["minute", "hour", "day", "month"]
 What: TypeAlias = Literal["requests", "tokens", "nano", "concurrency"]
 
-SECONDS: dict[str, int] = {"minute": 60, "hour": 3600, "day": 86400}
 PARTS: dict[str, int] = {"minute": 2, "hour": 10, "day": 50, "month": 100}
 """A lease is the limit divided by this: what a crash may cost of a window that lasts matters more."""
 AHEAD = 16
@@ -173,18 +171,6 @@ class Quota:
 
     def counters(self) -> Iterable[Counter]:
         return self._counters.values()
-
-
-def window(per: Per, now: float) -> tuple[int, int]:
-    """The first second of the calendar's window, in UTC, and the first one after it."""
-    if per != "month":
-        size = SECONDS[per]
-        start = int(now) // size * size
-        return start, start + size
-    at = datetime.fromtimestamp(now, UTC)
-    first = datetime(at.year, at.month, 1, tzinfo=UTC)
-    after = datetime(at.year + at.month // 12, at.month % 12 + 1, 1, tzinfo=UTC)
-    return int(first.timestamp()), int(after.timestamp())
 
 
 def headers(hold: Hold, now: float) -> list[tuple[bytes, bytes]]:

@@ -19,7 +19,7 @@ from sqlalchemy import (
     event,
 )
 
-HEAD = "0009"
+HEAD = "0010"
 
 metadata = MetaData(
     naming_convention={
@@ -209,6 +209,22 @@ monitors = Table(
     Column("alarm", Double),
 )
 """What the monitor of a contract holds, under the policy that it watches; `alarm`: since when the promise is broken."""
+
+thresholds = Table(
+    "thresholds",
+    metadata,
+    Column("contract", String, primary_key=True),
+    Column("policy", String, primary_key=True),
+    Column("look", Integer, primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("since", Double, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("p_value", Double, nullable=False),
+    Column("threshold", Double),
+    Column("allowed", Double),
+)
+"""Looks at the audits that a contract has had `since` then, one after the other; `threshold` is NULL where none could
+be shown, else the one that holds from then on, with what it allows the monitor."""
 
 audit = Table(
     "audit",

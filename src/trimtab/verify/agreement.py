@@ -13,10 +13,8 @@ from trimtab import texts
 from trimtab.errors import ConfigError
 from trimtab.ports import Tools
 from trimtab.types import Answer, Evidence, ModelSpec, Request, Verdict
+from trimtab.verify._sample import sample
 from trimtab.verify._votes import Votes, normal
-
-ALONE = frozenset({"n", "stream", "stream_options", "logprobs", "top_logprobs", "max_tokens", "max_completion_tokens"})
-"""Parameters that a sample is not asked with."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -77,18 +75,9 @@ class Agreement:
         if self._ask is None:
             return [Verdict(ok=False, code="not_asked")] * votes.open
         several = 1 if request.limits.cost is not None else votes.open
-        asked = [self._request(request, votes.cast + i) for i in range(several)]
+        given = self._options
+        asked = [sample(request, votes.cast + i, given.temperature, given.tokens) for i in range(several)]
         return list(await asyncio.gather(*(self._ask(model, one, evidence, self._name) for one in asked)))
-
-    def _request(self, request: Request, number: int) -> Request:
-        params = {key: value for key, value in request.params.items() if key not in ALONE}
-        name = "max_completion_tokens" if "max_completion_tokens" in request.params else "max_tokens"
-        given = request.params.get(name)
-        params[name] = min(given, self._options.tokens) if isinstance(given, int) else self._options.tokens
-        params["temperature"] = self._options.temperature
-        if isinstance(seed := params.get("seed"), int):
-            params["seed"] = seed + number  # the same seed would say the same
-        return msgspec.structs.replace(request, params=params)
 
     def _settled(self, votes: Votes, mine: Any, others: dict[Any, Answer]) -> Verdict:
         why = f"{votes.first} of {votes.cast} samples say the same"

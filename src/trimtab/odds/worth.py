@@ -6,7 +6,7 @@ Worth: TypeAlias = Literal["try", "unlikely_right", "not_worth_trying"]
 
 
 def worth(right: float, least: float, cost: float | None, next_cost: float | None) -> Worth:
-    """Whether to try a model that is right with probability `right` before the next one.
+    """Whether to try a model that does as well as the next one with probability `right` before that one.
 
     A try costs `cost` (with its verifiers) and, where it fails, the next model's `next_cost` too; it pays if
     cost + (1 - right) * next_cost < next_cost. With an unknown cost (None) only `least` decides. More money never makes
