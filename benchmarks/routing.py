@@ -1,13 +1,14 @@
 """What routing keeps and spends on recorded outcomes: from the question, from the small answer, with other opinions.
 
-    python benchmarks/routing.py --data ../shared/data/routing [--test DIR] [--only Llama,flash] [--rows 1500]
+    python benchmarks/routing.py [--data DIR] [--train DIR] [--pair SMALL:LARGE] [--only Llama,flash] [--rows 1500]
 
-Needs pyarrow (the data is parquet), which is no dependency of Trimtab. Rows are split in five by SHA-256 of the
-question; each is scored by routers that saw the other four parts (of its own file). `--test DIR` scores, without
-training on them, files of the same names and columns. Of a file with more than `--rows` those of the lowest hash are
-taken. Results of cases that were not asked for stay in the file. APGR is the mean share of the quality gap between the
-models that is won, over all shares of large calls; CPT80 the share of large calls at which 80 % of the gap is won;
-+- is the standard deviation over 200 bootstrap samples. Costs are shares of what always asking the large model costs.
+Needs pyarrow (the data is parquet), which is no dependency of Trimtab. Rows of `--train` are split in five by SHA-256
+of the question; each is scored by routers that saw the other four parts (of its own file). With another `--data DIR`
+its files are scored instead, without training on them: routing_apart.py. Of a file with more than `--rows` those of the
+lowest hash are taken. Results of cases that were not asked for stay in the file. APGR is the mean share of the quality
+gap between the models that is won, over all shares of large calls; CPT80 the share of large calls at which 80 % of the
+gap is won; +- is the standard deviation over 200 bootstrap samples. Costs are shares of what always asking the large
+model costs.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+import routing_apart
 import routing_band
 import routing_baselines as baselines
 import routing_figures as figures
@@ -28,6 +30,7 @@ from trimtab.encode.encoder import Encoder
 from trimtab.odds import fitted, side
 from trimtab.route import _contract
 
+TRAIN = Path("../shared/data/routing")
 RESULT = Path(__file__).parent / "results" / "routing.json"
 QUERY = ("subject", "field", "embedding", "facts", "words")
 ROUTERS: dict[str, tuple[str, ...]] = {
@@ -42,23 +45,29 @@ ONBOARD = (100, 200, 300, 500)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/routing"))
-    parser.add_argument("--test", type=Path, help="files that are scored and never trained on")
+    parser.add_argument("--data", type=Path, default=TRAIN, help="files that are scored")
+    parser.add_argument("--train", type=Path, default=TRAIN, help="files that routers are trained on")
+    parser.add_argument("--pair", default="", help="SMALL:LARGE of another --data, as its columns name them")
     parser.add_argument("--cache", type=Path, default=Path(".trimtab/routing"), help="embeddings, between runs")
     parser.add_argument("--out", type=Path, default=RESULT)
     parser.add_argument("--only", default="", help="parts of the names of the cases to run, with commas")
     parser.add_argument("--rows", type=int, default=1500, help="rows of one file, at most")
     asked = parser.parse_args()
-    if not any((asked.data / f"{about['file']}.parquet").exists() for about in CASES.values()):
+    if not any(asked.data.glob("*.parquet")):
         print(f"Skipped, {RESULT.name} left as it was: no recorded outcomes in {asked.data} (give --data).")
+        return
+    if not any((asked.train / f"{about['file']}.parquet").exists() for about in CASES.values()):
+        print(f"Skipped, {RESULT.name} left as it was: no outcomes to train on in {asked.train} (give --train).")
+        return
+    if asked.data.resolve() != asked.train.resolve():
+        apart(asked)
         return
     began, wanted = time.monotonic(), tuple(asked.only.split(","))
     print(f"| case | router | {' | '.join(SHOWN)} |\n|---|---|{'---|' * len(SHOWN)}")
     cases = read(asked.data, asked.cache, asked.rows, wanted)
-    held = read(asked.test, asked.cache, asked.rows, wanted) if asked.test else {}
     shown, scores = dict[str, Any](), dict[str, Any]()
     for name, case in cases.items():
-        shown[name], scores[name] = table(name, case, held.get(name))
+        shown[name], scores[name] = table(name, case)
     shown |= {"unseen": unseen(cases), "contract": contract(cases, scores), "onboarding": onboarding(cases),
               "flips": flips(cases, asked.cache), "latency": latency(cases)}  # fmt: skip
     spent = {"seconds": round(time.monotonic() - began), "cpu_seconds": round(sum(os.times()[:2])),
@@ -70,7 +79,29 @@ def main() -> None:
     print(spent)
 
 
-def table(name: str, case: Case, held: Case | None) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def apart(asked: argparse.Namespace) -> None:
+    """Score other files, whose rows train nothing."""
+    print(f"| case | router | {' | '.join(SHOWN)} |\n|---|---|{'---|' * len(SHOWN)}", flush=True)
+    train = read(asked.train, asked.cache, asked.rows, tuple(asked.only.split(",")))
+    shown: dict[str, Any] = {}
+    for name, (case, kind) in routing_apart.cases(asked.data, asked.cache, asked.rows, asked.pair).items():
+        random_scores = np.random.default_rng(0).random(len(case["small"]))
+        rows = {"random": figures.scored(case["small"], case["large"], random_scores, None)}
+        for router, blocks in ROUTERS.items():
+            if found := routing_apart.scored(case, kind, train, blocks, fit, baselines.joined):
+                rows[router] = figures.scored(case["small"], case["large"], *found)
+        for router, row in rows.items():
+            show(name if kind else f"{name} (models and task unseen)", router, row)
+        shown[name] = rows
+    if not shown:
+        raise SystemExit(f"{asked.data} has no two models with outcomes for the same questions (ok:NAME columns).")
+    if asked.out != RESULT:
+        asked.out.write_text(json.dumps(shown, indent=1) + "\n")
+    else:
+        print(f"\n{RESULT.name} left as it was: these are other files (give --out to keep this).")
+
+
+def table(name: str, case: Case) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The figures of each router, and its scores (the higher, the more the large model is to be asked)."""
     small, large, rng = case["small"], case["large"], np.random.default_rng(0)
     found = {
@@ -94,10 +125,6 @@ def table(name: str, case: Case, held: Case | None) -> tuple[dict[str, Any], dic
         costs = figures.costs(small, large, score, case["fold"], CASES[name]["prices"], tries)
         shown[router] = figures.scored(small, large, score, right) | {"goals": costs}
         show(name, router, shown[router])
-        if held and router in ROUTERS:
-            row = figures.scored(held["small"], held["large"], *trained(case, held, ROUTERS[router]))
-            shown[f"{router}, held out"] = row
-            show(name, f"{router}, held out", row)
     return shown, {router: score for router, (score, _, _) in found.items()}
 
 
