@@ -144,49 +144,46 @@ HELD = (
 )  # fmt: skip
 BEFORE = (
     "9 ", "919 ", "9๑9 ", "12345 ", "1 2 3 ", "123 456 ", "9.5 ", "1,234 ", "2024-01-02 ", "1) ", "7. ", "(9) ", "[9] ",
-    "1,", "x,", "9|", "9\t", "9\n", "9\r\n", "9;", "9: ", "9\u00a0", "9\u202f", "9\u3000", "9\u200b", "\u202a", "漢", "é",
-    "ж", "งาน", '["', "\\n", "\\t", "&nbsp;", "<td>", "9 / ", "9 – ", "853-37-1694 ", "4111 1111 1111 1111 ",
-    "(201) 555-7226 ", "+44 20 7946 0018 ", "201-555-7226 ", "GB82 WEST 1234 5698 7654 32 ", "16.244.11.141 ", "1234 5678 ", "٣٤ ", "𝟗 ",
+    "1,", "x,", "9|", "9\t", "9\n", "9\r\n", "9;", "9: ", "9\u00a0", "9\u202f", "9\u3000", "9\u200b", "\u202a", "漢",
+    "é", "ж", "งาน", '["', "\\n", "\\t", "&nbsp;", "<td>", "9 / ", "9 – ", "1234 5678 ", "٣٤ ", "𝟗 ",
+    *(f"{value} " for value in HELD),
 )  # fmt: skip
 BEHIND = (
     " 9", " 919", " 9๑9", " 12345", " 1 2 3", ", 9", ",x", "|9", "\t9", "\n9", "; 9", " (9)", "[9]", "\u00a09",
-    "\u200b9", "\u202c", "漢", "é", "ж", "งาน", '","9"', "'}", "\\n", "</td>", " / 9", " – 9", " 853-37-1694",
-    " 4111 1111 1111 1111", " (201) 555-7226", " +44 20 7946 0018", " 201-555-7226", " GB82 WEST 1234 5698 7654 32", 
-    " 16.244.11.141", " 10:30",
+    "\u200b9", "\u202c", "漢", "é", "ж", "งาน", '","9"', "'}", "\\n", "</td>", " / 9", " – 9", " 10:30",
+    *(f" {value}" for value in HELD),
 )  # fmt: skip
 
 
-def hidden(text, value):
-    """Whether every digit and letter of `value` in `text` is in a find."""
-    found = {at for span in pii.find(text) for at in range(span.start, span.end)}
-    begin = text.index(value)
-    return all(at in found for at in range(begin, begin + len(value)) if text[at].isalnum())
+def hidden(before, value, behind):
+    """Whether every digit and letter of `value` is in a find of the text that they make."""
+    begin = len(before)
+    found = {at for span in pii.find(before + value + behind) for at in range(span.start, span.end)}
+    return all(begin + at in found for at, char in enumerate(value) if char.isalnum())
 
 
 @pytest.mark.parametrize("value", HELD)
 def test_no_neighbour_hides_a_number(value):
-    assert [left for left in BEFORE if not hidden(left.replace(value, "") + value, value)] == []
-    assert [right for right in BEHIND if not hidden(value + right.replace(value, ""), value)] == []
-    assert [
-        f"{left}{right}" for left in BEFORE for right in BEHIND[::5] if not hidden(left + value + right, value)
-    ] == []
+    assert [left for left in BEFORE if not hidden(left, value, "")] == []
+    assert [right for right in BEHIND if not hidden("", value, right)] == []
+    assert [(left, right) for left in BEFORE for right in BEHIND[::5] if not hidden(left, value, right)] == []
 
 
 @pytest.mark.parametrize("value", ["41\u200b11 1111 1111 1111", "+44\u200e20 7946\u200d0018", "853\u00ad-37-1694"])
 def test_a_character_that_nobody_sees_does_not_hide_the_number_that_it_stands_in(value):
-    assert hidden(f"x {value} y", value)
+    assert hidden("x ", value, " y")
 
 
 @pytest.mark.parametrize(
     "value", ["(201)\n555-7226", "4111 1111\n1111 1111", "(201)  555-7226", "4111  1111  1111  1111"]
 )
 def test_a_number_may_be_broken_at_the_end_of_a_line(value):
-    assert hidden(f"x {value} y", value)
+    assert hidden("x ", value, " y")
 
 
 def test_no_digit_of_a_number_is_left_where_two_readings_share_some():
-    assert hidden("2024 201 555 7226", "201 555 7226")
-    assert hidden("2024 01 42 68 53 00", "01 42 68 53 00")
+    assert hidden("2024 ", "201 555 7226", "")
+    assert hidden("2024 ", "01 42 68 53 00", "")
 
 
 def test_digits_of_all_scripts_are_digits():

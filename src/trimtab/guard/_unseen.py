@@ -1,4 +1,4 @@
-"""Texts without the characters that nobody sees, with a way back: what is pasted from pages has them inside of numbers."""
+"""Texts without the characters that nobody sees, with a way back: what is pasted from pages has them inside numbers."""
 
 import re
 from collections.abc import Iterable, Iterator
