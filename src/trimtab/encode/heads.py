@@ -3,7 +3,7 @@
 On disk: `branch.onnx`, `static.npz`, `calibration.json` and the manifest that seals them (`runs/heads.sh` makes them).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -34,7 +34,8 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
 
     A score is sigmoid(slope * the head's logit + word * the first tier's + shift), in the order of SCORES; by the first
     tier alone it is sigmoid(alone * logit + offset) (Platt 1999). Where that tier's logit is below `clear`, its word is
-    enough. All are fitted on held-out rows.
+    enough; from `likely` on (of older heads from `clear` on) a reading may well find something. All are fitted on
+    held-out rows.
     """
 
     kinds: tuple[str, ...]
@@ -47,6 +48,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     alone: tuple[Positive, ...]
     offsets: tuple[float, ...]
     clear: tuple[float, ...]
+    likely: tuple[float, ...] = ()
 
 
 class Said(msgspec.Struct, frozen=True, eq=False):
@@ -61,7 +63,7 @@ class Heads:
 
     def __init__(self, session: Session, static: Static, calibration: Calibration) -> None:
         self.calibration, self._session, self._static = calibration, session, static
-        self._slopes, self._words, self._shifts, self._alone, self._offsets, self._clear = (
+        self._slopes, self._words, self._shifts, self._alone, self._offsets, self._clear, self._likely = (
             np.array(part, np.float32) for part in _lines(calibration)
         )
 
@@ -85,8 +87,8 @@ class Heads:
         for start, end, ids in parts(text, pieces, PART):
             logits = self._static.logits(ids)
             injection, instruction, toxicity = sigmoid(self._alone * logits + self._offsets).tolist()
-            doubtful = frozenset(name for name, near in zip(SCORES, logits >= self._clear, strict=True) if near)
-            found.append(Glance(start, end, injection, instruction, toxicity, doubtful))
+            doubtful, likely = _named(logits >= self._clear), _named(logits >= self._likely)
+            found.append(Glance(start, end, injection, instruction, toxicity, doubtful, likely))
         return found
 
     def said(self, middle: Floats, mask: NDArray[np.int64], batch: Sequence[Run]) -> list[Said]:
@@ -108,4 +110,9 @@ class Heads:
 
 def _lines(calibration: Calibration) -> tuple[tuple[float, ...], ...]:
     c = calibration
-    return c.slopes, c.words, c.shifts, c.alone, c.offsets, c.clear
+    return c.slopes, c.words, c.shifts, c.alone, c.offsets, c.clear, c.likely or c.clear
+
+
+def _named(marks: Iterable[bool]) -> frozenset[str]:
+    """The scores that are marked, by name."""
+    return frozenset(name for name, mark in zip(SCORES, marks, strict=True) if mark)
