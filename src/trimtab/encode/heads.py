@@ -3,7 +3,8 @@
 On disk: `branch.onnx`, `static.npz`, `calibration.json` and the manifest that seals them (`runs/heads.sh` makes them).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from itertools import compress
 from pathlib import Path
 from typing import Annotated
 
@@ -83,13 +84,13 @@ class Heads:
 
     def glance(self, text: str, pieces: WordPiece) -> list[Glance]:
         """The text part by part, by its words alone; none where it has no token."""
-        found: list[Glance] = []
-        for start, end, ids in parts(text, pieces, PART):
-            logits = self._static.logits(ids)
-            injection, instruction, toxicity = sigmoid(self._alone * logits + self._offsets).tolist()
-            doubtful, likely = _named(logits >= self._clear), _named(logits >= self._likely)
-            found.append(Glance(start, end, injection, instruction, toxicity, doubtful, likely))
-        return found
+        if not (runs := list(parts(text, pieces, PART))):
+            return []
+        logits = self._static.each([ids for _, _, ids in runs])
+        scores = sigmoid(self._alone * logits + self._offsets).tolist()
+        doubtful, likely = (_named((logits >= bar).tolist()) for bar in (self._clear, self._likely))
+        places = ((start, end) for start, end, _ in runs)
+        return [Glance(*place, *of, *named) for place, of, *named in zip(places, scores, doubtful, likely, strict=True)]
 
     def said(self, middle: Floats, mask: NDArray[np.int64], batch: Sequence[Run]) -> list[Said]:
         """What the heads say of each run; `middle` (n, length, dims) are its states, marks at its ends."""
@@ -113,6 +114,6 @@ def _lines(calibration: Calibration) -> tuple[tuple[float, ...], ...]:
     return c.slopes, c.words, c.shifts, c.alone, c.offsets, c.clear, c.likely or c.clear
 
 
-def _named(marks: Iterable[bool]) -> frozenset[str]:
-    """The scores that are marked, by name."""
-    return frozenset(name for name, mark in zip(SCORES, marks, strict=True) if mark)
+def _named(table: list[list[bool]]) -> list[frozenset[str]]:
+    """The scores that are marked in each row, by name."""
+    return [frozenset(compress(SCORES, marks)) for marks in table]

@@ -32,7 +32,7 @@ PLAIN, CLEARED = ("banking77", "clinc150", "snips", "svamp", "cqa", "long", "pla
 """Sources of what people ask for every day; the share of their calibration rows that the first tier clears (of
 `instruction`: of statements, for what people ask for is one).
 """
-MISSED, SURE = 0.002, 1.9
+MISSED, SURE = 0.05, 1.9
 """The share of found rows that the first tier alone may think unlikely; the logit from which one is found (0.87)."""
 SMALL = 64  # a matrix with fewer columns stays float: it costs nothing, and is what decides
 
@@ -107,7 +107,10 @@ def calibration(said: Sequence[Heard]) -> dict[str, Any]:
         for at, name in enumerate(SCORES)
     ]
     lines = [_line(*_known(said, at)) for at in range(len(SCORES))]
-    likely = [_reach(*_known(said, at), lines[at], low) for at, low in enumerate(clear)]
+    likely = [
+        low if name == "instruction" else _reach(*_known(said, at), lines[at], low)
+        for at, (name, low) in enumerate(zip(SCORES, clear, strict=True))
+    ]  # a planted task is in plain words: among a document's parts it is not the most doubtful one
     return {
         "kinds": KINDS,
         "scores": SCORES,
