@@ -32,8 +32,6 @@ PLAIN, CLEARED = ("banking77", "clinc150", "snips", "svamp", "cqa", "long", "pla
 """Sources of what people ask for every day; the share of their calibration rows that the first tier clears (of
 `instruction`: of statements, for what people ask for is one).
 """
-MISSED, SURE = 0.05, 1.9
-"""The share of found rows that the first tier alone may think unlikely; the logit from which one is found (0.87)."""
 SMALL = 64  # a matrix with fewer columns stays float: it costs nothing, and is what decides
 
 
@@ -133,6 +131,10 @@ def _line(head: Floats, words: Floats, labels: Floats) -> dict[str, float]:
         "slopes": both * slope, "words": both * alone, "shifts": both * (shift + offset) + rest,
         "alone": alone, "offsets": offset,
     }  # fmt: skip
+
+
+MISSED, SURE = 0.05, 1.9
+"""The share of found rows that the first tier alone may think unlikely; the logit from which one is found (0.87)."""
 
 
 def _reach(head: Floats, words: Floats, labels: Floats, line: dict[str, float], clear: float) -> float:
