@@ -57,7 +57,7 @@ class Static:
         found = [features(ids, self._words) for ids in runs]
         counts = np.array([len(rows) for rows in found])
         sums = np.add.reduceat(self._weights[np.concatenate(found)], np.cumsum(counts) - counts, axis=0)
-        return sums / np.sqrt(counts, dtype=np.float32)[:, None] + self._bias
+        return (sums / np.sqrt(counts)[:, None] + self._bias).astype(np.float32)
 
 
 def packed(weights: Floats, bias: Floats, folder: Path) -> None:
