@@ -19,7 +19,7 @@ SMALL = re.compile(r"[0-9]{1,3}[.)] +|[0-9]{1,2} {1,2}(?=[+(]|[0-9]{3}|0[1-9] [0
 FREE, BESIDE, STUCK = range(3)
 """Whether a number stands alone, or with other digits or a sign beside it, or right in a word or an amount."""
 MONEY = frozenset("$€£@")
-CLOSE = frozenset("_,.#/-")
+CLOSE, PARTED = frozenset("_,.#/-"), ("", " ", "\n")
 CLOSE_AFTER, STUCK_AFTER = re.compile(r"[_@]|,[0-9]"), re.compile(r"[A-Za-z0-9%€]|\.[0-9]")
 DATE = re.compile(
     r"(?:(?:19|20)[0-9]{2}([-/.])(?:0?[1-9]|1[0-2])\1[0-3]?[0-9]|[0-3]?[0-9]([-/.])[0-3]?[0-9]\2(?:19|20)?[0-9]{2})(?![-/.]?[0-9])"
@@ -199,7 +199,11 @@ class Numbers(NamedTuple):
         number = self.text[start:end]
         if _digits(number) < FEWEST or DATE.match(number):
             return False
-        close = STUCK if STUCK_AFTER.match(self.text, end) else BESIDE if CLOSE_AFTER.match(self.text, end) else FREE
+        close = FREE
+        if self.text[end : end + 1] not in PARTED:
+            close = (
+                STUCK if STUCK_AFTER.match(self.text, end) else BESIDE if CLOSE_AFTER.match(self.text, end) else FREE
+            )
         if "." in number and _is_decimal(number):
             return False
         if how == close == FREE:
