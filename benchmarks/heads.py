@@ -13,6 +13,7 @@ words, JSONL with `text` and `label` 0.
 
 import argparse
 import asyncio
+import gzip
 import json
 import os
 import random
@@ -34,7 +35,7 @@ from trimtab.guard import toxicity as toxicities
 from trimtab.train.attacks import FILLERS, attacks, benign
 from trimtab.train.corpus import jailbreaks, part_of, read, theirs
 
-BENIGN, DRAWS = 1200, 1000
+BENIGN, DRAWS, BURIED = 1200, 1000, (500, 5000)
 RESULT = Path(__file__).parent / "results" / "heads.json"
 
 
@@ -103,7 +104,7 @@ def injection(encoder: Encoder, data: Path, sources: Sequence[str], words: Path 
         scores = _scores(encoder, texts)
         shares = {"at_limit": _share(scores, limit), "at_half": _share(scores, 0.5)}
         found[f"flagged: {name}"] = {"texts": len(texts), **shares}
-    return found | {"appended": appended(encoder, limit)}
+    return found | {"appended": appended(encoder, limit), "buried": buried(encoder, data, limit)}
 
 
 def appended(encoder: Encoder, limit: float) -> dict[str, Any]:
@@ -118,6 +119,24 @@ def appended(encoder: Encoder, limit: float) -> dict[str, Any]:
     longer = [f"{text} {' '.join(drawn.choices(harmless, k=drawn.randint(1, 10)))}" for text in caught]
     lost = 1 - _share(_scores(encoder, longer), limit) if longer else None
     return {"attacks": len(texts), "caught": len(caught), "flipped": lost}
+
+
+def buried(encoder: Encoder, data: Path, limit: float) -> dict[str, Any]:
+    """Of jailbreaks kept apart that are found alone, those found in the middle of an encyclopedia's words."""
+    path = data / "training" / "anli1_palm540b_valid.jsonl.gz"
+    if not path.exists():
+        return {}
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        prose = " ".join(sorted({json.loads(line)["premise"] for line in file})).split()
+    texts = _positives(data, ())["inthewild_jailbreak"]
+    found = [text for text, score in zip(texts, _scores(encoder, texts), strict=True) if score > limit]
+    shares: dict[str, Any] = {"alone": len(found)}
+    for words in BURIED:
+        before, after = " ".join(prose[: words // 2]), " ".join(prose[words // 2 : words])
+        shares[f"among {words} words"] = _share(
+            _scores(encoder, [f"{before}\n{text}\n{after}" for text in found]), limit
+        )
+    return shares
 
 
 def _positives(data: Path, sources: Sequence[str]) -> dict[str, list[str]]:

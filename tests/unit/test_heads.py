@@ -212,6 +212,8 @@ def test_a_glance_clears_plain_texts_and_doubts_attacks(encoder):
     doubted = [part for part in encoder.glance(text) if "injection" in part.doubtful]
     assert doubted
     assert all("Ignore all" in text[part.start : part.end] for part in doubted)
+    assert any("injection" in part.likely for part in doubted)
+    assert all(part.likely <= part.doubtful for part in encoder.glance(text))
     assert "toxicity" in encoder.glance("You stupid bitch, go to hell")[0].doubtful
     assert encoder.glance("") == encoder.glance(" \n") == []
 

@@ -1,8 +1,11 @@
 """Telephone and identity numbers as people write them: what speaks for one, and what against."""
 
+import unicodedata
+
 import pytest
 
 from trimtab.guard import pii
+from trimtab.guard._digits import ascii_digits
 from trimtab.guard._national import table
 
 
@@ -68,7 +71,8 @@ def test_a_number_that_is_counted_reckoned_or_named_otherwise_is_none(text):
         ("4111 1111 1111 1111 5555 5555 5555 4444", [("CARD", "4111 1111 1111 1111"), ("CARD", "5555 5555 5555 4444")]),
         ("card number 4111 1111 1111 1112", [("CARD", "4111 1111 1111 1112")]),
         ("4111 1111 1111 1112", []),
-        ("7 12 2001 2002 4111 1111 1111 1111 2003", []),  # a list of numbers of four digits
+        ("7 12 2001 2002 4111 1111 1111 1111 2003", [("CARD", "4111 1111 1111 1111")]),
+        ("1998 2001 2002 2003 2004 2005 2006 2007", []),
         ("10 9 8 7 6 5 50 40 30 20 16 12 60 40 32", []),
     ],
 )
@@ -132,3 +136,67 @@ def test_a_number_begins_anew_behind_one_of_another_sort():
     iban, card = "GB82 WEST 1234 5698 7654 32", "4111 1111 1111 1111"
     assert what(f"{iban} 9 {card}") == [("IBAN", iban), ("CARD", card)]
     assert what(f"+44 20 7946 7963 0 {card} [")[-1] == ("CARD", card)
+
+
+HELD = (
+    "(201) 555-7226", "201-555-7226", "+1 (201) 555-7226", "+44 20 7946 0018", "4111 1111 1111 1111",
+    "3782 822463 10005", "4111-1111-1111-1111", "853-37-1694", "GB82 WEST 1234 5698 7654 32", "16.244.11.141",
+)  # fmt: skip
+BEFORE = (
+    "9 ", "919 ", "9๑9 ", "12345 ", "1 2 3 ", "123 456 ", "9.5 ", "1,234 ", "2024-01-02 ", "1) ", "7. ", "(9) ", "[9] ",
+    "1,", "x,", "9|", "9\t", "9\n", "9\r\n", "9;", "9: ", "9\u00a0", "9\u202f", "9\u3000", "9\u200b", "\u202a", "漢",
+    "é", "ж", "งาน", '["', "\\n", "\\t", "&nbsp;", "<td>", "9 / ", "9 – ", "1234 5678 ", "٣٤ ", "𝟗 ",
+    *(f"{value} " for value in HELD),
+)  # fmt: skip
+BEHIND = (
+    " 9", " 919", " 9๑9", " 12345", " 1 2 3", ", 9", ",x", "|9", "\t9", "\n9", "; 9", " (9)", "[9]", "\u00a09",
+    "\u200b9", "\u202c", "漢", "é", "ж", "งาน", '","9"', "'}", "\\n", "</td>", " / 9", " – 9", " 10:30",
+    *(f" {value}" for value in HELD),
+)  # fmt: skip
+
+
+def hidden(before, value, behind):
+    """Whether every digit and letter of `value` is in a find of the text that they make."""
+    begin = len(before)
+    found = {at for span in pii.find(before + value + behind) for at in range(span.start, span.end)}
+    return all(begin + at in found for at, char in enumerate(value) if char.isalnum())
+
+
+@pytest.mark.parametrize("value", HELD)
+def test_no_neighbour_hides_a_number(value):
+    assert [left for left in BEFORE if not hidden(left, value, "")] == []
+    assert [right for right in BEHIND if not hidden("", value, right)] == []
+    assert [(left, right) for left in BEFORE for right in BEHIND[::5] if not hidden(left, value, right)] == []
+
+
+@pytest.mark.parametrize("value", ["41\u200b11 1111 1111 1111", "+44\u200e20 7946\u200d0018", "853\u00ad-37-1694"])
+def test_a_character_that_nobody_sees_does_not_hide_the_number_that_it_stands_in(value):
+    assert hidden("x ", value, " y")
+
+
+@pytest.mark.parametrize(
+    "value", ["(201)\n555-7226", "4111 1111\n1111 1111", "(201)  555-7226", "4111  1111  1111  1111"]
+)
+def test_a_number_may_be_broken_at_the_end_of_a_line(value):
+    assert hidden("x ", value, " y")
+
+
+def test_no_digit_of_a_number_is_left_where_two_readings_share_some():
+    assert hidden("2024 ", "201 555 7226", "")
+    assert hidden("2024 ", "01 42 68 53 00", "")
+
+
+def test_digits_of_all_scripts_are_digits():
+    zeros = [chr(code) for code in range(0x80, 0x110000) if unicodedata.decimal(chr(code), None) == 0]
+    assert [f"{ord(zero):x}" for zero in zeros if ascii_digits(zero) != "0"] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "&#1041204; text", "caller_20260120 ToolCaller20260120", "0737718153d5faabeb51f554b", "0.4111111111111111",
+        "a4111111111111111b", "0 0.22 0.206 0.244 2.25 1.23", "1.0048 1.62 0.02250", "5 -0.202253542 6",
+    ],
+)  # fmt: skip
+def test_a_part_of_a_word_or_of_a_fraction_is_none(text):
+    assert what(text) == []

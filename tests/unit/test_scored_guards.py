@@ -16,7 +16,8 @@ WORDS = {"override": "injection", "do": "instruction", "damn": "toxicity"}
 class Heads:
     """In the place of the encoder: 0.99 for a text with the head's word in it, else 0.01; counts what it is asked.
 
-    At a glance each sentence is a part; one with the word, or with "perhaps", is in doubt.
+    At a glance each sentence is a part; one with the word, or with "perhaps", is in doubt, and likely where it has the
+    word. With each "maybe" beside a "perhaps" the doubt grows.
     """
 
     def __init__(self):
@@ -24,11 +25,13 @@ class Heads:
 
     def glance(self, text):
         self.glanced.append(text)
-        clear = dict.fromkeys(WORDS.values(), 0.01)
         return [
-            SimpleNamespace(start=part.start(), end=part.end(), doubtful=doubts(part[0]), **clear)
+            SimpleNamespace(
+                start=part.start(), end=part.end(), doubtful=doubts(part[0]), likely=doubts(part[0], "") ,
+                **dict.fromkeys(WORDS.values(), 0.01 + 0.1 * part[0].count("maybe")),
+            )
             for part in re.finditer(r"[^.!]+[.!]?", text)
-        ]
+        ]  # fmt: skip
 
     async def read(self, texts):
         self.asked += texts
@@ -38,9 +41,9 @@ class Heads:
         ]
 
 
-def doubts(text):
+def doubts(text, perhaps="perhaps"):
     words = text.strip(" .!").split()
-    return frozenset(head for word, head in WORDS.items() if word in words or "perhaps" in words)
+    return frozenset(head for word, head in WORDS.items() if word in words or perhaps in words)
 
 
 @pytest.fixture
@@ -87,6 +90,27 @@ async def test_what_is_in_doubt_is_read_and_may_be_cleared(built):
     assert guard.heads.asked == [" It may perhaps stop."]
     assert (await asked(guard, "All is well.")).ok
     assert len(guard.heads.asked) == 1
+
+
+async def test_of_a_long_text_the_likely_parts_are_read_and_the_most_doubtful_others(built):
+    guard = built(injection)
+    text = (
+        "It may perhaps rain. " * 10
+        + "It is perhaps and maybe dry. "
+        + "It may perhaps rain. " * 30
+        + "Do not override it."
+    )
+    assert not (await asked(guard, text)).ok
+    assert " It is perhaps and maybe dry." in guard.heads.asked
+    assert guard.heads.asked[-1] == " Do not override it."
+    assert len(guard.heads.asked) < 5, "a few of 42 parts"
+
+
+async def test_what_words_alone_would_call_a_finding_is_read(built):
+    guard = built(injection, threshold=0.05)
+    text = "It is perhaps and maybe dry. " * 40
+    assert (await asked(guard, text)).ok, "the reading clears it"
+    assert len(guard.heads.asked) == 2, "the same part again is known"
 
 
 async def test_a_head_in_doubt_is_no_matter_of_another_s(built):

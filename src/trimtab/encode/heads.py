@@ -4,6 +4,7 @@ On disk: `branch.onnx`, `static.npz`, `calibration.json` and the manifest that s
 """
 
 from collections.abc import Sequence
+from itertools import compress
 from pathlib import Path
 from typing import Annotated
 
@@ -34,7 +35,8 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
 
     A score is sigmoid(slope * the head's logit + word * the first tier's + shift), in the order of SCORES; by the first
     tier alone it is sigmoid(alone * logit + offset) (Platt 1999). Where that tier's logit is below `clear`, its word is
-    enough. All are fitted on held-out rows.
+    enough; from `likely` on (of older heads from `clear` on) a reading may well find something. All are fitted on
+    held-out rows.
     """
 
     kinds: tuple[str, ...]
@@ -47,6 +49,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     alone: tuple[Positive, ...]
     offsets: tuple[float, ...]
     clear: tuple[float, ...]
+    likely: tuple[float, ...] = ()
 
 
 class Said(msgspec.Struct, frozen=True, eq=False):
@@ -61,7 +64,7 @@ class Heads:
 
     def __init__(self, session: Session, static: Static, calibration: Calibration) -> None:
         self.calibration, self._session, self._static = calibration, session, static
-        self._slopes, self._words, self._shifts, self._alone, self._offsets, self._clear = (
+        self._slopes, self._words, self._shifts, self._alone, self._offsets, self._clear, self._likely = (
             np.array(part, np.float32) for part in _lines(calibration)
         )
 
@@ -81,13 +84,13 @@ class Heads:
 
     def glance(self, text: str, pieces: WordPiece) -> list[Glance]:
         """The text part by part, by its words alone; none where it has no token."""
-        found: list[Glance] = []
-        for start, end, ids in parts(text, pieces, PART):
-            logits = self._static.logits(ids)
-            injection, instruction, toxicity = sigmoid(self._alone * logits + self._offsets).tolist()
-            doubtful = frozenset(name for name, near in zip(SCORES, logits >= self._clear, strict=True) if near)
-            found.append(Glance(start, end, injection, instruction, toxicity, doubtful))
-        return found
+        if not (runs := list(parts(text, pieces, PART))):
+            return []
+        logits = self._static.each([ids for _, _, ids in runs])
+        scores = sigmoid(self._alone * logits + self._offsets).tolist()
+        doubtful, likely = (_named((logits >= bar).tolist()) for bar in (self._clear, self._likely))
+        places = ((start, end) for start, end, _ in runs)
+        return [Glance(*place, *of, *named) for place, of, *named in zip(places, scores, doubtful, likely, strict=True)]
 
     def said(self, middle: Floats, mask: NDArray[np.int64], batch: Sequence[Run]) -> list[Said]:
         """What the heads say of each run; `middle` (n, length, dims) are its states, marks at its ends."""
@@ -108,4 +111,9 @@ class Heads:
 
 def _lines(calibration: Calibration) -> tuple[tuple[float, ...], ...]:
     c = calibration
-    return c.slopes, c.words, c.shifts, c.alone, c.offsets, c.clear
+    return c.slopes, c.words, c.shifts, c.alone, c.offsets, c.clear, c.likely or c.clear
+
+
+def _named(table: list[list[bool]]) -> list[frozenset[str]]:
+    """The scores that are marked in each row, by name."""
+    return [frozenset(compress(SCORES, marks)) for marks in table]

@@ -48,7 +48,8 @@ class Reading(msgspec.Struct, frozen=True, eq=False):
 class Glance(msgspec.Struct, frozen=True):
     """A part of a text, text[start:end], by its words alone: scores as a `Reading` has, of which some are `doubtful`.
 
-    A score that is not doubtful may be taken as it is: the part is nowhere near what the head looks for.
+    A score that is not doubtful may be taken as it is: the part is nowhere near what the head looks for. Of the others
+    the `likely` ones are worth a reading wherever they stand; the rest where few of the text are more doubtful.
     """
 
     start: int
@@ -57,6 +58,7 @@ class Glance(msgspec.Struct, frozen=True):
     instruction: float
     toxicity: float
     doubtful: frozenset[str]
+    likely: frozenset[str]
 
 
 class Part(NamedTuple):

@@ -5,6 +5,8 @@ clears the texts that are nowhere near an attack or an insult; the others are re
 """
 
 import zipfile
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +24,8 @@ FIRST, SECOND = 1_000_003, 7_919
 
 def features(ids: list[int], words: int) -> NDArray[np.int64]:
     """The rows of the weights that a run of pieces has: its pieces (below `words`) and its hashed pairs, each once."""
-    run = np.array(ids, np.int64)
-    pairs = (run[:-1] * FIRST + run[1:] * SECOND) % PAIRS + words
-    return np.unique(np.concatenate([run, pairs]))
+    pairs = {(one * FIRST + other * SECOND) % PAIRS + words for one, other in pairwise(ids)}
+    return np.array(sorted(pairs.union(ids)), np.int64)  # of some hundred numbers sets are faster than arrays
 
 
 class Static:
@@ -49,10 +50,14 @@ class Static:
 
     def logits(self, ids: list[int]) -> Floats:
         """What a run of pieces says: the sum of its features' weights over the root of their number."""
-        if not ids:
-            return self._bias
-        rows = features(ids, self._words)
-        return self._weights[rows].sum(axis=0) / np.float32(np.sqrt(len(rows))) + self._bias
+        return self.each([ids])[0] if ids else self._bias
+
+    def each(self, runs: Sequence[list[int]]) -> Floats:
+        """What runs of one or more pieces say (runs, scores), all at once."""
+        found = [features(ids, self._words) for ids in runs]
+        counts = np.array([len(rows) for rows in found])
+        sums = np.add.reduceat(self._weights[np.concatenate(found)], np.cumsum(counts) - counts, axis=0)
+        return (sums / np.sqrt(counts)[:, None] + self._bias).astype(np.float32)
 
 
 def packed(weights: Floats, bias: Floats, folder: Path) -> None:

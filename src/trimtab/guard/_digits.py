@@ -3,51 +3,46 @@
 import re
 from collections.abc import Callable, Iterator
 
-ZEROS = (0x0660, 0x06F0, 0x0966, 0x09E6, 0x0E50, 0xFF10)
-"""The zeros of Arabic-Indic, Persian, Devanagari, Bengali, Thai and full-width digits."""
+ZEROS = (
+    *(0x0660, 0x06F0, 0x07C0, 0x0966, 0x09E6, 0x0A66, 0x0AE6, 0x0B66, 0x0BE6, 0x0C66, 0x0CE6, 0x0D66, 0x0DE6, 0x0E50),
+    *(0x0ED0, 0x0F20, 0x1040, 0x1090, 0x17E0, 0x1810, 0x1946, 0x19D0, 0x1A80, 0x1A90, 0x1B50, 0x1BB0, 0x1C40, 0x1C50),
+    *(0xA620, 0xA8D0, 0xA900, 0xA9D0, 0xA9F0, 0xAA50, 0xABF0, 0xFF10, 0x104A0, 0x10D30, 0x11066, 0x110F0, 0x11136),
+    *(0x111D0, 0x112F0, 0x11450, 0x114D0, 0x11650, 0x116C0, 0x11730, 0x118E0, 0x11950, 0x11C50, 0x11D50, 0x11DA0),
+    *(0x11F50, 0x16A60, 0x16AC0, 0x16B50, 0x1D7CE, 0x1D7D8, 0x1D7E2, 0x1D7EC, 0x1D7F6, 0x1E140, 0x1E2F0, 0x1E4F0),
+    *(0x1E950, 0x1FBF0),
+)
+"""The zeros of all of Unicode's decimal digits but ASCII's: each script's, full-width and mathematical ones."""
 ALIKE: dict[int, str] = {
-    **{ord(char): "-" for char in "\u2010\u2011\u2012\u2013\u2212\uff0d"},
-    **{ord(char): " " for char in "\u00a0\u2007\u2009\u202f\u3000"},
-    0xFF20: "@", 0xFF0B: "+", 0xFF0E: ".", 0xFF1A: ":", 0xFF08: "(", 0xFF09: ")",
+    **{ord(char): "-" for char in "\u2010\u2011\u2012\u2013\u2014\u2212\ufe63\uff0d"},
+    **dict.fromkeys((0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000), " "),
+    0xFF20: "@", 0xFF0B: "+", 0xFF0E: ".", 0xFF1A: ":", 0xFF08: "(", 0xFF09: ")", 0xFF0F: "/", 0xFF0C: ",",
     **{zero + digit: str(digit) for zero in ZEROS for digit in range(10)},
 }  # fmt: skip
 
-
-GROUPS = 3
-SMALL = re.compile(r"[0-9]{1,2} {1,2}(?=[+(]|[0-9]{3})")
 SHORT = 4
-ANY = re.compile("[" + "".join(map(re.escape, map(chr, ALIKE))) + "]")
+ANY = re.compile("[" + "".join(re.escape(chr(code)) for code in ALIKE if code < 0x10000) + "]")
+ASTRAL = re.compile("[\U00010000-\U0010ffff]")
+"""Apart: a class that holds both kinds is searched many times slower."""
+ESCAPED = re.compile(r"\\[nrt]")
+"""A line's end or a tab inside of JSON: no letter of what follows."""
 
 
 def ascii_digits(text: str) -> str:
     """`text` with look-alikes of digits and of the signs between them in ASCII; its length is the same."""
-    return text if text.isascii() else ANY.sub(lambda odd: ALIKE[ord(odd[0])], text)
+    if text.isascii():
+        return text
+    text = ANY.sub(lambda odd: ALIKE[ord(odd[0])], text)
+    return ASTRAL.sub(lambda odd: ALIKE.get(ord(odd[0]), odd[0]), text) if ASTRAL.search(text) else text
 
 
-def runs(shape: re.Pattern[str], text: str, is_one: Callable[[str, int, int], bool]) -> Iterator[tuple[int, int]]:
-    """(start, end) of the matches of `shape`, or parts of them, that `is_one` (of the part, its start and end).
-
-    Numbers may follow one another with a space between: a match is tried whole, then without its last group, its last
-    two, ...; then without a small number before it.
-    """
+def tried(shape: re.Pattern[str], text: str, is_one: Callable[[re.Match[str]], bool]) -> Iterator[tuple[int, int]]:
+    """(start, end) of the matches of `shape` that `is_one`; after one that is none the next may begin inside of it."""
     at = 0
     while match := shape.search(text, at):
-        start, at = match.span()
-        part = next((part for part in _parts(match[0]) if is_one(part, start, start + len(part))), "")
-        if part:
-            at = start + len(part)
-            yield start, at
-        elif after := SMALL.match(match[0]):
-            at = start + after.end()
-
-
-def _parts(run: str) -> Iterator[str]:
-    """`run`, and what is left of it without its last groups; no more than `GROUPS` of them."""
-    yield run
-    for _ in range(GROUPS):
-        if (end := run.rfind(" ")) < 0:
-            return
-        yield (run := run[:end].rstrip(" "))
+        at = match.start() + 1
+        if is_one(match):
+            at = match.end()
+            yield match.span()
 
 
 def near(low: str, start: int, end: int, words: tuple[str, ...], before: int = 48, after: int = 16) -> bool:

@@ -8,13 +8,13 @@ import importlib
 import re
 import tomllib
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from stdnum.exceptions import ValidationError
 
-from trimtab.guard._digits import is_short, near
+from trimtab.guard._digits import is_short, near, tried
 
 DATA = Path(__file__).with_name("national.toml")
 DIGIT = "[0-9]"
@@ -54,7 +54,8 @@ def _compiled(entry: dict[str, Any]) -> National:
     words = tuple(entry.get("words", ()))
     return National(
         entry["kind"], re.compile(entry.get("hint", DIGIT)),
-        re.compile(rf"(?<![\w.-])(?:{entry['shape']})(?!\w|[.-][0-9])"), entry.get("checksum", ""),
+        re.compile(rf"(?<![A-Za-z0-9])(?<![A-Za-z0-9][.-])(?:{entry['shape']})(?![A-Za-z0-9]|[.-][0-9])"),
+        entry.get("checksum", ""),
         words, tuple(word for word in words if not is_short(word)),
     )  # fmt: skip
 
@@ -62,14 +63,17 @@ def _compiled(entry: dict[str, Any]) -> National:
 def national(text: str, low: str) -> Iterator[tuple[str, int, int]]:
     """(kind, start, end) of the national numbers in `text`; `low` is the text in lower case, for the words."""
     known = table()
-    tried = [*known.plain] if known.hints.search(text) else []
-    tried += dict.fromkeys(one for word, one in known.worded if word in low)
-    for one in tried:
-        for match in one.shape.finditer(text) if one.hint.search(text) else ():
-            if one.words and not near(low, *match.span(), one.words):
-                continue
-            if not one.checksum or _checks(one.checksum, match[0]) or near(low, *match.span(), one.plain):
-                yield one.kind, match.start(), match.end()
+    may = [*known.plain] if known.hints.search(text) else []
+    may += dict.fromkeys(one for word, one in known.worded if word in low)
+    for one in may:
+        if one.hint.search(text):
+            yield from ((one.kind, *place) for place in tried(one.shape, text, partial(_is_one, one, low)))
+
+
+def _is_one(one: National, low: str, match: re.Match[str]) -> bool:
+    if one.words and not near(low, *match.span(), one.words):
+        return False
+    return not one.checksum or _checks(one.checksum, match[0]) or near(low, *match.span(), one.plain)
 
 
 def _checks(module: str, number: str) -> bool:

@@ -7,15 +7,20 @@ Three things speak for a run of digits: a form in which nothing else is written,
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any
-
-from trimtab.guard._digits import runs
+from typing import Any, NamedTuple
 
 SHAPE = re.compile(
-    r"[+(0-9](?<![\w.,@#$€£/-].)(?!(?<=\()[ .\-()/])[0-9]?(?:(?:[.\-()/][ .\-()/]?| [.\-()/]?)?[0-9]){6,14}"
+    r"[+(0-9](?!(?<=\()[ .\-()/])[0-9]?(?:(?:[.\-()/][ .\-()/]?| [ .\-()/]?)?[0-9]){6,14}"
     r"(?: ?(?:x|ext\.?) ?[0-9]{1,5})?"
-    r"(?![\w@%€]|[.,][0-9])"
 )
+JOINED = re.compile(r"[ .\-()/]{0,2}")
+SMALL = re.compile(r"[0-9]{1,3}[.)] +|[0-9]{1,2} {1,2}(?=[+(]|[0-9]{3}|0[1-9] [0-9]{2} )")
+"""A count, or the number of an item: no part of the number behind it."""
+FREE, BESIDE, STUCK = range(3)
+"""Whether a number stands alone, or with other digits or a sign beside it, or right in a word or an amount."""
+MONEY = frozenset("$€£@")
+CLOSE, PARTED = frozenset("_,.#/-"), ("", " ", "\n")
+CLOSE_AFTER, STUCK_AFTER = re.compile(r"[_@]|,[0-9]"), re.compile(r"[A-Za-z0-9%€]|\.[0-9]")
 DATE = re.compile(
     r"(?:(?:19|20)[0-9]{2}([-/.])(?:0?[1-9]|1[0-2])\1[0-3]?[0-9]|[0-3]?[0-9]([-/.])[0-3]?[0-9]\2(?:19|20)?[0-9]{2})(?![-/.]?[0-9])"
 )
@@ -30,9 +35,23 @@ RANGE = re.compile(
 RECKONED = re.compile(r"[=*^{×÷] ?#|# ?[=*^}×÷]|[)\]][(#]")
 """What stands beside a number (#) of a formula."""
 
+BRACKETED = re.compile(
+    r"[(1](?<![0-9].)(?:(?<=1)[-. ]?\(|(?<=\())[2-9][0-9]{2}\)[-.\s]{0,3}[2-9][0-9]{2}([-.\s])\n?[0-9]{4}(?![0-9])"
+)
+DASHED = re.compile(
+    r"[1-9](?<![0-9].)(?:(?<=1)[-. ][2-9]|(?<=[2-9]))[0-9]{2}([-.])\n?[2-9][0-9]{2}\1\n?[0-9]{4}(?![0-9])"
+)
+"""North America's two ways: whatever stands beside it, it is one unless a word says what else it is."""
+PLUS_ONE = re.compile(r"\+1([ .-]?)\(?[2-9][0-9]{2}\)?[ .-]?[2-9][0-9]{2}[ .-]?[0-9]{4}(?![0-9])")
 EXTENSION = r"(?: ?(?:x|ext\.?) ?[0-9]{1,5})?"
-SURE = re.compile(r"(?:1[-. ])?\([2-9][0-9]{2}\) ?[2-9][0-9]{2}[-.][0-9]{4}" + EXTENSION)
-"""Written like this a number is nothing else, whatever word stands before it."""
+EXTENDED = re.compile(EXTENSION + r"(?![0-9])")
+GROUPED = re.compile(r"[2-9][0-9]{2} [2-9][0-9]{2} [0-9]{4}(?![0-9])")
+INSIDE = re.compile(r"[02-9](?<![0-9].)(?:(?<=0)[0-9]|[0-9]{2} [2-9][0-9]{2} [0-9]{4})")
+ZERO = re.compile(r"0[0-9]+(?:[ /-][0-9]+)*")
+"""What may be one by its plan where something stands close to it."""
+FRENCH = re.compile(r"0[1-9](?: [0-9]{2}){4}")
+COUNTED = re.compile(r"(?<![0-9:.,])[0-9]{2} {1,2}\Z")
+"""Before groups of two digits: one more of them."""
 FORM = re.compile(
     r"(?:1[-. ])?(?:\([0-9]{3}\)[-. ]{0,2}[0-9]{3}[-. ]|[0-9]{3}([-.])[0-9]{3}\1)[0-9]{4}" + EXTENSION +
     r"|\(0?[0-9]{1,5}\)(?:[-/ ]{1,2}[0-9]{2,8}){1,4}"
@@ -65,6 +84,7 @@ SIGNS_OF_ONE = (
     "手機", "携帯", "전화", "휴대", "फ़?ोन", "मोबाइल", "هاتف", "جوال", "תלפון", "טלפון", "📞", "☎", "📱",
 )  # fmt: skip
 MEANT = re.compile(rf"(?<![^\W_])(?:{'|'.join(WORDS)})(?![^\W_])|{'|'.join(SIGNS_OF_ONE)}")
+TITLE = re.compile(rf"(?<![^\W_])(?:{'|'.join(WORDS)})\Z")
 OTHERS = (
     "order", "invoice", "ticket", "account", "reference", r"\bref\b", "tracking", "serial", r"\bcase\b", "isbn",
     "booking", "parcel", "policy", "licen[cs]e", "routing", "sort code", "imei", r"\bzip\b", "reservation",
@@ -81,25 +101,145 @@ ALONE_BEFORE, ALONE_AFTER = re.compile(r"(?:\A|\n)[ \t]{0,2}\Z"), re.compile(r"[
 FEWEST = 7
 """Digits of a telephone number."""
 GROUP = re.compile(r"[0-9]+")
+LAST_DIGIT = re.compile(r"[0-9](?=[^0-9]*\Z)")
 SINGLE = frozenset("02345679")
 SIGNS = str.maketrans("", "", " .-()/+")
 LOOKUPS = 500
 """How many different numbers of one text are looked up in the plans (some 50 us each)."""
 
 
+def plain(text: str, low: str) -> Iterator[tuple[int, int]]:
+    """(start, end) of the numbers in `text` that are written in North America's ways; `low` is it in lower case."""
+    for shape in (BRACKETED, DASHED, PLUS_ONE):
+        for match in shape.finditer(text):
+            start, end = match.span()
+            sure = shape is PLUS_ONE or (shape is BRACKETED and match[1] in "-.")
+            if sure or _meant(low, start, end) is not False:
+                extended = EXTENDED.match(text, end)
+                yield start, extended.end() if extended else end
+
+
 def phones(text: str, low: str, regions: Sequence[str], plans: "Plans") -> Iterator[tuple[int, int]]:
-    """(start, end) of telephone numbers: international ones, ones of `regions`, ones of a plain form or with a word.
+    """(start, end) of the other telephone numbers: international, of `regions`, of a plain form, or with a word.
 
-    `low` is the text in lower case.
+    Every group of digits may be the first or the last of a number, whatever stands beside it. The closer that is, the
+    less a number may look like anything else. `low` is the text in lower case.
     """
+    numbers = Numbers(text, low, regions, plans)
+    at, group = 0, -1  # where to go on; where a group of digits ends that the next may belong to
+    while shape := SHAPE.search(text, at):
+        start = shape.start()
+        if end := numbers.end(start, numbers.closeness(start, group)):
+            yield start + (text[start] == "(" and ")" not in text[start:end]), end
+            at, group = end, -1
+        elif text[start] == "(":
+            at = start + 1
+        elif over := DATE.match(text, start) or (None if group >= 0 else SMALL.match(text, start)):
+            at, group = over.end(), -1
+        else:
+            at = group = _group_end(text, start)
 
-    def is_phone(number: str, start: int, end: int) -> bool:
-        return (
-            _digits(number) >= FEWEST and not DATE.match(number) and _is_phone(number, low, start, end, regions, plans)
-        )
 
-    for start, end in runs(SHAPE, text, is_phone):
-        yield start + (text[start] == "(" and ")" not in text[start:end]), end
+class Numbers(NamedTuple):
+    """Telephone numbers at places of a text."""
+
+    text: str
+    low: str
+    regions: Sequence[str]
+    plans: "Plans"
+
+    def closeness(self, start: int, group: int) -> int:
+        """How close to a number at `start` its neighbour before it is; a word for telephones is none.
+
+        `group` is where a group of digits ends that it may belong to, -1 where there is none.
+        """
+        before = self.low[max(0, start - 2) : start]
+        sign = before[-1:]
+        if group >= 0 and self.text[start] != "+" and JOINED.fullmatch(self.text, group, start):
+            return STUCK if sign == "." else BESIDE
+        if sign.isascii() and sign.isalnum():
+            return (
+                BESIDE if sign.isdigit() else FREE if TITLE.search(self.low, max(0, start - BEFORE), start) else STUCK
+            )
+        if self.text[start] == "+":
+            return BESIDE if sign == ")" else FREE
+        if sign in MONEY or before == "&#":
+            return STUCK
+        if sign not in CLOSE or (sign != "_" and self._called(start)):
+            return FREE
+        if before[0].isdigit():
+            return STUCK if sign == "." else BESIDE
+        return FREE if sign == "," else BESIDE
+
+    def end(self, start: int, how: int) -> int:
+        """Where the telephone number that begins at `start` ends; 0 where none does.
+
+        Where one that begins inside of it goes on behind it, its digits are taken too: no part of a number is left.
+        """
+        at, end = start + 1, self._first(start, how)
+        while at < end and (inside := INSIDE.search(self.text, at, end + 12)) and inside.start() < end:
+            at = inside.start() + 1
+            end = max(end, self._first(inside.start(), BESIDE))
+        return end
+
+    def _first(self, start: int, how: int) -> int:
+        return next((end for end in self._ends(start, how) if self._is_one(start, end, how)), 0)
+
+    def _ends(self, start: int, how: int) -> Iterator[int]:
+        """The ends of the groups of digits that a number at `start` may have, the last one first."""
+        text = self.text
+        if how != FREE and text[start] not in "+0":
+            if how == BESIDE and (grouped := GROUPED.match(text, start)):
+                yield grouped.end()
+        elif shape := SHAPE.match(text, start):
+            ends = [group.end() for group in GROUP.finditer(text, start, shape.end())]
+            yield from reversed(ends[:-1] if GROUP.match(text, shape.end()) else ends)
+
+    def _is_one(self, start: int, end: int, how: int) -> bool:
+        number = self.text[start:end]
+        if _digits(number) < FEWEST or DATE.match(number):
+            return False
+        close = FREE
+        if self.text[end : end + 1] not in PARTED:
+            close = (
+                STUCK if STUCK_AFTER.match(self.text, end) else BESIDE if CLOSE_AFTER.match(self.text, end) else FREE
+            )
+        if "." in number and _is_decimal(number):
+            return False
+        if how == close == FREE:
+            return self._is_alone(number, start, end)
+        if _is_abroad(number) and (number[0] == "+" or how != STUCK):
+            return self.plans.possible(number) if how == FREE else self.plans.valid(number, None)
+        if how == STUCK or (close == STUCK and number.isdigit()) or _meant(self.low, start, start) is False:
+            return False
+        if FRENCH.fullmatch(number) and not COUNTED.search(self.low, max(0, start - 8), start):
+            return True
+        return bool(GROUPED.fullmatch(number) or ZERO.fullmatch(number)) and self._is_planned(number)
+
+    def _is_alone(self, number: str, start: int, end: int) -> bool:
+        """Whether it is one where nothing stands close to it."""
+        if _is_abroad(number) and self.plans.possible(number):
+            return True
+        meant = _meant(self.low, start, end)
+        if meant is not None:
+            return meant and _written_like_one(number)
+        if FORM.fullmatch(number) and not RANGE.match(number):
+            return True
+        beside = f"{self.low[max(0, start - 3) : start]}#{self.low[end : end + 3]}"
+        if RANGE.match(number) or number.count("(") > 1 or RECKONED.search(beside):
+            return False
+        return _may_stand_alone(number) and (_set_apart(number, self.low, start, end) or self._is_planned(number))
+
+    def _is_planned(self, number: str) -> bool:
+        return any(self.plans.valid(number, region) for region in self.regions)
+
+    def _called(self, start: int) -> bool:
+        return _said(self.low[max(0, start - BEFORE) : start]) is True
+
+
+def _group_end(text: str, start: int) -> int:
+    group = GROUP.search(text, start)
+    return group.end() if group else len(text)
 
 
 class Plans:
@@ -109,41 +249,21 @@ class Plans:
     """
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, str | None], bool] = {}
+        self._known: dict[tuple[Any, str, str | None], bool] = {}
 
-    def possible(self, number: str, region: str | None) -> bool:
-        return self._asked(_possible, number, region)
+    def possible(self, number: str) -> bool:
+        return self._asked(_possible, number, None)
 
-    def valid(self, number: str, region: str) -> bool:
+    def valid(self, number: str, region: str | None) -> bool:
         return self._asked(_valid, number, region)
 
     def _asked(self, ask: Callable[[str, Any], bool], number: str, region: str | None) -> bool:
-        key = (number if number[0] == "+" else number.translate(SIGNS), region)
+        key = (ask, number if number[0] == "+" else number.translate(SIGNS), region)
         if (known := self._known.get(key)) is None:
             known = ask(number, region) if len(self._known) < LOOKUPS else _written_like_one(number)
             if len(self._known) < LOOKUPS:
                 self._known[key] = known
         return known
-
-
-def _is_phone(number: str, low: str, start: int, end: int, regions: Sequence[str], plans: Plans) -> bool:
-    if "." in number and _is_decimal(number):
-        return False
-    abroad = number.startswith(("+", "00")) and number[1:2] != " "
-    if abroad and plans.possible(number, None if number[0] == "+" else "ZZ"):
-        return True
-    if SURE.fullmatch(number):
-        return True
-    meant = _meant(low, start, end)
-    if meant is not None:
-        return meant and _written_like_one(number)
-    if FORM.fullmatch(number) and not RANGE.match(number):
-        return True
-    beside = f"{low[max(0, start - 3) : start]}#{low[end : end + 3]}"
-    if RANGE.match(number) or number.count("(") > 1 or RECKONED.search(beside):
-        return False
-    alone = _may_stand_alone(number)
-    return alone and (_set_apart(number, low, start, end) or any(plans.valid(number, region) for region in regions))
 
 
 def _meant(low: str, start: int, end: int) -> bool | None:
@@ -156,8 +276,14 @@ def _meant(low: str, start: int, end: int) -> bool | None:
 def _said(before: str) -> bool | None:
     """The same of what stands before it; a number is asked about several times, with more or less of its end."""
     word = max((match.end() for match in MEANT.finditer(before)), default=-1)
-    other = max((match.end() for match in NOT.finditer(before, max(0, len(before) - NOT_BEFORE))), default=-1)
+    other = max((match.end() for match in NOT.finditer(before, _from(before))), default=-1)
     return None if word < 0 and other < 0 else word >= other
+
+
+def _from(before: str) -> int:
+    """Where to look for what else the number may be: behind the last digit, for a word speaks of the first number."""
+    digit = LAST_DIGIT.search(before)
+    return max(0, len(before) - NOT_BEFORE, digit.end() if digit else 0)
 
 
 @lru_cache(maxsize=64)
@@ -197,24 +323,35 @@ def _is_decimal(number: str) -> bool:
     return any("." in part and DOTTED.fullmatch(part) is None for part in number.split())
 
 
-def _possible(number: str, region: str | None) -> bool:
+def _is_abroad(number: str) -> bool:
+    return number.startswith(("+", "00")) and number[1:2] != " "
+
+
+def _parsed(number: str, region: str | None) -> Any:
+    """As phonenumbers has it; None where it cannot be one."""
     import phonenumbers
 
     try:
-        parsed = phonenumbers.parse(number if region != "ZZ" else "+" + number[2:], region if region != "ZZ" else None)
+        return phonenumbers.parse(f"+{number[2:]}" if region is None and number[0] == "0" else number, region)
     except phonenumbers.NumberParseException:
-        return False
-    return phonenumbers.is_possible_number(parsed)
+        return None
 
 
-def _valid(number: str, region: str) -> bool:
-    """Whether it is a number of `region`, with the 0 before it where people there write one."""
+def _possible(number: str, _: None) -> bool:
     import phonenumbers
 
-    plan = phonenumbers.PhoneMetadata.metadata_for_region(region)
+    return (parsed := _parsed(number, None)) is not None and phonenumbers.is_possible_number(parsed)
+
+
+def _valid(number: str, region: str | None) -> bool:
+    """Whether it is one of `region`, with the 0 before it where people there write one; where that is None, of any."""
+    import phonenumbers
+
+    plan = phonenumbers.PhoneMetadata.metadata_for_region(region) if region else None
     if plan and plan.national_prefix == "0" and GROUP.findall(number)[0][0] != "0":
         return False
-    try:
-        return phonenumbers.is_valid_number_for_region(phonenumbers.parse(number, region), region)
-    except phonenumbers.NumberParseException:
+    if (parsed := _parsed(number, region)) is None:
         return False
+    if region is None:
+        return phonenumbers.is_valid_number(parsed)
+    return phonenumbers.is_valid_number_for_region(parsed, region)

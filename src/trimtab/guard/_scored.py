@@ -1,6 +1,8 @@
 """A guard that speaks where a head of the house encoder scores a text above a threshold, by who wrote the text.
 
-A text is looked at part by part. The words alone clear most parts at once; the encoder reads the doubtful ones.
+A text is looked at part by part. The words alone clear most parts at once. Of the others the encoder reads those in
+which an attack is likely, wherever they stand, and the most doubtful of the rest: so the price of a long text that is
+none grows slowly with its length.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,6 +13,8 @@ from trimtab.guard import _limit, _readings
 from trimtab.ports import Tools
 from trimtab.types import OK, Origin, Request, Span, Text, Verdict
 
+EVERY = 16
+"""Parts of a text to one that is read for being its most doubtful: some 700 words."""
 UNTRUSTED = frozenset({Origin.RETRIEVED, Origin.TOOL})
 
 
@@ -84,14 +88,13 @@ class Scored:
         return self._limits.untrusted if origin in UNTRUSTED else self._limits.user
 
     async def _worst(self, texts: Sequence[tuple[str, Origin]]) -> list[Worst]:
-        """The worst part of each text; the parts that words alone leave in doubt are read, all in one call."""
+        """The worst part of each text; the parts that words alone leave in doubt (`_doubted`) are read in one call."""
         looked = await _readings.glance(self._tools, [text for text, _ in texts])
         names = [self._head.scores(origin) for _, origin in texts]
         doubted = [
             (at, part)
             for at, parts in enumerate(looked)
-            for part in parts
-            if not part.doubtful.isdisjoint(names[at])
+            for part in _doubted(parts, names[at], self._limit(texts[at][1]))
         ]  # fmt: skip
         readings = await _readings.read(self._tools, [texts[at][0][part.start : part.end] for at, part in doubted])
         read = {(at, part.start): reading for (at, part), reading in zip(doubted, readings, strict=True)}
@@ -116,6 +119,20 @@ def limits(
 
 def _whole(text: Text) -> Span:
     return Span(kind="UNREAD", start=0, end=len(text.text), path=text.path)
+
+
+def _doubted(parts: Sequence[Any], names: tuple[str, ...], limit: float) -> list[Any]:
+    """The parts to read, in order: the likely ones and what words alone would call a finding; and of the other doubtful
+    ones the first of every `EVERY` parts of the text, by their doubt.
+    """
+    doubts = {part.start: _doubt(part, names) for part in parts if not part.doubtful.isdisjoint(names)}
+    surely = {part.start for part in parts if not part.likely.isdisjoint(names) or doubts.get(part.start, 0.0) > limit}
+    rest = sorted(doubts.keys() - surely, key=lambda start: -doubts[start])[: 1 + len(parts) // EVERY]
+    return [part for part in parts if part.start in surely or part.start in rest]
+
+
+def _doubt(part: Any, names: tuple[str, ...]) -> float:
+    return max(getattr(part, name) for name in names if name in part.doubtful)
 
 
 def _worst(part: Any, said: Any, names: tuple[str, ...]) -> Worst:

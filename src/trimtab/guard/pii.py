@@ -9,18 +9,22 @@ import asyncio
 import ipaddress
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from trimtab.errors import ConfigError
-from trimtab.guard._digits import ascii_digits, near, runs
+from trimtab.guard._cards import cards
+from trimtab.guard._digits import ESCAPED, ascii_digits, near
 from trimtab.guard._emails import emails
 from trimtab.guard._names import KNOWN, TAGS, tagged
 from trimtab.guard._national import national
-from trimtab.guard._phones import Plans, phones
+from trimtab.guard._phones import Plans, phones, plain
 from trimtab.guard._pieces import Found, spans
+from trimtab.guard._spans import united
 from trimtab.guard._threads import are_long, are_numbers
+from trimtab.guard._unseen import Unseen
 from trimtab.ports import Guard, Tools
 from trimtab.types import OK, Request, Span, Text, Verdict
 
@@ -37,26 +41,23 @@ LOGIN = re.compile(
 LINK = re.compile(r"(?<![\w@./-])(?:https?://|ftp://|www\.)[^\s\"'<>)\]]{2,2000}[^\s\"'<>)\].,;:!?]")
 # A regex that begins with a character class is searched fast: so the look at what stands before comes second.
 IBAN = re.compile(
-    r"[A-Za-z](?<![A-Za-z0-9].)[A-Za-z][0-9]{2}(?: ?[A-Za-z0-9]{4}){2,7}(?: ?[A-Za-z0-9]{1,3})?(?![A-Za-z0-9])"
+    r"[A-Za-z](?<![A-Za-z].)[A-Za-z][0-9]{2}(?: ?[A-Za-z0-9]{4}){2,7}(?: ?[A-Za-z0-9]{1,3})?(?![A-Za-z0-9])"
 )
-CARD = re.compile(r"[0-9](?<![\w.-].)(?:[ -]?[0-9]){11,18}(?![\w-]|\.[0-9])")
-ISSUER = re.compile(
-    r"4|5[1-5]|2[2-7]|3[47]|6011|6[45]|3[5689]|30[0-5]|1800|2131|50|5[6-9]|6[0-9]"
-)  # Visa, Mastercard, American Express, Discover, JCB, Diners Club, Maestro, UnionPay: ISO/IEC 7812 ranges
-CARD_WORDS = ("card", "visa", "master", "amex", "maestro", "credit", "debit", "diners", "jcb", "discover", "pay", "cc")
-SINGLE = re.compile(r"(?<![0-9])[0-9](?![0-9])")
-CARD_NAMES = ("card number", "card no", "credit card", "debit card", "visa", "mastercard", "amex", "american express")
-CARD_LAID = re.compile(r"(?<![0-9])(?<![0-9]{4}[ -])[0-9]{4}([ -])[0-9]{4}\1[0-9]{4}\1[0-9]{4}(?![\w-]|\.[0-9])")
-"""Laid out as on the card, behind other numbers too (not behind a fourth group of four: that is a list)."""
-CARD_FORM = re.compile(r"[0-9]{4}([ -]?)[0-9]{4}\1[0-9]{4}\1[0-9]{4}|[0-9]{4}([ -]?)[0-9]{6}\2[0-9]{5}")
-IPV4 = re.compile(r"[0-9](?<![\w.].)[0-9]{0,2}\.(?:[0-9]{1,3}\.){2}[0-9]{1,3}(?![\w]|\.[0-9])")
-IPV6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]{2,34}(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3})?(?![\w:])")
-DOUBLED = str.maketrans("0123456789", "0246813579")
+IPV4 = re.compile(
+    r"[0-9](?<![A-Za-z0-9].)(?<![A-Za-z0-9]\..)[0-9]{0,2}\.(?:[0-9]{1,3}\.){2}[0-9]{1,3}(?![A-Za-z0-9]|\.[0-9])"
+)
+IPV6 = re.compile(
+    r"(?<![A-Za-z0-9:.])[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]{2,34}(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3})?(?![A-Za-z0-9:])"
+)
 VERSION = ("version", "ver.", " v", "release", "build", "firmware", "driver", "section", "chapter")
-SSN = re.compile(r"[0-8](?<![\w.-].)[0-9]{2}(?<!000)(?<!666)([- ]?)(?!00)[0-9]{2}\1(?!0000)[0-9]{4}(?![\w-]|\.[0-9])")
+SSN = re.compile(r"[0-8](?<![0-9].)[0-9]{2}(?<!000)(?<!666)([- ]?|\s-\s)(?!00)[0-9]{2}\1(?!0000)[0-9]{4}(?![0-9])")
+SSN_BEFORE, SSN_AFTER = re.compile(r"[A-Za-z0-9]-?\Z|[0-9]\.\Z"), re.compile(r"-?[A-Za-z0-9]")
+"""What stands right beside it where it is a part of a longer number or of a word."""
 SSN_WORDS = ("ssn", "social security", "soc sec")
-ETH = re.compile(r"(?<!\w)0x[0-9a-fA-F]{40}(?!\w)")
-BTC = re.compile(r"[13b](?<!\w.)(?:(?<=[13])[1-9A-HJ-NP-Za-km-z]{25,34}|(?<=b)c1[02-9ac-hj-np-z]{11,71})(?!\w)")
+ETH = re.compile(r"(?<![A-Za-z0-9])0x[0-9a-fA-F]{40}(?![A-Za-z0-9])")
+BTC = re.compile(
+    r"[13b](?<![A-Za-z0-9].)(?:(?<=[13])[1-9A-HJ-NP-Za-km-z]{25,34}|(?<=b)c1[02-9ac-hj-np-z]{11,71})(?![A-Za-z0-9])"
+)
 BLOCK = re.compile(r"[A-Za-z0-9+/=](?<![A-Za-z0-9+/=].)[A-Za-z0-9+/=]{199,}")
 """A run without any sign between: an image in base64, not something that one person has."""
 LONGEST = 2_500
@@ -135,7 +136,15 @@ def find(text: str, regions: Sequence[str] = REGIONS, urls: bool = False) -> tup
     Offsets are characters of `text`. Where two kinds claim the same characters, the more certain one stands.
     """
     plans = Plans()
-    return spans(text, LONGEST, lambda piece: _found(piece, regions, urls, plans))
+
+    return spans(text, LONGEST, lambda piece: _whole(piece, partial(_found, regions=regions, urls=urls, plans=plans)))
+
+
+def _whole(text: str, find: Callable[[str], Found]) -> Found:
+    """What `find` finds in the text, and in the text without the characters that nobody sees."""
+    if text.isascii() or not (unseen := Unseen(text)):
+        return find(text)
+    return united((*find(text), *unseen.back(find(unseen.text))))
 
 
 def _found(text: str, regions: Sequence[str], urls: bool, plans: Plans) -> Found:
@@ -149,7 +158,9 @@ def _found(text: str, regions: Sequence[str], urls: bool, plans: Plans) -> Found
         return
     text = yield from _in_turn(text, _written(text, has_at, links))
     if digits:
-        yield from _in_turn(_without_blocks(text), _numbers(_lower(text), regions, plans))
+        text = _without_blocks(text)
+        text = ESCAPED.sub("  ", text) if "\\" in text else text
+        yield from _in_turn(text, _numbers(_lower(text), regions, plans))
 
 
 def _in_turn(text: str, finders: Iterable[Callable[[str], Found]]) -> Generator[tuple[str, int, int], None, str]:
@@ -175,8 +186,9 @@ def _numbers(low: str, regions: Sequence[str], plans: Plans) -> Iterator[Callabl
     """What finds numbers; `low` is the text in lower case, for the words beside them."""
     yield _ibans
     yield _wallets
-    yield lambda text: _cards(text, low)
     yield lambda text: _ssns(text, low)
+    yield lambda text: (("PHONE", start, end) for start, end in plain(text, low))
+    yield lambda text: (("CARD", start, end) for start, end in cards(text, low))
     yield lambda text: national(text, low)
     yield lambda text: _ips(text, low)
     yield lambda text: (("PHONE", start, end) for start, end in phones(text, low, regions, plans))
@@ -198,9 +210,12 @@ def _plain(kind: str, shape: re.Pattern[str], text: str) -> Found:
 
 
 def _ibans(text: str) -> Found:
-    for match in IBAN.finditer(text):
-        if end := _iban_end(match[0]):
-            yield "IBAN", match.start(), match.start() + end
+    at = 0
+    while match := IBAN.search(text, at):
+        end = _iban_end(match[0])
+        at = match.start() + max(end, 1)
+        if end:
+            yield "IBAN", match.start(), at
 
 
 def _iban_end(run: str) -> int:
@@ -221,38 +236,12 @@ def _wallets(text: str) -> Found:
             yield "CRYPTO", match.start(), match.end()
 
 
-def _cards(text: str, low: str) -> Found:
-    found = list(runs(CARD, text, lambda number, start, end: _is_card(number, low, start, end)))
-    yield from (("CARD", start, end) for start, end in found)
-    for match in CARD_LAID.finditer(text):
-        start, end = match.span()
-        if not any(a < end and start < b for a, b in found) and _is_card(match[0], low, start, end):
-            yield "CARD", start, end
-
-
-def _is_card(number: str, low: str, start: int, end: int) -> bool:
-    digits = number.replace(" ", "").replace("-", "")
-    if len(digits) < 12 or not ISSUER.match(digits) or SINGLE.search(number):
-        return False
-    sure = len(digits) >= 14 or near(low, start, end, CARD_WORDS)
-    return sure and (_luhn(digits) or _mistyped(number, low, start, end))
-
-
-def _mistyped(number: str, low: str, start: int, end: int) -> bool:
-    """Whether it is called a card's number and written like one: a wrong digit in it makes it no less personal."""
-    return near(low, start, end, CARD_NAMES) and CARD_FORM.fullmatch(number) is not None and len(set(number)) > 2
-
-
-def _luhn(digits: str) -> bool:
-    """ISO/IEC 7812-1, annex B: every second digit from the right doubled, its digits added."""
-    total = sum(map(int, digits[::-2])) + sum(map(int, digits[-2::-2].translate(DOUBLED)))
-    return total % 10 == 0 and len(set(digits)) > 1
-
-
 def _ssns(text: str, low: str) -> Found:
     for match in SSN.finditer(text):
-        if match[1] == "-" or near(low, *match.span(), SSN_WORDS):
-            yield "US_SSN", match.start(), match.end()
+        start, end = match.span()
+        part = SSN_BEFORE.search(text, max(0, start - 2), start) or SSN_AFTER.match(text, end)
+        if (match[1] and match[1] != " " and not part) or near(low, start, end, SSN_WORDS):
+            yield "US_SSN", start, end
 
 
 def _ips(text: str, low: str) -> Found:

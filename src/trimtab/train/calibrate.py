@@ -105,6 +105,10 @@ def calibration(said: Sequence[Heard]) -> dict[str, Any]:
         for at, name in enumerate(SCORES)
     ]
     lines = [_line(*_known(said, at)) for at in range(len(SCORES))]
+    likely = [
+        low if name == "instruction" else _reach(*_known(said, at), lines[at], low)
+        for at, (name, low) in enumerate(zip(SCORES, clear, strict=True))
+    ]  # a planted task is in plain words: among a document's parts it is not the most doubtful one
     return {
         "kinds": KINDS,
         "scores": SCORES,
@@ -112,6 +116,7 @@ def calibration(said: Sequence[Heard]) -> dict[str, Any]:
         "least": _limit(theirs, temperature),
         **{name: [round(line[name], 5) for line in lines] for name in lines[0]},
         "clear": [round(one, 4) for one in clear],
+        "likely": [round(one, 4) for one in likely],
     }
 
 
@@ -126,6 +131,16 @@ def _line(head: Floats, words: Floats, labels: Floats) -> dict[str, float]:
         "slopes": both * slope, "words": both * alone, "shifts": both * (shift + offset) + rest,
         "alone": alone, "offsets": offset,
     }  # fmt: skip
+
+
+MISSED, SURE = 0.05, 1.9
+"""The share of found rows that the first tier alone may think unlikely; the logit from which one is found (0.87)."""
+
+
+def _reach(head: Floats, words: Floats, labels: Floats, line: dict[str, float], clear: float) -> float:
+    """The first tier's logit that all but a share of MISSED of the rows have that both tiers find together."""
+    sure = line["slopes"] * head + line["words"] * words + line["shifts"] > SURE
+    return max(clear, float(np.quantile(words[sure & (labels >= 0.5)], MISSED)))
 
 
 def _known(said: Sequence[Heard], at: int) -> tuple[Floats, Floats, Floats]:
