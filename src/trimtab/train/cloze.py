@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from trimtab.sentences import STOP_WORDS
-from trimtab.train.questions import Question
+from trimtab.train.asked import Question
 
 _NAME = re.compile(r"(?<![.!?] )(?<!^)\b[A-Z][\w'-]+(?:(?: of| the| de| von| and)? [A-Z][\w'-]+){0,3}")
 _DATE = re.compile(
