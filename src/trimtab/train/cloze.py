@@ -5,7 +5,6 @@ takes more than finding its words in a row (cf. Lewis et al. 2019). A near miss 
 the passage, a word for its opposite, or adds a "not": it looks answered and is not.
 """
 
-# ruff: noqa: S311 - seeded draws of training texts
 import random
 import re
 from collections.abc import Iterator, Sequence
@@ -30,7 +29,17 @@ _WORD = re.compile(r"[\w'-]+|[^\w\s]")
 _CLAUSE = re.compile(r"[,;:()]| which | who | that | and | but | while | although | because ")
 PERSON = ("who", "who", "who", "what person", "which person", "whom", "whose name")
 PLACE = ("where", "what place", "which country", "what city", "what region", "which state")
-THING = ("what", "what", "what", "which", "what kind of", "what type of", "what group", "what organization", "which one")
+THING = (
+    "what",
+    "what",
+    "what",
+    "which",
+    "what kind of",
+    "what type of",
+    "what group",
+    "what organization",
+    "which one",
+)
 TIME = ("when", "when", "in what year", "what year", "what date", "in which century", "during what time")
 COUNT = ("how many", "how many", "how much", "what number of", "what percentage", "how large", "how long")
 REASON = ("why", "how", "for what reason", "what")
@@ -38,22 +47,114 @@ _AUX = ("did", "was", "is", "are", "does", "were", "do", "has", "can", "", "", "
 
 OPPOSITES = tuple(
     pair.split("/")
-    for pair in (
-        "first/last increase/decrease increased/decreased increasing/decreasing before/after more/less most/least"
-        " largest/smallest larger/smaller highest/lowest higher/lower best/worst better/worse north/south east/west"
-        " northern/southern eastern/western early/late earlier/later earliest/latest old/new older/younger major/minor"
-        " strong/weak stronger/weaker positive/negative public/private rich/poor high/low long/short fast/slow good/bad"
-        " win/lose won/lost allow/forbid allowed/prohibited accept/reject accepted/rejected begin/end began/ended"
-        " start/stop started/stopped buy/sell bought/sold support/oppose supported/opposed common/rare always/never"
-        " majority/minority male/female men/women king/queen father/mother son/daughter brother/sister husband/wife"
-        " inside/outside above/below upper/lower internal/external create/destroy created/destroyed build/demolish"
-        " rise/fall rose/fell grow/shrink grew/shrank arrive/leave arrived/left attack/defend attacked/defended"
-        " cause/prevent caused/prevented hot/cold wet/dry hard/soft heavy/light rural/urban legal/illegal"
-        " possible/impossible natural/artificial ancient/modern military/civilian victory/defeat ally/enemy allies/enemies"
-        " maximum/minimum top/bottom enter/exit join/leave joined/left add/remove added/removed open/close opened/closed"
-        " directly/indirectly successful/unsuccessful popular/unpopular include/exclude included/excluded"
-        " likely/unlikely equal/unequal complete/incomplete regular/irregular active/passive simple/complex"
-    ).split()
+    for pair in [
+        "first/last",
+        "increase/decrease",
+        "increased/decreased",
+        "increasing/decreasing",
+        "before/after",
+        "more/less",
+        "most/least",
+        "largest/smallest",
+        "larger/smaller",
+        "highest/lowest",
+        "higher/lower",
+        "best/worst",
+        "better/worse",
+        "north/south",
+        "east/west",
+        "northern/southern",
+        "eastern/western",
+        "early/late",
+        "earlier/later",
+        "earliest/latest",
+        "old/new",
+        "older/younger",
+        "major/minor",
+        "strong/weak",
+        "stronger/weaker",
+        "positive/negative",
+        "public/private",
+        "rich/poor",
+        "high/low",
+        "long/short",
+        "fast/slow",
+        "good/bad",
+        "win/lose",
+        "won/lost",
+        "allow/forbid",
+        "allowed/prohibited",
+        "accept/reject",
+        "accepted/rejected",
+        "begin/end",
+        "began/ended",
+        "start/stop",
+        "started/stopped",
+        "buy/sell",
+        "bought/sold",
+        "support/oppose",
+        "supported/opposed",
+        "common/rare",
+        "always/never",
+        "majority/minority",
+        "male/female",
+        "men/women",
+        "king/queen",
+        "father/mother",
+        "son/daughter",
+        "brother/sister",
+        "husband/wife",
+        "inside/outside",
+        "above/below",
+        "upper/lower",
+        "internal/external",
+        "create/destroy",
+        "created/destroyed",
+        "build/demolish",
+        "rise/fall",
+        "rose/fell",
+        "grow/shrink",
+        "grew/shrank",
+        "arrive/leave",
+        "arrived/left",
+        "attack/defend",
+        "attacked/defended",
+        "cause/prevent",
+        "caused/prevented",
+        "hot/cold",
+        "wet/dry",
+        "hard/soft",
+        "heavy/light",
+        "rural/urban",
+        "legal/illegal",
+        "possible/impossible",
+        "natural/artificial",
+        "ancient/modern",
+        "military/civilian",
+        "victory/defeat",
+        "ally/enemy",
+        "allies/enemies",
+        "maximum/minimum",
+        "top/bottom",
+        "enter/exit",
+        "join/leave",
+        "joined/left",
+        "add/remove",
+        "added/removed",
+        "open/close",
+        "opened/closed",
+        "directly/indirectly",
+        "successful/unsuccessful",
+        "popular/unpopular",
+        "include/exclude",
+        "included/excluded",
+        "likely/unlikely",
+        "equal/unequal",
+        "complete/incomplete",
+        "regular/irregular",
+        "active/passive",
+        "simple/complex",
+    ]
 )
 _OPPOSITE = {a: b for pair in OPPOSITES for a, b in (pair, pair[::-1])}
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch.nn import functional as f
 
-from trimtab.encode.encoder import HOME
+from trimtab.encode.encoder import HOME, LOWER
 from trimtab.encode.pairs import Pair
 from trimtab.encode.session import session
 from trimtab.encode.tokenizer import WordPiece
@@ -30,17 +30,7 @@ RATE, NEW_RATE, DECAY, WARM = 2e-4, 1e-3, 0.01, 0.06
 SHORT, LONG = 36, 96  # pieces of a training window, unless a sentence alone has more
 MOST = 200  # a longer pair is left out
 KEPT_EVERY, SAID_EVERY = 50, 10
-LOWER = "layer_norm_4"  # the encoder's state after two layers
 Batch = list[tuple[Question, Pair]]
-
-
-def lower(source: Path, out: Path) -> Path:
-    """The encoder up to its lower state, as a model of its own."""
-    from onnx.utils import extract_model
-
-    if not out.exists():
-        extract_model(str(source), str(out), ["input_ids", "attention_mask"], [LOWER])
-    return out
 
 
 def batches(data: Path, pieces: WordPiece, seed: int, count: int) -> Iterator[Batch]:
@@ -151,7 +141,7 @@ def main() -> None:
     pieces = WordPiece.load(HOME / "vocab.txt")
     order = list(batches(chosen.data, pieces, chosen.seed, chosen.passes))
     _say(f"{sum(map(len, order))} rows in {len(order)} steps")
-    served = session(lower(HOME / "model.onnx", chosen.work / "lower.onnx"), chosen.threads)
+    served = session(HOME / "lower.onnx", chosen.threads)
     branch = SpanBranch(load_file(chosen.source / "model.safetensors"))
     train(branch, served, order, chosen.work, chosen.seed)
     torch.save(branch.state_dict(), chosen.work / "branch.pt")
