@@ -1,20 +1,26 @@
 """Answers from the evidence by quoting: picks the sentence that answers, says how sure it is, or passes.
 
 It writes nothing of its own, so it cannot invent; what it can do is pick a wrong sentence, which is what the confidence
-is about. Made for English; one question at a time.
+is about. Where the encoder has a span head, that reads the likeliest parts of the passages and says where in the sentence
+the answer stands; without one, sentences are weighed by their words and meanings. Made for English; one question at a
+time.
 """
 
 import math
 import re
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from trimtab import texts
+from trimtab.answer import _windows
 from trimtab.answer._candidates import Candidate, candidates, features, readable
+from trimtab.answer._windows import Window, windows
+from trimtab.encode.span import Span
 from trimtab.errors import ConfigError
 from trimtab.money import estimate
 from trimtab.ports import Model, Sink, Tools
@@ -25,8 +31,11 @@ MAX_QUESTION = 600
 KEPT = 512  # sentences whose token embeddings stay in memory: about 15 MB
 MAX_LEAD = 3.0  # a larger lead says no more; also that of an only candidate
 # Both from: python benchmarks/reader.py --data ../shared/data --fit (the bias first)
+# (of the sentences; of the windows that the span head reads)
 PICK = (-15.108, 1.808, 2.045, 5.122, -0.411, 0.423, 9.338)
 SURE = (1.953, 1.324, 0.577, -3.384, -1.142)
+SPAN_PICK = (0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 1.0)
+SPAN_SURE = (0.0, 1.0, 1.0, 0.0, 0.0)
 
 _TASK = re.compile(
     r"\W*(?:(?:please|could you|can you|would you|kindly)\W+){0,2}"
@@ -37,9 +46,13 @@ _TASK = re.compile(
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`threshold`: the P(right) below which it passes; `sentences`: how many are read closely."""
+    """`threshold`: the P(right) below which it passes; `windows`: parts of the passages that the span head reads.
+
+    `sentences`: how many are read closely where there is no span head.
+    """
 
     threshold: float = 0.5
+    windows: int = 2
     sentences: int = 16
 
 
@@ -51,8 +64,10 @@ def spec(options: Options) -> ModelSpec:
 
 def build(options: Options, tools: Tools) -> Model:
     """Raises `ConfigError` for an option out of range."""
-    if not (0 <= options.threshold <= 1 and 1 <= options.sentences <= 200):
-        raise ConfigError("The reader's options are out of range.", "threshold: 0-1; sentences: 1-200.")
+    if not (0 <= options.threshold <= 1 and 1 <= options.windows <= 20 and 1 <= options.sentences <= 200):
+        raise ConfigError(
+            "The reader's options are out of range.", "threshold: 0-1; windows: 1-20; sentences: 1-200."
+        )
     return Reader(options, tools)
 
 
@@ -67,13 +82,40 @@ class Reader:
         question = texts.question(request).strip()
         if no := unfit(question):
             return self._pass(*no)
-        found = candidates(question, evidence.passages, self._options.sentences)
-        if not found:
+        found = await self.found(question, evidence.passages)
+        if found is None:
             return self._pass("not_in_documents", "No passage of the documents fits the question.")
-        best, sure = choose(await self.features(question, found))
-        if sure < self._options.threshold:
-            return self._pass("not_in_documents", "The documents do not clearly say.", sure)
-        return self._quoted(question, found[best], sure)
+        if found.sure < self._options.threshold:
+            return self._pass("not_in_documents", "The documents do not clearly say.", found.sure)
+        return self._quoted(question, found)
+
+    async def found(self, question: str, passages: Sequence[Passage]) -> "Found | None":
+        """The best answer of these passages, however unsure; None where no passage has a sentence."""
+        if self._tools.encoder().spans:
+            return await self._spanned(question, passages)
+        read = candidates(question, passages, self._options.sentences)
+        if not read:
+            return None
+        best, sure = choose(await self.features(question, read))
+        return Found(read[best], readable(read[best]), sure)
+
+    async def _spanned(self, question: str, passages: Sequence[Passage]) -> "Found | None":
+        read, spans = await self.read(question, passages)
+        if not read:
+            return None
+        best, sure = choose(_windows.features(question, read, spans), SPAN_PICK, SPAN_SURE)
+        start, end = (read[best].start + at for at in spans[best][:2])
+        one = read[best].holding(start)
+        quoted = readable(one)
+        return Found(one, (min(quoted[0], start), max(quoted[1], end)), sure, (start, end))
+
+    async def read(self, question: str, passages: Sequence[Passage]) -> "tuple[list[Window], list[Span]]":
+        """The windows that the span head reads, and what it says of each."""
+        encoder = self._tools.encoder()
+        tried = windows(question, passages, self._options.windows, encoder.tokens)
+        spans = await encoder.span(question, [window.text for window in tried])
+        said = [(window, span) for window, span in zip(tried, spans, strict=True) if span]
+        return [window for window, _ in said], [span for _, span in said]
 
     async def features(self, question: str, found: Sequence[Candidate]) -> NDArray[np.float64]:
         """What `choose` goes by: a row for each candidate."""
@@ -99,30 +141,44 @@ class Reader:
     def _pass(self, code: str, why: str, score: float | None = None) -> Verdict:
         return Verdict(ok=False, by=self._tools.name, code=code, why=why, score=score)
 
-    def _quoted(self, question: str, chosen: Candidate, sure: float) -> Answer:
-        start, end = readable(chosen)
-        quote = chosen.passage.text[start:end]
-        source, offset = chosen.passage.source, chosen.passage.start
+    def _quoted(self, question: str, found: "Found") -> Answer:
+        passage, (start, end) = found.one.passage, found.quoted
+        quote, offset = passage.text[start:end], passage.start
         said = plain(quote)
+        span = (offset + found.span[0], offset + found.span[1]) if found.span else None
         return Answer(
             text=said,
             model=self._tools.name,
             usage=Usage(prompt=estimate(question), completion=estimate(said), estimated=True),
-            confidence=sure,
-            citations=(Citation(source=source, start=offset + start, end=offset + end, quote=quote),),
+            confidence=found.sure,
+            citations=(Citation(source=passage.source, start=offset + start, end=offset + end, quote=quote, span=span),),
         )
 
 
-def choose(features: NDArray[np.float64]) -> tuple[int, float]:
-    """The row of the sentence picked, and the calibrated P(right): two logistic regressions."""
-    scores = features @ np.array(PICK[1:]) + PICK[0]
+class Found(NamedTuple):
+    """The sentence with the answer, the characters of its passage to quote, P(right), and the answer's own characters."""
+
+    one: Candidate
+    quoted: tuple[int, int]
+    sure: float
+    span: tuple[int, int] | None = None
+
+
+def choose(
+    features: NDArray[np.float64], pick: Sequence[float] = PICK, sure: Sequence[float] = SURE
+) -> tuple[int, float]:
+    """The row picked, and the calibrated P(right): two logistic regressions."""
+    scores = features @ np.array(pick[1:]) + pick[0]
     best = int(scores.argmax())
-    logit = sureness(features, scores) @ np.array(SURE[1:]) + SURE[0]
+    logit = sureness(features, scores) @ np.array(sure[1:]) + sure[0]
     return best, 1 / (1 + math.exp(-float(np.clip(logit, -30, 30))))
 
 
 def sureness(features: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What P(right) is reckoned from: the best score, its lead, and the best one's `cover` and `worst`."""
+    """What P(right) is reckoned from: the best score, its lead, and two of the best one's features.
+
+    Of sentences these are `cover` and `worst`, of windows `lead` and `around`.
+    """
     order = np.argsort(-scores, kind="stable")
     lead = float(scores[order[0]] - scores[order[1]]) if len(scores) > 1 else MAX_LEAD
     best = features[order[0]]

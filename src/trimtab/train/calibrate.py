@@ -6,7 +6,6 @@ Calibration and scores come from the int8 models that are served, by the rows th
 # pyright: reportMissingImports=false
 import argparse
 import json
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,15 +23,13 @@ from trimtab.encode.tokenizer import WordPiece
 from trimtab.encode.turns import Floats
 from trimtab.train.branch import Branch
 from trimtab.train.corpus import Row, kept
-from trimtab.train.export import OPSET, per_token, quantize
+from trimtab.train.export import branched
 from trimtab.train.heads import BATCH, Item, items, middle, padded_batches
-from trimtab.train.layers import WIDTH
 
 PLAIN, CLEARED = ("banking77", "clinc150", "snips", "svamp", "cqa", "long", "plain"), 0.97
 """Sources of what people ask for every day; the share of their calibration rows that the first tier clears (of
 `instruction`: of statements, for what people ask for is one).
 """
-SMALL = 64  # a matrix with fewer columns stays float: it costs nothing, and is what decides
 
 
 class Heard(NamedTuple):
@@ -45,30 +42,6 @@ class Heard(NamedTuple):
     tags: Floats
     scores: Floats
     words: Floats
-
-
-def export(branch: Branch, out: Path) -> None:
-    """Write the branch to `out` as int8 ONNX with the inputs middle, mask, shapes."""
-    with tempfile.TemporaryDirectory() as scratch:
-        plain, quantized = Path(scratch, "plain.onnx"), Path(scratch, "quantized.onnx")
-        ones = torch.ones((2, 9), dtype=torch.int64)
-        shape = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length", max=512)}
-        torch.onnx.export(
-            branch.eval(), (torch.randn(2, 9, WIDTH), ones, ones.clone()), plain,
-            input_names=["middle", "mask", "shapes"], output_names=["tags", "scores"],
-            dynamic_shapes=(shape, shape, shape), dynamo=True, opset_version=OPSET, external_data=False, verbose=False,
-        )  # fmt: skip
-        quantize(plain, quantized, _small(plain))
-        per_token(quantized, out)
-
-
-def _small(path: Path) -> list[str]:
-    """The names of the products with a constant of fewer than SMALL columns."""
-    import onnx
-
-    graph = onnx.load(path).graph
-    narrow = {array.name for array in graph.initializer if len(array.dims) == 2 and min(array.dims) < SMALL}
-    return [node.name for node in graph.node if node.op_type in ("MatMul", "Gemm") and narrow & set(node.input)]
 
 
 def heard(rows: Sequence[Row], pieces: WordPiece, encoder: Path, folder: Path) -> list[Heard]:
@@ -219,7 +192,7 @@ def main() -> None:
     chosen.out.mkdir(parents=True, exist_ok=True)
     branch = Branch(load_file(chosen.source / "model.safetensors"))
     branch.load_state_dict(torch.load(chosen.work / "branch.pt", weights_only=True))
-    export(branch, chosen.out / "branch.onnx")
+    branched(branch, chosen.out / "branch.onnx", ["middle", "mask", "shapes"], ["tags", "scores"])
     pieces = WordPiece.load(HOME / "vocab.txt")
     rows = kept((chosen.states or chosen.work) / "rows.json", chosen.data, pieces, chosen.seed, chosen.size)
     parts = {part: [row for row in rows if row.part == part] for part in ("calibrate", "test")}

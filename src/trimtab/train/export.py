@@ -26,6 +26,7 @@ LOWER = 2  # layers of the lower file
 MIDDLE = 4  # layers below the branch of the heads (train/branch.py), which reads what they say
 OUTPUTS = ["sentence_embedding", "last_hidden_state", "middle_state"]
 STATE = "lower_state"
+SMALL = 64  # a matrix with fewer columns stays float: it costs nothing, and is what decides
 OPSET = 20  # the first with Gelu; LayerNormalization is one operator since 17
 
 
@@ -146,6 +147,32 @@ def _bert(weights: dict[str, Any], small_words: bool) -> Any:
             return f.normalize(mean, dim=-1), x, middle, lower
 
     return Bert().eval()
+
+
+def branched(branch: Any, out: Path, inputs: list[str], outputs: list[str]) -> None:
+    """Write a branch as int8 ONNX; it takes states (n, length, 384), and mask and one number for each piece."""
+    import torch
+
+    with tempfile.TemporaryDirectory() as scratch:
+        plain, quantized = Path(scratch, "plain.onnx"), Path(scratch, "quantized.onnx")
+        ones = torch.ones((2, 9), dtype=torch.int64)
+        shape = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length", max=512)}
+        torch.onnx.export(
+            branch.eval(), (torch.randn(2, 9, WIDTH), ones, ones.clone()), plain, input_names=inputs,
+            output_names=outputs, dynamic_shapes=(shape, shape, shape), dynamo=True, opset_version=OPSET,
+            external_data=False, verbose=False,
+        )  # fmt: skip
+        quantize(plain, quantized, _small(plain))
+        per_token(quantized, out)
+
+
+def _small(path: Path) -> list[str]:
+    """The names of the products with a constant of fewer than SMALL columns."""
+    import onnx
+
+    graph = onnx.load(path).graph
+    narrow = {array.name for array in graph.initializer if len(array.dims) == 2 and min(array.dims) < SMALL}
+    return [node.name for node in graph.node if node.op_type in ("MatMul", "Gemm") and narrow & set(node.input)]
 
 
 def quantize(source: Path, out: Path, without: list[str] | None = None) -> None:
