@@ -40,6 +40,6 @@ echo "== 2/3 train ($work)"
 PYTHONPATH=src nice "$train" -W ignore -m trimtab.train.span "$source" "$work" --data "$data" --passes "$passes" --threads "$threads"
 
 echo "== 3/3 export, seal ($out)"
-PYTHONPATH=src "$train" -W ignore -m trimtab.train.span_export "$source" "$work" "$out" --passes "$passes"
+PYTHONPATH=src "$train" -W ignore -m trimtab.train.span_export "$source" "$work" "$out" --data "$data" --passes "$passes"
 ls -l "$out"
 echo "python benchmarks/reader.py --data $data --fit    fits the reader's constants on the calibration articles"

@@ -1,4 +1,4 @@
-"""The span head: pairs that say where they stand, spans inside their text, the same in every batch, and clear errors."""
+"""The span head: pairs that say where they stand, spans inside their text, the same in any batch, and clear errors."""
 
 import asyncio
 import json

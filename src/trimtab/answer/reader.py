@@ -1,9 +1,9 @@
 """Answers from the evidence by quoting: picks the sentence that answers, says how sure it is, or passes.
 
 It writes nothing of its own, so it cannot invent; what it can do is pick a wrong sentence, which is what the confidence
-is about. Where the encoder has a span head, that reads the likeliest parts of the passages and says where in the sentence
-the answer stands; without one, sentences are weighed by their words and meanings. Made for English; one question at a
-time.
+is about. Where the encoder has a span head, that reads the likeliest parts of the passages and says where in the
+sentence the answer stands; without one, sentences are weighed by their words and meanings. Made for English; one
+question at a time.
 """
 
 import math
@@ -18,14 +18,13 @@ from numpy.typing import NDArray
 
 from trimtab import texts
 from trimtab.answer import _windows
-from trimtab.answer._candidates import Candidate, candidates, features, readable
-from trimtab.answer._windows import Window, windows
+from trimtab.answer._candidates import FEATURES, Candidate, candidates, features, readable
 from trimtab.encode.span import Span
 from trimtab.errors import ConfigError
 from trimtab.money import estimate
 from trimtab.ports import Model, Sink, Tools
 from trimtab.sentences import plain, terms
-from trimtab.types import FREE, Answer, Citation, Evidence, ModelSpec, Request, Usage, Verdict
+from trimtab.types import FREE, Answer, Citation, Evidence, ModelSpec, Passage, Request, Usage, Verdict
 
 MAX_QUESTION = 600
 KEPT = 512  # sentences whose token embeddings stay in memory: about 15 MB
@@ -52,7 +51,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """
 
     threshold: float = 0.5
-    windows: int = 2
+    windows: int = 3
     sentences: int = 16
 
 
@@ -65,9 +64,7 @@ def spec(options: Options) -> ModelSpec:
 def build(options: Options, tools: Tools) -> Model:
     """Raises `ConfigError` for an option out of range."""
     if not (0 <= options.threshold <= 1 and 1 <= options.windows <= 20 and 1 <= options.sentences <= 200):
-        raise ConfigError(
-            "The reader's options are out of range.", "threshold: 0-1; windows: 1-20; sentences: 1-200."
-        )
+        raise ConfigError("The reader's options are out of range.", "threshold: 0-1; windows: 1-20; sentences: 1-200.")
     return Reader(options, tools)
 
 
@@ -82,45 +79,37 @@ class Reader:
         question = texts.question(request).strip()
         if no := unfit(question):
             return self._pass(*no)
-        found = await self.found(question, evidence.passages)
-        if found is None:
+        read, numbers = await self.read(question, evidence.passages)
+        if not read:
             return self._pass("not_in_documents", "No passage of the documents fits the question.")
-        if found.sure < self._options.threshold:
-            return self._pass("not_in_documents", "The documents do not clearly say.", found.sure)
-        return self._quoted(question, found)
+        best, sure = choose(numbers, *self.weights)
+        if sure < self._options.threshold:
+            return self._pass("not_in_documents", "The documents do not clearly say.", sure)
+        return self._quoted(question, read[best], sure)
 
-    async def found(self, question: str, passages: Sequence[Passage]) -> "Found | None":
-        """The best answer of these passages, however unsure; None where no passage has a sentence."""
+    @property
+    def weights(self) -> "tuple[Sequence[float], Sequence[float]]":
+        """What `choose` weighs the features with: to pick, and to say how sure."""
+        return (SPAN_PICK, SPAN_SURE) if self._tools.encoder().spans else (PICK, SURE)
+
+    async def read(self, question: str, passages: Sequence[Passage]) -> "tuple[list[Found], NDArray[np.float64]]":
+        """What may be quoted, and what `choose` goes by: a row for each."""
         if self._tools.encoder().spans:
             return await self._spanned(question, passages)
-        read = candidates(question, passages, self._options.sentences)
-        if not read:
-            return None
-        best, sure = choose(await self.features(question, read))
-        return Found(read[best], readable(read[best]), sure)
+        found = candidates(question, passages, self._options.sentences)
+        if not found:
+            return [], np.zeros((0, len(FEATURES)))
+        states = await self._embedded(question, [one.read for one in found])
+        rows = features(question, found, states, self._tools.encoder().tokens)
+        return [Found(one, readable(one)) for one in found], rows
 
-    async def _spanned(self, question: str, passages: Sequence[Passage]) -> "Found | None":
-        read, spans = await self.read(question, passages)
-        if not read:
-            return None
-        best, sure = choose(_windows.features(question, read, spans), SPAN_PICK, SPAN_SURE)
-        start, end = (read[best].start + at for at in spans[best][:2])
-        one = read[best].holding(start)
-        quoted = readable(one)
-        return Found(one, (min(quoted[0], start), max(quoted[1], end)), sure, (start, end))
-
-    async def read(self, question: str, passages: Sequence[Passage]) -> "tuple[list[Window], list[Span]]":
-        """The windows that the span head reads, and what it says of each."""
+    async def _spanned(self, question: str, passages: Sequence[Passage]) -> "tuple[list[Found], NDArray[np.float64]]":
         encoder = self._tools.encoder()
-        tried = windows(question, passages, self._options.windows, encoder.tokens)
+        tried = _windows.windows(question, passages, self._options.windows, encoder.tokens)
         spans = await encoder.span(question, [window.text for window in tried])
-        said = [(window, span) for window, span in zip(tried, spans, strict=True) if span]
-        return [window for window, _ in said], [span for _, span in said]
-
-    async def features(self, question: str, found: Sequence[Candidate]) -> NDArray[np.float64]:
-        """What `choose` goes by: a row for each candidate."""
-        states = await self._embedded(question, [candidate.read for candidate in found])
-        return features(question, found, states, self._tools.encoder().tokens)
+        read = [(window, span) for window, span in zip(tried, spans, strict=True) if span]
+        rows = _windows.features(question, *zip(*read, strict=True)) if read else np.zeros((0, len(_windows.FEATURES)))
+        return [_held(window, span) for window, span in read], rows
 
     async def _embedded(self, question: str, read: list[str]) -> list[NDArray[np.float32]]:
         """Unit token embeddings of the question, which is not remembered, and of each text."""
@@ -141,7 +130,7 @@ class Reader:
     def _pass(self, code: str, why: str, score: float | None = None) -> Verdict:
         return Verdict(ok=False, by=self._tools.name, code=code, why=why, score=score)
 
-    def _quoted(self, question: str, found: "Found") -> Answer:
+    def _quoted(self, question: str, found: "Found", sure: float) -> Answer:
         passage, (start, end) = found.one.passage, found.quoted
         quote, offset = passage.text[start:end], passage.start
         said = plain(quote)
@@ -150,18 +139,27 @@ class Reader:
             text=said,
             model=self._tools.name,
             usage=Usage(prompt=estimate(question), completion=estimate(said), estimated=True),
-            confidence=found.sure,
-            citations=(Citation(source=passage.source, start=offset + start, end=offset + end, quote=quote, span=span),),
+            confidence=sure,
+            citations=(
+                Citation(source=passage.source, start=offset + start, end=offset + end, quote=quote, span=span),
+            ),
         )
 
 
 class Found(NamedTuple):
-    """The sentence with the answer, the characters of its passage to quote, P(right), and the answer's own characters."""
+    """The sentence with the answer, the characters of its passage to quote, and the answer's own where it is known."""
 
     one: Candidate
     quoted: tuple[int, int]
-    sure: float
     span: tuple[int, int] | None = None
+
+
+def _held(window: "_windows.Window", span: Span) -> Found:
+    """The sentence that the span begins in, and all of the span."""
+    start, end = window.start + span.start, window.start + span.end
+    one = window.holding(start)
+    first, last = readable(one)
+    return Found(one, (min(first, start), max(last, end)), (start, end))
 
 
 def choose(

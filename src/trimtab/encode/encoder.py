@@ -61,8 +61,8 @@ class Encoder:
     ) -> "Encoder":
         """Load the encoder in the folder `path` (the shipped one if None) after checking each file's SHA-256.
 
-        `heads` and `span` are the folders of heads that were trained on it: the shipped one's if None, none for another.
-        The span head may be missing; then `spans` is false. `threads` are the CPU threads of one pass. Raises
+        `heads` and `span` are the folders of heads that were trained on it: the shipped one's if None, and none for
+        another. The span head may be missing; then `spans` is false. `threads` are the CPU threads of one pass. Raises
         `ConfigError` where another file is missing, or one was changed or is no model.
         """
         folder = path or HOME

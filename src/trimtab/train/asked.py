@@ -1,4 +1,4 @@
-"""One training question, and the window of its passage that a step of training reads. Needs nothing but the encoder's words."""
+"""One training question, and the window of its passage that a step of training reads."""
 
 import random
 from collections.abc import Sequence

@@ -24,7 +24,7 @@ _PHRASE = re.compile(
     r"\b(?:the|an?) ((?:[a-z][a-z-]+ ){0,2}[a-z][a-z-]{2,})"
     r"(?=(?: (?:of|in|and|was|is|were|are|by|to|for|from|with|that|which|at|on|as|or)\b|[,.;:)]))"
 )
-_LIST = re.compile(r"\b(?:because|due to|in order to|by) ([^,.;]{8,60})(?=[,.;])")
+_CAUSE = re.compile(r"\b(?:because|due to|in order to|by) ([^,.;]{8,60})(?=[,.;])")
 _WORD = re.compile(r"[\w'-]+|[^\w\s]")
 _CLAUSE = re.compile(r"[,;:()]| which | who | that | and | but | while | although | because ")
 PERSON = ("who", "who", "who", "what person", "which person", "whom", "whose name")
@@ -45,117 +45,23 @@ COUNT = ("how many", "how many", "how much", "what number of", "what percentage"
 REASON = ("why", "how", "for what reason", "what")
 _AUX = ("did", "was", "is", "are", "does", "were", "do", "has", "can", "", "", "")
 
-OPPOSITES = tuple(
-    pair.split("/")
-    for pair in [
-        "first/last",
-        "increase/decrease",
-        "increased/decreased",
-        "increasing/decreasing",
-        "before/after",
-        "more/less",
-        "most/least",
-        "largest/smallest",
-        "larger/smaller",
-        "highest/lowest",
-        "higher/lower",
-        "best/worst",
-        "better/worse",
-        "north/south",
-        "east/west",
-        "northern/southern",
-        "eastern/western",
-        "early/late",
-        "earlier/later",
-        "earliest/latest",
-        "old/new",
-        "older/younger",
-        "major/minor",
-        "strong/weak",
-        "stronger/weaker",
-        "positive/negative",
-        "public/private",
-        "rich/poor",
-        "high/low",
-        "long/short",
-        "fast/slow",
-        "good/bad",
-        "win/lose",
-        "won/lost",
-        "allow/forbid",
-        "allowed/prohibited",
-        "accept/reject",
-        "accepted/rejected",
-        "begin/end",
-        "began/ended",
-        "start/stop",
-        "started/stopped",
-        "buy/sell",
-        "bought/sold",
-        "support/oppose",
-        "supported/opposed",
-        "common/rare",
-        "always/never",
-        "majority/minority",
-        "male/female",
-        "men/women",
-        "king/queen",
-        "father/mother",
-        "son/daughter",
-        "brother/sister",
-        "husband/wife",
-        "inside/outside",
-        "above/below",
-        "upper/lower",
-        "internal/external",
-        "create/destroy",
-        "created/destroyed",
-        "build/demolish",
-        "rise/fall",
-        "rose/fell",
-        "grow/shrink",
-        "grew/shrank",
-        "arrive/leave",
-        "arrived/left",
-        "attack/defend",
-        "attacked/defended",
-        "cause/prevent",
-        "caused/prevented",
-        "hot/cold",
-        "wet/dry",
-        "hard/soft",
-        "heavy/light",
-        "rural/urban",
-        "legal/illegal",
-        "possible/impossible",
-        "natural/artificial",
-        "ancient/modern",
-        "military/civilian",
-        "victory/defeat",
-        "ally/enemy",
-        "allies/enemies",
-        "maximum/minimum",
-        "top/bottom",
-        "enter/exit",
-        "join/leave",
-        "joined/left",
-        "add/remove",
-        "added/removed",
-        "open/close",
-        "opened/closed",
-        "directly/indirectly",
-        "successful/unsuccessful",
-        "popular/unpopular",
-        "include/exclude",
-        "included/excluded",
-        "likely/unlikely",
-        "equal/unequal",
-        "complete/incomplete",
-        "regular/irregular",
-        "active/passive",
-        "simple/complex",
-    ]
-)
+_PAIRS = """
+first/last increase/decrease increased/decreased increasing/decreasing before/after more/less most/least
+largest/smallest larger/smaller highest/lowest higher/lower best/worst better/worse north/south east/west
+northern/southern eastern/western early/late earlier/later earliest/latest old/new older/younger major/minor
+strong/weak stronger/weaker positive/negative public/private rich/poor high/low long/short fast/slow good/bad
+win/lose won/lost allow/forbid allowed/prohibited accept/reject accepted/rejected begin/end began/ended
+start/stop started/stopped buy/sell bought/sold support/oppose supported/opposed common/rare always/never
+majority/minority male/female men/women king/queen father/mother son/daughter brother/sister husband/wife
+inside/outside above/below upper/lower internal/external create/destroy created/destroyed build/demolish
+rise/fall rose/fell grow/shrink grew/shrank arrive/leave arrived/left attack/defend attacked/defended
+cause/prevent caused/prevented hot/cold wet/dry hard/soft heavy/light rural/urban legal/illegal
+possible/impossible natural/artificial ancient/modern military/civilian victory/defeat ally/enemy allies/enemies
+maximum/minimum top/bottom enter/exit join/leave joined/left add/remove added/removed open/close opened/closed
+directly/indirectly successful/unsuccessful popular/unpopular include/exclude included/excluded
+likely/unlikely equal/unequal complete/incomplete regular/irregular active/passive simple/complex
+"""
+OPPOSITES = tuple(one.split("/") for one in _PAIRS.split())
 _OPPOSITE = {a: b for pair in OPPOSITES for a, b in (pair, pair[::-1])}
 
 
@@ -186,7 +92,7 @@ def _answers(text: str) -> list[tuple[int, int, tuple[str, ...]]]:
         before = text[max(0, hit.start() - 6) : hit.start()]
         sort = PLACE if re.search(r"\b(?:in|at|to|from|near) (?:the )?$", before) else PERSON + THING
         take(hit, sort)
-    for hit in _LIST.finditer(text):
+    for hit in _CAUSE.finditer(text):
         take(hit, REASON, 1)
     for hit in _PHRASE.finditer(text):
         take(hit, THING, 1)
@@ -215,10 +121,7 @@ def _asked(text: str, start: int, end: int, sort: tuple[str, ...], chance: rando
         before = before[:-1]
     if before and sort is not REASON:
         head.append(chance.choice(_AUX))
-    if chance.random() < 0.25 and before and after:
-        body = after + before
-    else:
-        body = before + after
+    body = after + before if chance.random() < 0.25 and before and after else before + after
     kept = [w for w in body if chance.random() > (0.25 if w.lower() in STOP_WORDS else 0.1)]
     if chance.random() < 0.3:
         kept = _mixed(kept, chance)
@@ -243,7 +146,7 @@ def near_miss(one: Question, chance: random.Random, others: Sequence[str] = ()) 
 
 
 def _renamed(one: Question, chance: random.Random, others: Sequence[str]) -> str | None:
-    names = [hit for hit in re.finditer(r"(?<!^)\b[A-Z][\w'-]+(?: [A-Z][\w'-]+)*", one.ask)]
+    names = list(re.finditer(r"(?<!^)\b[A-Z][\w'-]+(?: [A-Z][\w'-]+)*", one.ask))
     answers = {one.text[start:end] for start, end in one.spans}
     if not names:
         return None

@@ -31,7 +31,7 @@ OPSET = 20  # the first with Gelu; LayerNormalization is one operator since 17
 
 
 def export(source: Path, out: Path, reference: Path | None = None) -> None:
-    """Write lower.onnx, upper.onnx, vocab.txt and manifest.json to `out`; with `reference`, also the float32 model there.
+    """Write the two models, vocab.txt and manifest.json to `out`; with `reference`, also the float32 model there.
 
     `source` is the folder of model.safetensors and vocab.txt. Needs torch, onnx, onnxscript and safetensors.
     """

@@ -18,7 +18,6 @@ from trimtab.sentences import terms
 from trimtab.train.asked import Question
 from trimtab.train.cloze import clozes, names, near_miss
 
-PARTS = ("train", "calibrate", "test")
 FIRST = {"made": 4000, "follows": 5000}
 """Rows of the first pass, which teaches to look across, by sort; and of each later pass beside people's questions."""
 LATER = {"made": 300, "follows": 600, "near": 800, "withheld": 400}
@@ -34,6 +33,11 @@ def squad(data: Path) -> list[Question]:
     """Every question with its own paragraph."""
     docs = read(data, "docs")
     return [_question(query, docs[query["doc"]]) for query in read(data, "queries")]
+
+
+def titles(data: Path, part: str) -> list[str]:
+    """The articles of one part that questions are asked of."""
+    return sorted({one.title for one in squad(data) if one.part == part})
 
 
 def read(data: Path, name: str) -> list[dict[str, Any]]:
@@ -80,7 +84,7 @@ def _made(texts: Sequence[tuple[str, str]], others: Sequence[str], chance: rando
 def _follows(data: Path) -> Iterator[Question]:
     """A statement and a sentence from which it follows, or does not."""
     path = data / "training" / "esnli_palm540b_valid.jsonl.gz"
-    for row in map(json.loads, gzip.open(path, "rt", encoding="utf-8")):
+    for row in map(json.loads, gzip.decompress(path.read_bytes()).decode().splitlines()):
         here = row["gold"] == "entailment"
         yield Question(row["hypothesis"], row["premise"], [], "snli", "train", follows=here)
 

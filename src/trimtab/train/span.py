@@ -1,7 +1,7 @@
 """Trains the span head's branch over what the served int8 encoder says of question and window: `runs/span.sh`.
 
-The order of the rows, and the windows that are drawn of their passages, follow from the seed; the state is kept every 50
-steps, and a later call goes on there.
+The order of the rows, and the windows that are drawn of their passages, follow from the seed; the state is kept every
+50 steps, and a later call goes on there.
 """
 
 # ruff: noqa: S311 - seeded draws of training texts

@@ -12,6 +12,7 @@ from trimtab.encode.encoder import HOME
 from trimtab.encode.sealed import digest, seal
 from trimtab.encode.span import FILES
 from trimtab.train.export import branched
+from trimtab.train.questions import titles
 from trimtab.train.span_branch import SpanBranch
 
 
@@ -23,6 +24,7 @@ def main() -> None:
     parser.add_argument("source", type=Path, help="folder of model.safetensors")
     parser.add_argument("work", type=Path, help="folder of checkpoint.pt")
     parser.add_argument("out", type=Path, help="folder of the head")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--passes", type=int, default=3, help="as it was trained: for the manifest")
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
@@ -42,6 +44,7 @@ def _facts(chosen: argparse.Namespace, steps: int) -> dict[str, Any]:
         "encoder_sha256": {"lower.onnx": digest(HOME / "lower.onnx")},
         "data": "SQuAD 2.0 (Rajpurkar, Jia & Liang 2018; text from Wikipedia; CC BY-SA 4.0), e-SNLI (Camburu et al."
         " 2018; SNLI, Bowman et al. 2015, CC BY-SA 4.0), questions made by rule from the same paragraphs",
+        "articles": {part: titles(chosen.data, part) for part in ("train", "calibrate")},
         "made": {
             "by": "runs/span.sh", "seed": chosen.seed, "passes": chosen.passes, "steps": steps,
             "torch": torch.__version__,
