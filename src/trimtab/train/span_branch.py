@@ -39,4 +39,4 @@ class SpanBranch(nn.Module):
             x = run_layer(x, hidden, _layer(kept))
             x = nn.functional.dropout(x, DROPPED / 2, self.training)
         ends = self.ends(x) + hidden[:, 0, 0, :, None]
-        return ends, self.here(x[:, 0])[:, 0]
+        return ends, self.here(x[:, :1])[:, 0, 0]  # a product of three dimensions: the exporter makes others otherwise
