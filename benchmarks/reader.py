@@ -49,6 +49,10 @@ FILES = ("squad2_docs.jsonl", "squad2_queries.jsonl")
 """What is needed of `--data`, in its folder retrieval: docs/reference/data.md."""
 
 
+ALONE = (0.9, 0.5)
+"""The confidence from which an answer to its own paragraph is given, by F1 on the calibration articles (`--fit`):
+without a span head, and with it.
+"""
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
@@ -137,7 +141,7 @@ async def judged(
     began = time.perf_counter()
     ones, features = await reads.read(query["q"], passages)
     if len(ones):
-        reader.choose(features, *reads.weights)
+        reader.choose(features, reads.weights)
     ms = (time.perf_counter() - began) * 1e3
     gold = [(shift + at, shift + at + len(said)) for at, said in zip(query["starts"], query["answers"], strict=True)]
     ranks = [at for at, passage in enumerate(passages) if passage.source == source]
@@ -151,24 +155,23 @@ def holds(one: reader.Found, source: str, spans: list[tuple[int, int]]) -> bool:
     return one.one.passage.source == source and any(start <= a and b <= end for a, b in spans)
 
 
-Weights = tuple[np.ndarray, np.ndarray]
-
-
-def fit(rows: Sequence[Row]) -> Weights:
+def fit(rows: Sequence[Row], kept: tuple[int, ...]) -> reader.Weights:
     """What picks is fitted on answerable questions, what says how sure on the mix."""
     answerable = [row for row in rows if row.sort == "answerable" and len(row.right)]
     x, y = (np.concatenate([row[at] for row in answerable]) for at in (0, 1))
     pick = logistic(x, y, np.ones(len(y)))
     asked = [row for row in rows if row.sort != "alone" and len(row.right)]
-    seen, hits = zip(*(top(row, pick)[:2] for row in asked), strict=True)
-    return pick, logistic(np.array(seen), np.array(hits), mixed(np.array([row.sort for row in asked])))
+    seen, hits = [], []
+    for row in asked:
+        scores = row.features @ pick[1:] + pick[0]
+        seen.append(reader.sureness(row.features, scores, kept))
+        hits.append(row.right[int(scores.argmax())])
+    sure = logistic(np.array(seen), np.array(hits), mixed(np.array([row.sort for row in asked])))
+    return reader.Weights(rounded(pick), rounded(sure), kept)
 
 
-def top(row: Row, pick: np.ndarray) -> tuple[np.ndarray, bool, str]:
-    """What the confidence is reckoned from, whether the row picked is right, and the answer."""
-    scores = row.features @ pick[1:] + pick[0]
-    best = int(scores.argmax())
-    return reader.sureness(row.features, scores), bool(row.right[best]), row.said[best]
+def rounded(values: np.ndarray) -> tuple[float, ...]:
+    return tuple(round(float(value), 3) for value in values)
 
 
 class Scored(NamedTuple):
@@ -192,16 +195,15 @@ class Scored(NamedTuple):
         return np.array([bool(row.golds) and row.sort != "withheld" for row in self.rows])
 
 
-def scored(rows: Sequence[Row], weights: Weights, *sorts: str) -> Scored:
-    pick, sure = weights
+def scored(rows: Sequence[Row], weights: reader.Weights, *sorts: str) -> Scored:
     kept = [row for row in rows if row.sort in sorts]
-    found = [top(row, pick) if len(row.right) else (None, False, "") for row in kept]
-    logits = [-30.0 if seen is None else float(seen @ sure[1:] + sure[0]) for seen, _, _ in found]
-    p = 1 / (1 + np.exp(-np.clip(np.array(logits), -30, 30)))
-    return Scored(p, np.array([hit for _, hit, _ in found]), [said for *_, said in found], kept)
+    picked = [reader.choose(row.features, weights) if len(row.right) else (None, 0.0) for row in kept]
+    hits = [best is not None and bool(row.right[best]) for row, (best, _) in zip(kept, picked, strict=True)]
+    said = ["" if best is None else row.said[best] for row, (best, _) in zip(kept, picked, strict=True)]
+    return Scored(np.array([p for _, p in picked]), np.array(hits), said, kept)
 
 
-def alone(rows: Sequence[Row], weights: Weights, at: float) -> dict[str, Any]:
+def alone(rows: Sequence[Row], weights: reader.Weights, at: float) -> dict[str, Any]:
     """SQuAD's own figures; below the confidence `at` the reader says that there is no answer."""
     one = scored(rows, weights, "alone")
     points, forced = (squad(one.said, one.golds, one.p >= least) for least in (at, -1.0))
@@ -217,7 +219,7 @@ def alone(rows: Sequence[Row], weights: Weights, at: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def end_to_end(rows: Sequence[Row], weights: Weights) -> dict[str, Any]:
+def end_to_end(rows: Sequence[Row], weights: reader.Weights) -> dict[str, Any]:
     every = scored(rows, weights, *MIX)
     sorts, possible = np.array([row.sort for row in every.rows]), every.possible
     weight, sure = mixed(sorts), scored(rows, weights, "answerable")
@@ -266,28 +268,15 @@ async def main() -> None:
         rows = await measured(data, home, options.words)
     fitted = [row for row in rows if data.docs[row.doc]["title"] in articles()["calibrate"]]
     rows = [row for row in rows if data.docs[row.doc]["title"] not in articles()["calibrate"]]
-    names, weights, at = constants(options.words)
+    name, weights, at = ("WORDS", reader.WORDS, ALONE[0]) if options.words else ("SPANS", reader.SPANS, ALONE[1])
     if options.fit:
-        weights = fit(fitted)
+        weights = fit(fitted, weights.kept)
         one = scored(fitted, weights, "alone")
         at = best_threshold(one.p, one.said, one.golds)
-        for name, values in zip(names, (*weights, [at]), strict=True):
-            print(name, "=", tuple(round(float(value), 3) for value in values))
+        print(f"{name} = {weights}\nALONE: {at:.3f}")
     found = {"alone": alone(rows, weights, at), "end_to_end": end_to_end(rows, weights)}
     print(json.dumps(found, indent=1))
     options.out.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
-
-
-ALONE_WORDS, ALONE_SPAN = 0.9, 0.5
-"""The confidence from which an answer to its own paragraph is given, by F1 on the calibration articles: `--fit`."""
-
-
-def constants(words: bool) -> tuple[tuple[str, str, str], Weights, float]:
-    if words:
-        return ("PICK", "SURE", "ALONE_WORDS"), (np.array(reader.PICK), np.array(reader.SURE)), ALONE_WORDS
-    return (
-        ("SPAN_PICK", "SPAN_SURE", "ALONE_SPAN"), (np.array(reader.SPAN_PICK), np.array(reader.SPAN_SURE)), ALONE_SPAN,
-    )  # fmt: skip
 
 
 async def starter(home: Path, words: bool) -> dict[str, Any]:

@@ -29,12 +29,22 @@ from trimtab.types import FREE, Answer, Citation, Evidence, ModelSpec, Passage, 
 MAX_QUESTION = 600
 KEPT = 512  # sentences whose token embeddings stay in memory: about 15 MB
 MAX_LEAD = 3.0  # a larger lead says no more; also that of an only candidate
-# Both from: python benchmarks/reader.py --data ../shared/data --fit (the bias first)
-# (of the sentences; of the windows that the span head reads)
-PICK = (-15.108, 1.808, 2.045, 5.122, -0.411, 0.423, 9.338)
-SURE = (1.953, 1.324, 0.577, -3.384, -1.142)
-SPAN_PICK = (0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 1.0)
-SPAN_SURE = (0.0, 1.0, 1.0, 0.0, 0.0)
+
+
+class Weights(NamedTuple):
+    """Of two logistic regressions, their bias first: what picks a row, and what says how sure.
+
+    The second weighs the best row's score, its lead over the next, and its features in the columns `kept`.
+    """
+
+    pick: tuple[float, ...]
+    sure: tuple[float, ...]
+    kept: tuple[int, ...]
+
+
+# Both from: python benchmarks/reader.py --data ../shared/data --fit (WORDS with --words)
+WORDS = Weights((-15.108, 1.808, 2.045, 5.122, -0.411, 0.423, 9.338), (1.953, 1.324, 0.577, -3.384, -1.142), (0, 3))
+SPANS = Weights((0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 1.0), (0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0), (0, 1, 2, 3, 4, 5))
 
 _TASK = re.compile(
     r"\W*(?:(?:please|could you|can you|would you|kindly)\W+){0,2}"
@@ -82,15 +92,15 @@ class Reader:
         read, numbers = await self.read(question, evidence.passages)
         if not read:
             return self._pass("not_in_documents", "No passage of the documents fits the question.")
-        best, sure = choose(numbers, *self.weights)
+        best, sure = choose(numbers, self.weights)
         if sure < self._options.threshold:
             return self._pass("not_in_documents", "The documents do not clearly say.", sure)
         return self._quoted(question, read[best], sure)
 
     @property
-    def weights(self) -> "tuple[Sequence[float], Sequence[float]]":
-        """What `choose` weighs the features with: to pick, and to say how sure."""
-        return (SPAN_PICK, SPAN_SURE) if self._tools.encoder().spans else (PICK, SURE)
+    def weights(self) -> Weights:
+        """What `choose` weighs the features with."""
+        return SPANS if self._tools.encoder().spans else WORDS
 
     async def read(self, question: str, passages: Sequence[Passage]) -> "tuple[list[Found], NDArray[np.float64]]":
         """What may be quoted, and what `choose` goes by: a row for each."""
@@ -162,25 +172,18 @@ def _held(window: "_windows.Window", span: Span) -> Found:
     return Found(one, (min(first, start), max(last, end)), (start, end))
 
 
-def choose(
-    features: NDArray[np.float64], pick: Sequence[float] = PICK, sure: Sequence[float] = SURE
-) -> tuple[int, float]:
-    """The row picked, and the calibrated P(right): two logistic regressions."""
-    scores = features @ np.array(pick[1:]) + pick[0]
-    best = int(scores.argmax())
-    logit = sureness(features, scores) @ np.array(sure[1:]) + sure[0]
-    return best, 1 / (1 + math.exp(-float(np.clip(logit, -30, 30))))
+def choose(features: NDArray[np.float64], weights: Weights) -> tuple[int, float]:
+    """The row picked, and the calibrated P(right)."""
+    scores = features @ np.array(weights.pick[1:]) + weights.pick[0]
+    logit = sureness(features, scores, weights.kept) @ np.array(weights.sure[1:]) + weights.sure[0]
+    return int(scores.argmax()), 1 / (1 + math.exp(-float(np.clip(logit, -30, 30))))
 
 
-def sureness(features: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What P(right) is reckoned from: the best score, its lead, and two of the best one's features.
-
-    Of sentences these are `cover` and `worst`, of windows `lead` and `around`.
-    """
+def sureness(features: NDArray[np.float64], scores: NDArray[np.float64], kept: Sequence[int]) -> NDArray[np.float64]:
+    """What P(right) is reckoned from: the best row's score, its lead, and its features in the columns `kept`."""
     order = np.argsort(-scores, kind="stable")
     lead = float(scores[order[0]] - scores[order[1]]) if len(scores) > 1 else MAX_LEAD
-    best = features[order[0]]
-    return np.array([float(scores[order[0]]), min(lead, MAX_LEAD), best[0], best[3]])
+    return np.array([float(scores[order[0]]), min(lead, MAX_LEAD), *features[order[0], list(kept)]])
 
 
 def unfit(question: str) -> tuple[str, str] | None:
