@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from trimtab import testing
 from trimtab.answer import reader
 from trimtab.answer._candidates import DEFINED, candidates, cue, readable
-from trimtab.answer._windows import windows
 from trimtab.encode.encoder import HOME, Encoder
 from trimtab.errors import ConfigError
 from trimtab.retrieve import hybrid
@@ -204,40 +203,10 @@ def test_it_is_free_local_and_reads_evidence(tmp_path):
     with pytest.raises(ConfigError):
         reader.build(reader.Options(threshold=2), testing.tools(tmp_path))
     with pytest.raises(ConfigError, match="out of range"):
-        reader.build(reader.Options(windows=0), testing.tools(tmp_path))
+        reader.build(reader.Options(spans=0), testing.tools(tmp_path))
 
 
 # --- what the span head reads ---------------------------------------------------------------------------------------
-
-
-def counted(text):
-    return len(text.split())
-
-
-def test_windows_are_few_small_apart_and_have_the_question_s_words_first():
-    long = " ".join(f"Ship {n} carries {n} tons of salt to the north." for n in range(40))
-    found = windows("How many tons does ship 17 carry?", evidence(TIDES, long).passages, 3, counted, size=30)
-    assert len(found) == 3
-    assert "Ship 17 carries" in found[0].text
-    assert all(counted(one.text) <= 30 for one in found)
-    places = [(one.passage.source, at) for one in found for at in range(one.start, one.start + len(one.text))]
-    assert len(places) == len(set(places))
-    assert all(one.passage.text[one.start : one.start + len(one.text)] == one.text for one in found)
-
-
-def test_a_sentence_in_two_passages_is_read_once():
-    text = "High tide is at six. Low tide is at noon."
-    twice = (
-        Passage(text=text, source="a.md", start=0, end=len(text)),
-        Passage(text=text[21:], source="a.md", start=21, end=len(text)),
-    )
-    found = windows("When is low tide?", twice, 5, counted)
-    read = [window.passage.start + one.place.start for window in found for one in window.ones]
-    assert sorted(read) == [0, 21]
-
-
-def test_without_a_sentence_there_is_no_window():
-    assert windows("When?", evidence("", "# Title\n\n---\n").passages, 3, counted) == []
 
 
 async def test_the_span_lies_in_the_quote_and_is_the_answer_s_place_in_the_source(reads):

@@ -95,7 +95,7 @@ def candidates(question: str, passages: Sequence[Passage], limit: int) -> list[C
     found = list(seen.values())
     if not found:
         return []
-    worth = covers(question, found, rarity(found)) + np.array([one.passage.score for one in found])
+    worth = _covers(question, found, _rarity(found)) + np.array([one.passage.score for one in found])
     return [found[i] for i in sorted(np.argsort(-worth, kind="stable")[:limit])]
 
 
@@ -116,26 +116,26 @@ def features(
     `states` are unit token embeddings, those of the question first and then each candidate's `read`; `tokens` counts
     the tokens of a text.
     """
-    rare = rarity(found)
+    rare = _rarity(found)
     words, weights = _words(question, len(states[0]), rare, tokens)
     asked = [states[0][start:end] for start, end in words]
     rows = [
         (*_near(states[0], asked, weights, read), cue(question, one.text), one.passage.score)
         for one, read in zip(found, states[1:], strict=True)
     ]
-    return np.column_stack([covers(question, found, rare), np.array(rows)])
+    return np.column_stack([_covers(question, found, rare), np.array(rows)])
 
 
 Rarity: TypeAlias = Callable[[str], float]
 
 
-def rarity(found: Sequence[Candidate]) -> Rarity:
+def _rarity(found: Sequence[Candidate]) -> Rarity:
     """How telling a stem is: the log of how few of the candidates have it (the idf of BM25)."""
     having = Counter(word for one in found for word in {*terms(one.read)})
     return lambda word: math.log(1 + (len(found) - having[word] + 0.5) / (having[word] + 0.5))
 
 
-def covers(question: str, found: Sequence[Candidate], rare: Rarity) -> NDArray[np.float64]:
+def _covers(question: str, found: Sequence[Candidate], rare: Rarity) -> NDArray[np.float64]:
     """The share of the question's words, by rarity, that each candidate has; one in the heading only counts half."""
     weights = {word: rare(word) for word in terms(question)}
     total = sum(weights.values()) or 1.0

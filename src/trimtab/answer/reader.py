@@ -1,9 +1,9 @@
 """Answers from the evidence by quoting: picks the sentence that answers, says how sure it is, or passes.
 
 It writes nothing of its own, so it cannot invent; what it can do is pick a wrong sentence, which is what the confidence
-is about. Where the encoder has a span head, that reads the likeliest parts of the passages and says where in the
-sentence the answer stands; without one, sentences are weighed by their words and meanings. Made for English; one
-question at a time.
+is about. Sentences are weighed by their words and meanings; where the encoder has a span head, that reads the best of
+them beside the question, has a say in which it is and how sure, and says where in it the answer stands. Made for
+English; one question at a time.
 """
 
 import math
@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimtab import texts
-from trimtab.answer import _windows
 from trimtab.answer._candidates import FEATURES, Candidate, candidates, features, readable
 from trimtab.encode.span import Span
 from trimtab.errors import ConfigError
@@ -29,6 +28,7 @@ from trimtab.types import FREE, Answer, Citation, Evidence, ModelSpec, Passage, 
 MAX_QUESTION = 600
 KEPT = 512  # sentences whose token embeddings stay in memory: about 15 MB
 MAX_LEAD = 3.0  # a larger lead says no more; also that of an only candidate
+SPREAD = 8.0  # of the span head's logits: divided by it they are much like the other features
 
 
 class Weights(NamedTuple):
@@ -42,9 +42,13 @@ class Weights(NamedTuple):
     kept: tuple[int, ...]
 
 
-# Both from: python benchmarks/reader.py --data ../shared/data --fit (WORDS with --words)
+# Of `FEATURES`, and with the span head of its `lead` and `here` as well. Both from:
+# python benchmarks/reader.py --data ../shared/data --fit (WORDS with --words)
 WORDS = Weights((-15.108, 1.808, 2.045, 5.122, -0.411, 0.423, 9.338), (1.953, 1.324, 0.577, -3.384, -1.142), (0, 3))
-SPANS = Weights((0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 1.0), (0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0), (0, 1, 2, 3, 4, 5))
+SPANS = Weights(
+    (-15.108, 1.808, 2.045, 5.122, -0.411, 0.423, 9.338, 1.0, 0.0), (1.953, 1.324, 0.577, -3.384, -1.142, 1.0, 1.0),
+    (0, 3, 6, 7),
+)  # fmt: skip
 
 _TASK = re.compile(
     r"\W*(?:(?:please|could you|can you|would you|kindly)\W+){0,2}"
@@ -55,14 +59,13 @@ _TASK = re.compile(
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`threshold`: the P(right) below which it passes; `windows`: parts of the passages that the span head reads.
-
-    `sentences`: how many are read closely where there is no span head.
+    """`threshold`: the P(right) below which it passes; `sentences`: how many are weighed by their words and meanings;
+    `spans`: how many of these the span head reads.
     """
 
     threshold: float = 0.5
-    windows: int = 3
     sentences: int = 16
+    spans: int = 3
 
 
 def spec(options: Options) -> ModelSpec:
@@ -73,8 +76,8 @@ def spec(options: Options) -> ModelSpec:
 
 def build(options: Options, tools: Tools) -> Model:
     """Raises `ConfigError` for an option out of range."""
-    if not (0 <= options.threshold <= 1 and 1 <= options.windows <= 20 and 1 <= options.sentences <= 200):
-        raise ConfigError("The reader's options are out of range.", "threshold: 0-1; windows: 1-20; sentences: 1-200.")
+    if not (0 <= options.threshold <= 1 and 1 <= options.spans <= 20 and 1 <= options.sentences <= 200):
+        raise ConfigError("The reader's options are out of range.", "threshold: 0-1; sentences: 1-200; spans: 1-20.")
     return Reader(options, tools)
 
 
@@ -103,23 +106,23 @@ class Reader:
         return SPANS if self._tools.encoder().spans else WORDS
 
     async def read(self, question: str, passages: Sequence[Passage]) -> "tuple[list[Found], NDArray[np.float64]]":
-        """What may be quoted, and what `choose` goes by: a row for each."""
-        if self._tools.encoder().spans:
-            return await self._spanned(question, passages)
+        """What may be quoted, and what `choose` goes by: a row for each.
+
+        With a span head these are the `spans` sentences that the words prefer, and the head's opinion of each.
+        """
+        encoder = self._tools.encoder()
         found = candidates(question, passages, self._options.sentences)
         if not found:
             return [], np.zeros((0, len(FEATURES)))
         states = await self._embedded(question, [one.read for one in found])
-        rows = features(question, found, states, self._tools.encoder().tokens)
-        return [Found(one, readable(one)) for one in found], rows
-
-    async def _spanned(self, question: str, passages: Sequence[Passage]) -> "tuple[list[Found], NDArray[np.float64]]":
-        encoder = self._tools.encoder()
-        tried = _windows.windows(question, passages, self._options.windows, encoder.tokens)
-        spans = await encoder.span(question, [window.text for window in tried])
-        read = [(window, span) for window, span in zip(tried, spans, strict=True) if span]
-        rows = _windows.features(question, *zip(*read, strict=True)) if read else np.zeros((0, len(_windows.FEATURES)))
-        return [_held(window, span) for window, span in read], rows
+        rows = features(question, found, states, encoder.tokens)
+        if not encoder.spans:
+            return [Found(one, readable(one)) for one in found], rows
+        best = np.argsort(-(rows @ np.array(WORDS.pick[1:])), kind="stable")[: self._options.spans]
+        read = [Found(found[at], readable(found[at])) for at in best]
+        said = await encoder.span(question, [one.text for one in read])
+        opinions = [(span.lead / SPREAD, span.here / SPREAD) if span else (-1.0, -1.0) for span in said]
+        return [one.at(span) for one, span in zip(read, said, strict=True)], np.hstack([rows[best], opinions])
 
     async def _embedded(self, question: str, read: list[str]) -> list[NDArray[np.float32]]:
         """Unit token embeddings of the question, which is not remembered, and of each text."""
@@ -163,13 +166,14 @@ class Found(NamedTuple):
     quoted: tuple[int, int]
     span: tuple[int, int] | None = None
 
+    @property
+    def text(self) -> str:
+        return self.one.passage.text[slice(*self.quoted)]
 
-def _held(window: "_windows.Window", span: Span) -> Found:
-    """The sentence that the span begins in, and all of the span."""
-    start, end = window.start + span.start, window.start + span.end
-    one = window.holding(start)
-    first, last = readable(one)
-    return Found(one, (min(first, start), max(last, end)), (start, end))
+    def at(self, span: Span | None) -> "Found":
+        """With the answer at these characters of its text."""
+        start = self.quoted[0]
+        return self._replace(span=(start + span.start, start + span.end)) if span else self
 
 
 def choose(features: NDArray[np.float64], weights: Weights) -> tuple[int, float]:
