@@ -49,7 +49,7 @@ FILES = ("squad2_docs.jsonl", "squad2_queries.jsonl")
 """What is needed of `--data`, in its folder retrieval: docs/reference/data.md."""
 
 
-ALONE = (0.9, 0.5)
+ALONE = (0.9, 0.892)
 """The confidence from which an answer to its own paragraph is given, by F1 on the calibration articles (`--fit`):
 without a span head, and with it.
 """
@@ -158,7 +158,8 @@ def holds(one: reader.Found, source: str, spans: list[tuple[int, int]]) -> bool:
 def fit(rows: Sequence[Row], kept: tuple[int, ...]) -> reader.Weights:
     """What picks is fitted on answerable questions, what says how sure on the mix."""
     answerable = [row for row in rows if row.sort == "answerable" and len(row.right)]
-    x, y = (np.concatenate([row[at] for row in answerable]) for at in (0, 1))
+    x = np.concatenate([row.features for row in answerable])
+    y = np.concatenate([row.right for row in answerable])
     pick = logistic(x, y, np.ones(len(y)))
     asked = [row for row in rows if row.sort != "alone" and len(row.right)]
     seen, hits = [], []
@@ -245,7 +246,7 @@ def end_to_end(rows: Sequence[Row], weights: reader.Weights) -> dict[str, Any]:
 
 
 async def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--limit", type=int, default=10_000, help="questions of the sample that are asked")
     parser.add_argument("--fit", action="store_true", help="fit the constants on the calibration articles, print them")

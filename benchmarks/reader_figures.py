@@ -32,7 +32,7 @@ def overlap(said: str, gold: str) -> float:
 
 def squad(said: Sequence[str], golds: Sequence[Sequence[str]], given: np.ndarray) -> np.ndarray:
     """(n, 2): F1 and exact match; `given` says whether an answer was given; where there is none, none is right."""
-    rows: list[tuple[float, float]] = []
+    rows: list[tuple[float, ...]] = []
     for text, gold, answered in zip(said, golds, given, strict=True):
         if not gold or not answered:
             rows.append((float(not gold and not answered),) * 2)
