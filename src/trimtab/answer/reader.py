@@ -47,8 +47,8 @@ class Weights(NamedTuple):
 WORDS = Weights((-15.108, 1.808, 2.045, 5.122, -0.411, 0.423, 9.338), (1.953, 1.324, 0.577, -3.384, -1.142), (0, 3))
 SPANS = Weights(
     (-4.969, 0.891, 0.154, 2.927, -0.04, 0.175, 2.472, 1.701, -1.126),
-    (1.551, 2.513, 0.36, -2.611, -0.802, -2.382, 0.308),
-    (0, 3, 6, 7),
+    (-1.68, 2.253, 0.353, -2.354, -0.403, -0.068, -0.542, 0.016, 3.367, -2.024, 0.257),
+    (0, 1, 2, 3, 4, 5, 6, 7),
 )
 
 _TASK = re.compile(
@@ -64,7 +64,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     `spans`: how many of these the span head reads.
     """
 
-    threshold: float = 0.5
+    threshold: float = 0.45
     sentences: int = 16
     spans: int = 3
 
