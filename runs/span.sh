@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# The span head: where a passage answers a question, or that it does not; 7.2 MB of int8 in src/trimtab/encode/span.
+# The span head: where a passage answers a question, or that it does not; 7.3 MB of int8 in src/trimtab/encode/span.
 #
 #   runs/span.sh [--data DIR] [--passes N] [--threads N] [--out DIR]
 #
 # DIR holds retrieval/squad2_*.jsonl and training/esnli_palm540b_valid.jsonl.gz (default ../shared/data). --passes is how
-# often people's questions are read. What ships was made with the defaults. No GPU, 2.5 GB of memory. More than one
+# often people's questions are read. What ships stopped early (see the card). No GPU, 2.5 GB of memory. More than one
 # thread pays on a quiet machine alone. Stopped and called again, it goes on at its last checkpoint (work in .span;
 # delete it to begin again). Measured: see src/trimtab/encode/span/CARD.md.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-data=../shared/data passes=3 threads=1 out=src/trimtab/encode/span
+data=../shared/data passes=2 threads=1 out=src/trimtab/encode/span
 while [ $# -gt 0 ]; do
   case $1 in
     --data) data=${2:?--data needs a folder}; shift 2 ;;

@@ -131,7 +131,7 @@ def main() -> None:
     parser.add_argument("source", type=Path, help="folder of model.safetensors")
     parser.add_argument("work", type=Path, help="folder for the checkpoint and branch.pt")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--passes", type=int, default=3, help="over people's questions, after the first over made ones")
+    parser.add_argument("--passes", type=int, default=2, help="over people's questions, after the first over made ones")
     parser.add_argument("--threads", type=int, default=1, help="more than one only on a quiet machine")
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()

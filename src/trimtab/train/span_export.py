@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("work", type=Path, help="folder of checkpoint.pt")
     parser.add_argument("out", type=Path, help="folder of the head")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--passes", type=int, default=3, help="as it was trained: for the manifest")
+    parser.add_argument("--passes", type=int, default=2, help="as it was trained: for the manifest")
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)
