@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from trimtab.encode.encoder import HOME, Encoder
+from trimtab.encode.encoder import FILES, HOME, Encoder
 from trimtab.encode.session import session
 
 LENGTHS = (16, 64, 128, 256)
@@ -122,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     encoder = Encoder.load()
     found: dict[str, Any] = {
         "load_ms": round((time.perf_counter() - start) * 1e3),
-        "model_mb": round((HOME / "model.onnx").stat().st_size / 1e6, 1),
+        "model_mb": round(sum((HOME / name).stat().st_size for name in FILES if name.endswith(".onnx")) / 1e6, 1),
         "rss_before_mb": before,
         "rss_loaded_mb": memory(),
     }

@@ -1,52 +1,75 @@
 """The reader and its retriever on SQuAD 2.0: does it pick the right sentence, and does it know when there is none?
 
-    python benchmarks/reader.py --data ../shared/data          scores the scoring half with the shipped constants
-    python benchmarks/reader.py --data ../shared/data --fit    also fits the constants on the other half and prints them
-    python benchmarks/reader.py --starter                      asks the starter's questions of its documents instead
+    python benchmarks/reader.py --data ../shared/data            scores articles that nothing was trained or fitted on
+    python benchmarks/reader.py --data ../shared/data --fit      also fits the constants on the calibration articles
+    python benchmarks/reader.py --data ../shared/data --words    the reader as it is without a span head
+    python benchmarks/reader.py --starter                        asks the starter's questions of its documents instead
 
-The corpus is all 1,216 paragraphs (each a Markdown file under its article's title), the questions are drawn from 6,078,
-half of them adversarial ones without an answer. An answerable question is asked twice: as it is, and with its paragraph
-withheld. The halves are split by a hash of the article's title, so that no article is in both. Right is a quote that
-holds a gold answer at its place in the gold paragraph. SQuAD 2.0 (Rajpurkar et al. 2018), CC BY-SA 4.0.
+`--data DIR` may hold other files of that schema; then all of their articles count that are not the span head's.
+Alone, the reader gets the question's own paragraph, as SQuAD asks; from end to end it gets what the retriever finds
+among all paragraphs (each a Markdown file under its article's title). From end to end an answerable question is asked
+twice: as it is, and with its paragraph withheld. Right is a quote that holds a gold answer at its place in the gold
+paragraph. Intervals are of whole paragraphs. SQuAD 2.0 (Rajpurkar et al. 2018), CC BY-SA 4.0.
 """
 
 import argparse
 import asyncio
 import contextlib
-import hashlib
 import json
 import random
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from reader_figures import (
+    MIX,
+    auroc,
+    best_threshold,
+    calibration_error,
+    half,
+    logistic,
+    mixed,
+    selective,
+    squad,
+    with_interval,
+)
 from trimtab.answer import reader
-from trimtab.encode.encoder import Encoder
+from trimtab.encode.encoder import HEADS, HOME, SPAN, Encoder
 from trimtab.ports import Tools
 from trimtab.retrieve import hybrid
 from trimtab.settings import RECIPES
-from trimtab.types import Answer, Evidence, Request
+from trimtab.types import Answer, Evidence, Passage, Request
 
 FILES = ("squad2_docs.jsonl", "squad2_queries.jsonl")
 """What is needed of `--data`, in its folder retrieval: docs/reference/data.md."""
-MIX = {"answerable": 0.5, "withheld": 0.4, "impossible": 0.1}
-"""What the confidence is calibrated for: half of the questions have an answer in the documents; four in ten have had
-their paragraph taken away; one in ten is an adversarial one of SQuAD, written to look answered."""
+
+
+ALONE = (0.9, 0.753)
+"""The confidence from which an answer to its own paragraph is given, by F1 on the calibration articles (`--fit`):
+without a span head, and with it.
+"""
+THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 class Row(NamedTuple):
-    """One question: the candidates' features, which of them are right, and how retrieval did."""
+    """One question read once: what may be quoted with its features and whether it is right, and the answers' texts.
+
+    `sort` is alone, answerable, withheld or impossible; `rank` that of the gold paragraph among the passages.
+    """
 
     features: np.ndarray
     right: np.ndarray
+    said: list[str]
+    golds: list[str]
     sort: str
     rank: int | None
-    title: str
+    doc: int
+    ms: float
 
 
 class Data(NamedTuple):
@@ -57,21 +80,26 @@ class Data(NamedTuple):
         return f"# {self.docs[doc]['title'].replace('_', ' ')}\n\n"
 
 
-def load(folder: Path, limit: int) -> Data:
+def articles() -> dict[str, list[str]]:
+    """What the span head was trained on and what its constants are fitted on, by their titles."""
+    return json.loads((SPAN / "manifest.json").read_text("utf-8"))["articles"]
+
+
+def load(folder: Path, limit: int, fit: bool) -> Data:
+    """The questions of articles that count, and with `fit` those of the calibration articles as well."""
     lines = [(folder / "retrieval" / name).read_text("utf-8").splitlines() for name in FILES]
     docs, queries = ([json.loads(line) for line in part] for part in lines)
+    known = articles()
+    left = {*known["train"], *(() if fit else known["calibrate"])}
+    queries = [query for query in queries if docs[query["doc"]]["title"] not in left]
     random.Random(7).shuffle(queries)
     return Data(docs, queries[:limit])
 
 
-def fitting(title: str) -> bool:
-    return hashlib.sha256(title.encode()).digest()[0] % 2 == 0
-
-
 @contextlib.asynccontextmanager
-async def opened(recipe: Path, folder: str, home: Path) -> AsyncIterator[tuple[hybrid.Hybrid, reader.Reader]]:
-    """The real kinds over the documents in `folder` of `recipe`."""
-    encoder = Encoder.load()
+async def opened(recipe: Path, folder: str, home: Path, words: bool) -> AsyncIterator[tuple[hybrid.Hybrid, Any]]:
+    """The real kinds over the documents in `folder` of `recipe`; with `words`, without the span head."""
+    encoder = Encoder.load(HOME, heads=HEADS) if words else Encoder.load()
     tools = Tools(
         name="reader", recipe=recipe, home=home, encoder=lambda: encoder, store=None, personal=lambda _: (),
         secret=lambda _: None, starting=lambda _: None, closing=lambda _: None, say=print,
@@ -86,133 +114,146 @@ async def opened(recipe: Path, folder: str, home: Path) -> AsyncIterator[tuple[h
         encoder.close()
 
 
-def gold(data: Data, query: dict[str, Any]) -> list[tuple[int, int]]:
-    shift = len(data.head(query["doc"]))
-    return [(shift + start, shift + start + len(answer))
-            for start, answer in zip(query["starts"], query["answers"], strict=True)]  # fmt: skip
-
-
-def right(one: reader.Candidate, source: str, spans: list[tuple[int, int]]) -> bool:
-    start, end = (one.passage.start + place for place in reader.readable(one))
-    return one.passage.source == source and any(start <= a and b <= end for a, b in spans)
-
-
 async def examined(data: Data, query: dict[str, Any], found: hybrid.Hybrid, reads: reader.Reader) -> list[Row]:
-    """The question as it is, and an answerable one a second time with the gold paragraph withheld."""
-    request = Request(id="tr_benchmark", messages=({"role": "user", "content": query["q"]},))
-    evidence: Evidence = await found.retrieve(request)
-    source, spans = f"corpus/{query['doc']}.md", gold(data, query)
-    ranks = [i for i, passage in enumerate(evidence.passages) if passage.source == source]
-    sort, title = "impossible" if query["impossible"] else "answerable", data.docs[query["doc"]]["title"]
+    """The question with its paragraph, with what is found, and an answerable one with its paragraph withheld."""
     if reader.unfit(query["q"]):
         return []
-    rows = [
-        Row(*await judged(query, evidence.passages, source, spans, reads), sort, ranks[0] if ranks else None, title)
-    ]
+    doc, shift = data.docs[query["doc"]], len(data.head(query["doc"]))
+    title = doc["title"].replace("_", " ")
+    whole = Passage(text=doc["text"], source="alone", start=0, end=len(doc["text"]), score=1.0, title=title)
+    rows = [await judged(query, [whole], "alone", 0, reads, "alone")]
+    began = time.perf_counter()
+    request = Request(id="tr_benchmark", messages=({"role": "user", "content": query["q"]},))
+    evidence: Evidence = await found.retrieve(request)
+    spent = (time.perf_counter() - began) * 1e3
+    source, sort = f"corpus/{query['doc']}.md", "impossible" if query["impossible"] else "answerable"
+    row = await judged(query, evidence.passages, source, shift, reads, sort)
+    rows.append(row._replace(ms=row.ms + spent))
     if sort == "answerable":
         others = [passage for passage in evidence.passages if passage.source != source]
-        rows.append(Row(*await judged(query, others, source, spans, reads), "withheld", None, title))
+        rows.append(await judged(query, others, source, shift, reads, "withheld"))
     return rows
 
 
-async def judged(query: dict[str, Any], passages: Any, source: str, spans: Any, reads: reader.Reader) -> Any:
-    ones = reader.candidates(query["q"], passages, 16)
-    return await reads.features(query["q"], ones), np.array([right(one, source, spans) for one in ones])
+async def judged(
+    query: dict[str, Any], passages: Sequence[Passage], source: str, shift: int, reads: reader.Reader, sort: str
+) -> Row:
+    began = time.perf_counter()
+    ones, features = await reads.read(query["q"], passages)
+    if len(ones):
+        reader.choose(features, reads.weights)
+    ms = (time.perf_counter() - began) * 1e3
+    gold = [(shift + at, shift + at + len(said)) for at, said in zip(query["starts"], query["answers"], strict=True)]
+    ranks = [at for at, passage in enumerate(passages) if passage.source == source]
+    said = [one.one.passage.text[slice(*(one.span or one.quoted))] for one in ones]
+    right = np.array([holds(one, source, gold) for one in ones], bool)
+    return Row(features, right, said, query["answers"], sort, ranks[0] if ranks else None, query["doc"], ms)
 
 
-def logistic(x: np.ndarray, y: np.ndarray, weights: np.ndarray, ridge: float = 1.0) -> np.ndarray:
-    """Ridge logistic regression by Newton's method; the bias comes first and is not shrunk."""
-    x = np.column_stack([np.ones(len(x)), x])
-    w = np.zeros(x.shape[1])
-    shrink = ridge * np.eye(len(w))
-    shrink[0, 0] = 0
-    for _ in range(30):
-        p = 1 / (1 + np.exp(-x @ w))
-        w += np.linalg.solve(
-            (x * (weights * p * (1 - p))[:, None]).T @ x + shrink, x.T @ (weights * (y - p)) - shrink @ w
-        )
-    return w
+def holds(one: reader.Found, source: str, spans: list[tuple[int, int]]) -> bool:
+    start, end = (one.one.passage.start + place for place in one.quoted)
+    return one.one.passage.source == source and any(start <= a and b <= end for a, b in spans)
 
 
-def fit(rows: list[Row]) -> tuple[np.ndarray, np.ndarray]:
-    answerable = [row for row in rows if row.sort == "answerable"]
-    x, y = (np.concatenate([row[i] for row in answerable]) for i in (0, 1))
+def fit(rows: Sequence[Row], kept: tuple[int, ...]) -> reader.Weights:
+    """What picks is fitted on answerable questions, what says how sure on the mix."""
+    answerable = [row for row in rows if row.sort == "answerable" and len(row.right)]
+    x = np.concatenate([row.features for row in answerable])
+    y = np.concatenate([row.right for row in answerable])
     pick = logistic(x, y, np.ones(len(y)))
-    seen, hits = zip(*(top(row, pick) for row in rows), strict=True)
-    return pick, logistic(np.array(seen), np.array(hits), mixed(rows))
+    asked = [row for row in rows if row.sort != "alone" and len(row.right)]
+    seen, hits = [], []
+    for row in asked:
+        scores = row.features @ pick[1:] + pick[0]
+        seen.append(reader.sureness(row.features, scores, kept))
+        hits.append(row.right[int(scores.argmax())])
+    sure = logistic(np.array(seen), np.array(hits), mixed(np.array([row.sort for row in asked])))
+    return reader.Weights(rounded(pick), rounded(sure), kept)
 
 
-def mixed(rows: list[Row]) -> np.ndarray:
-    """A weight for each row, so that the sorts count as in `MIX`."""
-    sorts = np.array([row.sort for row in rows])
-    weights = np.zeros(len(rows))
-    for sort, part in MIX.items():
-        weights[sorts == sort] = part * len(rows) / max((sorts == sort).sum(), 1)
-    return weights
+def rounded(values: np.ndarray) -> tuple[float, ...]:
+    return tuple(round(float(value), 3) for value in values)
 
 
-def top(row: Row, pick: np.ndarray) -> tuple[np.ndarray, bool]:
-    scores = row.features @ pick[1:] + pick[0]
-    return reader.sureness(row.features, scores), bool(row.right[int(scores.argmax())])
+class Scored(NamedTuple):
+    """All rows of some sorts: P(right), right or not, the answers, and the rows."""
+
+    p: np.ndarray
+    hits: np.ndarray
+    said: list[str]
+    rows: list[Row]
+
+    @property
+    def docs(self) -> np.ndarray:
+        return np.array([row.doc for row in self.rows])
+
+    @property
+    def golds(self) -> list[list[str]]:
+        return [row.golds for row in self.rows]
+
+    @property
+    def possible(self) -> np.ndarray:
+        return np.array([bool(row.golds) and row.sort != "withheld" for row in self.rows])
 
 
-def auroc(scores: np.ndarray, labels: np.ndarray) -> float:
-    """The chance that a positive scores above a negative; ties count half."""
-    order = np.argsort(scores, kind="stable")
-    ranks = np.empty(len(scores))
-    ranks[order] = np.arange(1, len(scores) + 1)
-    good = labels.sum()
-    return float((ranks[labels].sum() - good * (good + 1) / 2) / (good * (len(labels) - good)))
+def scored(rows: Sequence[Row], weights: reader.Weights, *sorts: str) -> Scored:
+    kept = [row for row in rows if row.sort in sorts]
+    picked = [reader.choose(row.features, weights) if len(row.right) else (None, 0.0) for row in kept]
+    hits = [best is not None and bool(row.right[best]) for row, (best, _) in zip(kept, picked, strict=True)]
+    said = ["" if best is None else row.said[best] for row, (best, _) in zip(kept, picked, strict=True)]
+    return Scored(np.array([p for _, p in picked]), np.array(hits), said, kept)
 
 
-def report(rows: list[Row], pick: np.ndarray, sure: np.ndarray) -> dict[str, Any]:
-    seen, hits = (np.array(part) for part in zip(*(top(row, pick) for row in rows), strict=True))
-    p = 1 / (1 + np.exp(-(seen @ sure[1:] + sure[0])))
-    sorts, weights = np.array([row.sort for row in rows]), mixed(rows)
-    possible = sorts == "answerable"
-    ranks = [row.rank for row in rows if row.sort == "answerable"]
-    retrieved = np.array([row.rank is not None for row in rows]) & possible
-    against = {sort: (sorts == sort) | possible for sort in ("impossible", "withheld")}
+def alone(rows: Sequence[Row], weights: reader.Weights, at: float) -> dict[str, Any]:
+    """SQuAD's own figures; below the confidence `at` the reader says that there is no answer."""
+    one = scored(rows, weights, "alone")
+    points, forced = (squad(one.said, one.golds, one.p >= least) for least in (at, -1.0))
+    possible = one.possible
     return {
-        "questions": {sort: int((sorts == sort).sum()) for sort in MIX},
-        "recall_at_1": share(rank == 0 for rank in ranks), "recall_at_6": share(rank is not None for rank in ranks),
-        "hit_rate": share(hits[possible]), "hit_rate_where_retrieved": share(hits[retrieved]),
-        "auroc_no_answer": {sort: round(auroc(p[kept], possible[kept]), 4) for sort, kept in against.items()},
-        "ece": calibration_error(p, hits, weights),
-        "selective": [selective(p, hits, weights, possible, at) for at in (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)],
+        "questions": len(one.rows), "impossible": int((~possible).sum()), "threshold": round(at, 4),
+        "f1": with_interval(lambda kept: float(points[kept, 0].mean()), one.docs),
+        "exact": with_interval(lambda kept: float(points[kept, 1].mean()), one.docs),
+        "f1_never_answering": round(float((~possible).mean()), 4),
+        "f1_answerable_forced": with_interval(lambda kept: float(forced[kept, 0][possible[kept]].mean()), one.docs),
+        "sentence_right": with_interval(lambda kept: float(one.hits[kept][possible[kept]].mean()), one.docs),
+        "auroc_no_answer": with_interval(lambda kept: auroc(one.p[kept], possible[kept]), one.docs),
     }  # fmt: skip
 
 
-def share(values: Any) -> float:
-    return round(float(np.mean([float(value) for value in values])), 4)
-
-
-def calibration_error(p: np.ndarray, hits: np.ndarray, weights: np.ndarray) -> float:
-    """Expected calibration error over ten bins, in the mix."""
-    bins = [(p >= low) & (p < low + 0.1) for low in np.arange(0, 1, 0.1)]
-    gaps = [abs(float(((p - hits) * weights)[kept].sum())) for kept in bins]
-    return round(sum(gaps) / float(weights.sum()), 4)
-
-
-def selective(
-    p: np.ndarray, hits: np.ndarray, weights: np.ndarray, possible: np.ndarray, at: float
-) -> dict[str, float]:
-    """What passing below a threshold leaves: the parts of the mix and of the answerable answered; the right."""
-    kept = p >= at
+def end_to_end(rows: Sequence[Row], weights: reader.Weights) -> dict[str, Any]:
+    every = scored(rows, weights, *MIX)
+    sorts, possible = np.array([row.sort for row in every.rows]), every.possible
+    weight, sure = mixed(sorts), scored(rows, weights, "answerable")
+    ranks = np.array([-1 if row.rank is None else row.rank for row in sure.rows])
+    near = scored(rows, weights, "answerable", "impossible")
+    gone = scored(rows, weights, "answerable", "withheld")
+    ms = np.array([row.ms for row in near.rows])
     return {
-        "threshold": at, "answered": round(float(weights[kept].sum() / weights.sum()), 4),
-        "answered_of_answerable": share(kept[possible]),
-        "right": round(float((weights * hits)[kept].sum() / max(weights[kept].sum(), 1e-9)), 4),
+        "questions": {sort: int((sorts == sort).sum()) for sort in MIX},
+        "recall_at_1": round(float((ranks == 0).mean()), 4), "recall_at_6": round(float((ranks >= 0).mean()), 4),
+        "citation": with_interval(lambda kept: float(sure.hits[kept].mean()), sure.docs),
+        "citation_where_retrieved": round(float(sure.hits[ranks >= 0].mean()), 4),
+        "auroc_impossible": with_interval(lambda kept: auroc(near.p[kept], near.possible[kept]), near.docs),
+        "auroc_withheld": with_interval(lambda kept: auroc(gone.p[kept], gone.possible[kept]), gone.docs),
+        "right_at_half_of_answerable": with_interval(
+            lambda kept: half(sure.p[kept], sure.hits[kept], np.ones(len(kept))), sure.docs),
+        "right_at_half_of_all": with_interval(
+            lambda kept: half(every.p[kept], every.hits[kept], weight[kept]), every.docs),
+        "ece": round(calibration_error(every.p, every.hits, weight), 4),
+        "selective": [selective(every.p, every.hits, weight, possible, at) for at in THRESHOLDS],
+        "ms": {name: round(float(np.quantile(ms, at)), 1) for name, at in (("p50", 0.5), ("p99", 0.99))},
     }  # fmt: skip
 
 
 async def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--limit", type=int, default=3000, help="questions of the sample that are asked")
-    parser.add_argument("--fit", action="store_true", help="fit PICK and SURE on the fitting half and print them")
+    parser.add_argument("--limit", type=int, default=10_000, help="questions of the sample that are asked")
+    parser.add_argument("--fit", action="store_true", help="fit the constants on the calibration articles, print them")
+    parser.add_argument("--words", action="store_true", help="without the span head")
     parser.add_argument("--home", type=Path, help="a folder that keeps the corpus and its embeddings between runs")
     parser.add_argument("--starter", action="store_true", help="ask the starter's questions of its documents instead")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "reader.json")
     options = parser.parse_args()
     missing = [name for name in FILES if not (options.data / "retrieval" / name).is_file()]
     if missing and not options.starter:
@@ -220,27 +261,30 @@ async def main() -> None:
         print(f"Skipped, reader.json left as it was: no {', '.join(missing)} in {place} (give --data).")
         return
     with tempfile.TemporaryDirectory() as scratch:
+        home = options.home or Path(scratch)
         if options.starter:
-            print(json.dumps(await starter(options.home or Path(scratch)), indent=1))
+            print(json.dumps(await starter(home, options.words), indent=1))
             return
-        rows, ms = await measured(load(options.data, options.limit), options.home or Path(scratch))
-    pick, sure = np.array(reader.PICK), np.array(reader.SURE)
+        data = load(options.data, options.limit, options.fit)
+        rows = await measured(data, home, options.words)
+    fitted = [row for row in rows if data.docs[row.doc]["title"] in articles()["calibrate"]]
+    rows = [row for row in rows if data.docs[row.doc]["title"] not in articles()["calibrate"]]
+    name, weights, at = ("WORDS", reader.WORDS, ALONE[0]) if options.words else ("SPANS", reader.SPANS, ALONE[1])
     if options.fit:
-        pick, sure = fit([row for row in rows if fitting(row.title)])
-        for name, values in (("PICK", pick), ("SURE", sure)):
-            print(name, "=", tuple(round(float(value), 3) for value in values))
-    found = {"ms_per_question": ms, **report([row for row in rows if not fitting(row.title)], pick, sure)}
+        weights = fit(fitted, weights.kept)
+        one = scored(fitted, weights, "alone")
+        at = best_threshold(one.p, one.said, one.golds)
+        print(f"{name} = {weights}\nALONE: {at:.3f}")
+    found = {"alone": alone(rows, weights, at), "end_to_end": end_to_end(rows, weights)}
     print(json.dumps(found, indent=1))
-    results = Path(__file__).parent / "results"
-    results.mkdir(exist_ok=True)
-    (results / "reader.json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    options.out.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
 
 
-async def starter(home: Path) -> dict[str, Any]:
+async def starter(home: Path, words: bool) -> dict[str, Any]:
     """What the reader makes of the starter's questions: those looked at while tuning, and the fresh ones."""
     lines = (Path(__file__).parents[1] / "tests" / "data" / "starter_questions.jsonl").read_text("utf-8").splitlines()
     counts: dict[str, Counter[str]] = {"tuned": Counter(), "fresh": Counter()}
-    async with opened(RECIPES / "starter", "docs", home) as (found, reads):
+    async with opened(RECIPES / "starter", "docs", home, words) as (found, reads):
         for question in map(json.loads, lines):
             request = Request(id="tr_benchmark", messages=({"role": "user", "content": question["ask"]},))
             said = await reads.answer(request, await found.retrieve(request), Unheard())
@@ -271,18 +315,15 @@ class Unheard:
     def lost(self, usage: Any, ms: float) -> None: ...
 
 
-async def measured(data: Data, home: Path) -> tuple[list[Row], float]:
+async def measured(data: Data, home: Path, words: bool) -> list[Row]:
     began = time.perf_counter()
     corpus = home / "corpus"
     corpus.mkdir(parents=True, exist_ok=True)
     for doc in data.docs:
         (corpus / f"{doc['id']}.md").write_text(data.head(doc["id"]) + doc["text"], "utf-8")
-    async with opened(home, "corpus", home) as (found, reads):
+    async with opened(home, "corpus", home, words) as (found, reads):
         print(f"index ready after {time.perf_counter() - began:.1f} s")
-        began = time.perf_counter()
-        rows = [row for query in data.queries for row in await examined(data, query, found, reads)]
-    ms = (time.perf_counter() - began) * 1e3 / len(rows)
-    return rows, round(ms, 2)
+        return [row for query in data.queries for row in await examined(data, query, found, reads)]
 
 
 if __name__ == "__main__":

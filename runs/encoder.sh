@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The house encoder: all-MiniLM-L6-v2 (Apache-2.0) as one int8 ONNX file of 24 MB in src/trimtab/encode/minilm.
+# The house encoder: all-MiniLM-L6-v2 (Apache-2.0) as int8 ONNX, 24 MB in src/trimtab/encode/minilm.
 #
 #   runs/encoder.sh [--data DIR]          DIR holds the texts that fidelity is measured on (default ../shared/data)
 #

@@ -194,12 +194,13 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Citation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The characters of a source that an answer rests on."""
+    """The characters of a source that an answer rests on; `span` are those of the answer alone, where it is known."""
 
     source: str
     start: int
     end: int
     quote: str
+    span: tuple[int, int] | None = None
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

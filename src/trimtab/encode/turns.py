@@ -33,12 +33,12 @@ class Read(NamedTuple):
 class Turns:
     """A queue in front of `read`, which reads a batch of windows; a window's length is that of its ids, 1 or more."""
 
-    def __init__(self, read: Callable[[list[Any]], list[Read]]) -> None:
+    def __init__(self, read: Callable[[list[Any]], list[Any]]) -> None:
         self._read = read
         self._jobs: deque[_Job[Any]] = deque()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="encoder")
 
-    def ask(self, texts: Sequence[str], split: Split, keep: Callable[[Any, Read], Kept]) -> "Future[list[list[Kept]]]":
+    def ask(self, texts: Sequence[str], split: Split, keep: Callable[[Any, Any], Kept]) -> "Future[list[list[Kept]]]":
         """For each text what `keep` takes of each of its windows and of what was read there, both in this thread.
 
         `split` cuts a text into windows. A cancelled future drops what is not read yet.
@@ -93,7 +93,7 @@ class _Window(NamedTuple):
 class _Job(Generic[Kept]):
     """One caller's texts: cut when their first turn comes, done when the last window is read."""
 
-    def __init__(self, texts: Sequence[str], split: Split, keep: Callable[[Any, Read], Kept]) -> None:
+    def __init__(self, texts: Sequence[str], split: Split, keep: Callable[[Any, Any], Kept]) -> None:
         self.done: Future[list[list[Kept]]] = Future()
         self.left: deque[_Window] = deque()
         self._texts, self._split, self._keep = texts, split, keep
@@ -107,7 +107,7 @@ class _Job(Generic[Kept]):
             self.left.clear()
         return self.left.popleft() if self.left else None
 
-    def put(self, window: _Window, read: Read) -> None:
+    def put(self, window: _Window, read: Any) -> None:
         if self._kept is not None and not self.done.done():
             self._kept[window.text][window.at] = self._keep(window.ids, read)
             self._unread -= 1

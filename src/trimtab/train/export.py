@@ -1,4 +1,7 @@
-"""Makes the house encoder: a MiniLM checkpoint becomes one int8 ONNX file (`runs/encoder.sh` is its recipe).
+"""Makes the house encoder: a MiniLM checkpoint becomes int8 ONNX in two files (`runs/encoder.sh` is its recipe).
+
+`lower.onnx` has the word vectors and two layers, `upper.onnx` the other four: whoever has layers of their own over the
+lower state (`span_branch.py`) need not pay for the upper ones.
 
 Weights are int8 with one scale per output channel, on 7 bits: a CPU without VNNI adds two 8-bit products in 16 bits and
 saturates (onnxruntime's quantization guide advises `reduce_range` for it), 7 bits cannot, so the integer products are
@@ -15,16 +18,20 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from trimtab.encode.encoder import FILES
 from trimtab.encode.sealed import digest, seal
 
 LAYERS, WIDTH, WINDOW = 6, 384, 256
+LOWER = 2  # layers of the lower file
 MIDDLE = 4  # layers below the branch of the heads (train/branch.py), which reads what they say
 OUTPUTS = ["sentence_embedding", "last_hidden_state", "middle_state"]
+STATE = "lower_state"
+SMALL = 64  # a matrix with fewer columns stays float: it costs nothing, and is what decides
 OPSET = 20  # the first with Gelu; LayerNormalization is one operator since 17
 
 
 def export(source: Path, out: Path, reference: Path | None = None) -> None:
-    """Write model.onnx, vocab.txt and manifest.json to `out`; with `reference`, also the float32 model there.
+    """Write the two models, vocab.txt and manifest.json to `out`; with `reference`, also the float32 model there.
 
     `source` is the folder of model.safetensors and vocab.txt. Needs torch, onnx, onnxscript and safetensors.
     """
@@ -40,9 +47,11 @@ def export(source: Path, out: Path, reference: Path | None = None) -> None:
         quantized = Path(scratch, "quantized.onnx")
         quantize(plain, quantized)
         print("4/4 one activation scale per token", flush=True)  # noqa: T201
-        per_token(quantized, out / "model.onnx")
+        whole = Path(scratch, "whole.onnx")
+        per_token(quantized, whole)
+        split(whole, out)
     shutil.copyfile(source / "vocab.txt", out / "vocab.txt")
-    seal(out, ["model.onnx", "vocab.txt"], _facts(source))
+    seal(out, FILES, _facts(source))
 
 
 def _facts(source: Path) -> dict[str, Any]:
@@ -60,6 +69,7 @@ def _facts(source: Path) -> dict[str, Any]:
         "max_tokens": WINDOW,
         "inputs": ["input_ids", "attention_mask"],
         "outputs": OUTPUTS,
+        "lower_layer": LOWER,
         "middle_layer": MIDDLE,
         "made": {
             "by": "runs/encoder.sh",
@@ -89,7 +99,7 @@ def _trace(weights: dict[str, Any], out: Path, small_words: bool) -> None:
         (ids, mask),
         out,
         input_names=["input_ids", "attention_mask"],
-        output_names=OUTPUTS,
+        output_names=[*OUTPUTS, STATE],
         dynamic_shapes=(shape, shape),
         dynamo=True,
         opset_version=OPSET,
@@ -101,8 +111,8 @@ def _trace(weights: dict[str, Any], out: Path, small_words: bool) -> None:
 def _bert(weights: dict[str, Any], small_words: bool) -> Any:
     """BERT (Devlin et al. 2018) with mean pooling and L2 norm, as plain as it can be written.
 
-    forward(ids (n, length), mask (n, length)) -> sentence (n, 384), tokens (n, length, 384) after the last layer, and
-    after the first `MIDDLE`.
+    forward(ids (n, length), mask (n, length)) -> sentence (n, 384), tokens (n, length, 384) after the last layer, after
+    the first `MIDDLE`, and after the first `LOWER`.
     """
     import torch
     from torch.nn import functional as f
@@ -124,18 +134,45 @@ def _bert(weights: dict[str, Any], small_words: bool) -> Any:
             self.norm = pair("embeddings.LayerNorm")
             self.layers = [layer_weights(weights, index) for index in range(LAYERS)]
 
-        def forward(self, ids: Any, mask: Any) -> tuple[Any, Any, Any]:
+        def forward(self, ids: Any, mask: Any) -> tuple[Any, Any, Any, Any]:
             x = self.words[ids] if self.scale is None else self.words[ids].float() * self.scale[ids]
-            middle = x = normed(x + self.places[: ids.shape[1]], self.norm)
+            lower = middle = x = normed(x + self.places[: ids.shape[1]], self.norm)
             hidden = hidden_places(mask)
             for index, layer in enumerate(self.layers):
                 x = run_layer(x, hidden, layer)
+                lower = x if index + 1 == LOWER else lower
                 middle = x if index + 1 == MIDDLE else middle
             kept = mask.float()
             mean = (x * kept[..., None]).sum(1) / kept.sum(1, keepdim=True).clamp(min=1e-9)
-            return f.normalize(mean, dim=-1), x, middle
+            return f.normalize(mean, dim=-1), x, middle, lower
 
     return Bert().eval()
+
+
+def branched(branch: Any, out: Path, inputs: list[str], outputs: list[str]) -> None:
+    """Write a branch as int8 ONNX; it takes states (n, length, 384), and mask and one number for each piece."""
+    import torch
+
+    with tempfile.TemporaryDirectory() as scratch:
+        plain, quantized = Path(scratch, "plain.onnx"), Path(scratch, "quantized.onnx")
+        ones = torch.ones((2, 9), dtype=torch.int64)
+        shape = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length", max=512)}
+        torch.onnx.export(
+            branch.eval(), (torch.randn(2, 9, WIDTH), ones, ones.clone()), plain, input_names=inputs,
+            output_names=outputs, dynamic_shapes=(shape, shape, shape), dynamo=True, opset_version=OPSET,
+            external_data=False, verbose=False,
+        )  # fmt: skip
+        quantize(plain, quantized, _small(plain))
+        per_token(quantized, out)
+
+
+def _small(path: Path) -> list[str]:
+    """The names of the products with a constant of fewer than SMALL columns."""
+    import onnx
+
+    graph = onnx.load(path).graph
+    narrow = {array.name for array in graph.initializer if len(array.dims) == 2 and min(array.dims) < SMALL}
+    return [node.name for node in graph.node if node.op_type in ("MatMul", "Gemm") and narrow & set(node.input)]
 
 
 def quantize(source: Path, out: Path, without: list[str] | None = None) -> None:
@@ -169,6 +206,16 @@ def per_token(source: Path, out: Path) -> None:
     _strip(model)
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, out)
+
+
+def split(whole: Path, out: Path) -> None:
+    """Write lower.onnx and upper.onnx to `out`: together the model in `whole`, to the bit. Both want the ids (for the
+    upper one, their shape is all it takes).
+    """
+    from onnx.utils import extract_model
+
+    extract_model(str(whole), str(out / "lower.onnx"), ["input_ids", "attention_mask"], [STATE])
+    extract_model(str(whole), str(out / "upper.onnx"), [STATE, "input_ids", "attention_mask"], OUTPUTS)
 
 
 def _strip(model: Any) -> None:
@@ -213,7 +260,7 @@ def main() -> None:
     """`python -m trimtab.train.export SOURCE OUT [--reference FILE]`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path, help="folder of model.safetensors and vocab.txt")
-    parser.add_argument("out", type=Path, help="folder to write model.onnx, vocab.txt and manifest.json to")
+    parser.add_argument("out", type=Path, help="folder to write the encoder to")
     parser.add_argument("--reference", type=Path, help="also write the float32 ONNX model here")
     chosen = parser.parse_args()
     export(chosen.source, chosen.out, chosen.reference)

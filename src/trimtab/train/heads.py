@@ -10,7 +10,7 @@ import argparse
 import math
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as f
 
-from trimtab.encode.encoder import HOME
+from trimtab.encode.encoder import HOME, LOWER, MIDDLE
 from trimtab.encode.located import Run, runs
 from trimtab.encode.reading import KINDS
 from trimtab.encode.session import session
@@ -75,10 +75,9 @@ def states(taught: Sequence[Item], pieces: WordPiece, path: Path, encoder: Path)
     done = path.with_suffix(".done")
     if not done.exists():
         made = np.lib.format.open_memmap(path, "w+", np.float16, (total, WIDTH))
-        served = session(lower(encoder / "model.onnx", path.with_name("lower.onnx")), 1)
+        served = middle(encoder)
         for at, (numbers, ids, mask) in enumerate(padded_batches(taught, pieces, BATCH)):
-            (said,) = served.run(["middle_state"], {"input_ids": ids, "attention_mask": mask})
-            for number, row in zip(numbers, said, strict=True):
+            for number, row in zip(numbers, served(ids, mask), strict=True):
                 item = taught[number]
                 made[item.at : item.at + len(item.kinds)] = row[: len(item.kinds)]
             if at % 50 == 49:
@@ -88,12 +87,16 @@ def states(taught: Sequence[Item], pieces: WordPiece, path: Path, encoder: Path)
     return np.load(path, mmap_mode="r")
 
 
-def lower(source: Path, out: Path) -> Path:
-    """The encoder up to its middle state, as a model of its own."""
-    from onnx.utils import extract_model
+def middle(encoder: Path) -> Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float32]]:
+    """The served encoder up to its middle state: from ids and mask (n, length) to (n, length, 384)."""
+    first, second = session(encoder / "lower.onnx", 1), session(encoder / "upper.onnx", 1)
 
-    extract_model(str(source), str(out), ["input_ids", "attention_mask"], ["middle_state"])
-    return out
+    def states(ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
+        feed = {"input_ids": ids, "attention_mask": mask}
+        (lower,) = first.run([LOWER], feed)
+        return second.run([MIDDLE], {LOWER: lower, **feed})[0]
+
+    return states
 
 
 def train(
