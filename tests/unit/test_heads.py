@@ -84,20 +84,20 @@ def _sure(*kinds):
 
 def test_words_of_a_kind_become_one_tag_and_lines_part_them():
     tags = words(_run(4), _sure("PERSON", "PERSON", None, "PLACE"), 0.5)
-    part = Part(tags, np.zeros(3), np.zeros(3))
+    part = Part(tags, np.zeros(3))
     assert [(tag.kind, tag.start, tag.end) for tag in joined("Ann Lee was Rom", [part])] == [
         ("PERSON", 0, 7),
         ("PLACE", 12, 15),
     ]
     assert [(tag.start, tag.end) for tag in joined("Ann\nLee was Rom", [part])] == [(0, 3), (4, 7), (12, 15)]
     assert joined("Ann-Lee was Rom", [part])[0].end == 3, "only white space may lie between"
-    address = Part(words(_run(2), _sure("ADDRESS", "ADDRESS"), 0.5), np.zeros(3), np.zeros(3))
+    address = Part(words(_run(2), _sure("ADDRESS", "ADDRESS"), 0.5), np.zeros(3))
     assert [(tag.start, tag.end) for tag in joined("9 A\nRom", [address])] == [(0, 7)]
 
 
 def test_a_tag_goes_on_over_the_edge_of_a_window():
-    first = Part([Tag("PERSON", 0, 3, 0.9)], np.zeros(3), np.zeros(3))
-    second = Part([Tag("PERSON", 4, 7, 0.7)], np.zeros(3), np.zeros(3))
+    first = Part([Tag("PERSON", 0, 3, 0.9)], np.zeros(3))
+    second = Part([Tag("PERSON", 4, 7, 0.7)], np.zeros(3))
     (tag,) = joined("Ann Lee", [first, second])
     assert (tag.start, tag.end, round(tag.p, 3)) == (0, 7, 0.8)
 
@@ -120,12 +120,17 @@ def test_personal_data_and_attacks_are_told_from_plain_texts(encoder):
     assert encoder.read_now(["You stupid bitch, go to hell"])[0].toxicity > 0.5 > plain_one.toxicity
 
 
-def test_the_embedding_is_embed_s_and_readings_do_not_depend_on_the_batch(encoder):
+def test_the_layers_above_the_heads_are_not_run_for_them(encoder, monkeypatch):
+    monkeypatch.setattr(encoder, "_upper", None)
+    assert encoder.read_now(["Jane Doe lives in Paris."])[0].tags
+    with pytest.raises(AttributeError):
+        encoder.embed_now(["Jane Doe lives in Paris."])
+
+
+def test_readings_do_not_depend_on_the_batch(encoder):
     texts = ["Jane Doe lives in Paris.", "Where is my card? " * 60, "", "Call Bob."]
-    together = encoder.read_now(texts)
-    for text, one, embedding in zip(texts, together, encoder.embed_now(texts), strict=True):
+    for text, one in zip(texts, encoder.read_now(texts), strict=True):
         alone = encoder.read_now([text])[0]
-        assert np.allclose(one.embedding, embedding, atol=1e-5)
         assert [(tag.kind, tag.start, tag.end) for tag in one.tags] == [
             (tag.kind, tag.start, tag.end) for tag in alone.tags
         ]
@@ -160,7 +165,6 @@ def test_odd_texts_get_a_reading_whose_places_lie_inside(encoder):
         assert all(0 <= score <= 1 for score in (found.injection, found.instruction, found.toxicity))
     empty = encoder.read_now([""])[0]
     assert (empty.tags, empty.injection, empty.instruction, empty.toxicity) == ((), 0.0, 0.0, 0.0)
-    assert not empty.embedding.any()
 
 
 def test_a_megabyte_is_cut_completely(pieces):
@@ -176,7 +180,8 @@ def test_readers_and_embedders_share_the_thread(encoder):
         return await asyncio.gather(encoder.read(["Jane Doe"]), encoder.embed(["Jane Doe"]), encoder.read([]))
 
     read, embedded, none = asyncio.run(both())
-    assert np.allclose(read[0].embedding, embedded[0], atol=1e-5)
+    assert [tag.kind for tag in read[0].tags] == ["PERSON"]
+    assert np.linalg.norm(embedded[0]) == pytest.approx(1)
     assert none == []
 
 

@@ -5,8 +5,8 @@ and its embedding is the mean of theirs weighted by their tokens: nothing is cut
 space, controls only) has the zero embedding, which is like nothing; every other row has length 1. An embedding does not
 depend on what else is in the batch (beyond float rounding).
 
-`read` gives what the heads say as well, from the same pass: they have two layers of their own over the encoder's first
-four (`heads.py`), run for those who ask. `glance` gives what the words alone say, and which parts are worth reading.
+`read` gives what the heads say: they have two layers of their own over the encoder's first four (`heads.py`), and the
+two above those are not run for them. `glance` gives what the words alone say, and which parts are worth reading.
 `span` finds an answer: question and passage are read together, by the encoder's first two layers and four of its own.
 """
 
@@ -14,12 +14,12 @@ import asyncio
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trimtab.encode.heads import Heads
+from trimtab.encode.heads import Heads, Said
 from trimtab.encode.located import Run, runs
 from trimtab.encode.pairs import Pair, Word, asked, pairs
 from trimtab.encode.reading import SCORES, Glance, Part, Reading, joined
@@ -32,12 +32,14 @@ from trimtab.encode.windows import windows
 from trimtab.errors import ConfigError
 
 HOME = Path(__file__).parent / "minilm"
-FILES = ["lower.onnx", "upper.onnx", "vocab.txt"]
+LAYERS = ["lower.onnx", "middle.onnx", "upper.onnx"]
+FILES = [*LAYERS, "vocab.txt"]
 FIX = "Reinstall trimtab, or make the encoder again with runs/encoder.sh."
 HEADS = Path(__file__).parent / "heads"
 SPAN = Path(__file__).parent / "span"
 OUTPUTS = ["sentence_embedding", "last_hidden_state"]
 LOWER, MIDDLE = "lower_state", "middle_state"
+Feed: TypeAlias = dict[str, NDArray[np.int64]]
 NONE = "This encoder has no heads."
 BESIDE = 100
 """Pieces of a window that is read beside a question: what the span head was trained on."""
@@ -47,12 +49,12 @@ class Encoder:
     """One small model, loaded once; `load` makes one. Safe to call from several threads and event loops."""
 
     def __init__(
-        self, layers: tuple[Session, Session], pieces: WordPiece, dims: int, window: int,
+        self, layers: Sequence[Session], pieces: WordPiece, dims: int, window: int,
         heads: Heads | None = None, span: SpanHead | None = None,
     ) -> None:  # fmt: skip
         self.dims, self.window = dims, window
         self.pieces, self._heads, self._span = pieces, heads, span
-        self._lower, self._upper = layers
+        self._lower, self._middle, self._upper = layers
         self._turns = Turns(self._pass)
 
     @classmethod
@@ -74,7 +76,7 @@ class Encoder:
         home = heads or (HEADS if path is None else None)
         beside = span or (SPAN if path is None and SPAN.is_dir() else None)
         return cls(
-            (session(folder / "lower.onnx", threads, FIX), session(folder / "upper.onnx", threads, FIX)),
+            [session(folder / name, threads, FIX) for name in LAYERS],
             WordPiece.load(folder / "vocab.txt"), dims, window,
             Heads.load(home, threads) if home else None, SpanHead.load(beside, threads) if beside else None,
         )  # fmt: skip
@@ -103,17 +105,19 @@ class Encoder:
         return [np.concatenate(rows) if rows else np.zeros((0, self.dims), np.float32) for rows in found]
 
     async def read(self, texts: Sequence[str]) -> list[Reading]:
-        """What the heads say of each text, with its embedding, in order; no part of a long text is left out.
+        """What the heads say of each text, in order; no part of a long text is left out.
 
-        Concurrent calls share passes of the model, with `embed`'s too. Raises `ConfigError` where there are no heads.
+        Concurrent calls share passes of the model. Raises `ConfigError` where there are no heads.
         """
         listed = _listed(texts)
-        return self._readings(listed, await asyncio.wrap_future(self._turns.ask(listed, self._runs, self._part)))
+        found = await asyncio.wrap_future(self._turns.ask(listed, self._runs, self._part))
+        return [_reading(*row) for row in zip(listed, found, strict=True)]
 
     def read_now(self, texts: Sequence[str]) -> list[Reading]:
         """`read` for code without an event loop; it blocks."""
         listed = _listed(texts)
-        return self._readings(listed, self._turns.ask(listed, self._runs, self._part).result())
+        found = self._turns.ask(listed, self._runs, self._part).result()
+        return [_reading(*row) for row in zip(listed, found, strict=True)]
 
     async def span(self, question: str, texts: Sequence[str]) -> list[Span | None]:
         """Where each text answers the question, were it to: the likeliest of its windows' spans, with how likely.
@@ -155,10 +159,10 @@ class Encoder:
         return list(pairs(question, text, self.pieces, BESIDE))
 
     def _pass(self, batch: list[Any]) -> list[Any]:
-        """What each window says: of a `Pair` its span, of ids or a run all that the encoder and the heads say."""
+        """What each window says: of a `Pair` its span, of a `Run` what the heads say, of ids what the encoder says."""
         found: list[Any] = [None] * len(batch)
-        for paired, reads in ((True, self._spanned), (False, self._whole)):
-            rows = [row for row, run in enumerate(batch) if isinstance(run, Pair) is paired]
+        for kind, reads in ((Pair, self._spanned), (Run, self._headed), (list, self._whole)):
+            rows = [row for row, run in enumerate(batch) if isinstance(run, kind)]
             if rows:
                 for row, said in zip(rows, reads([batch[row] for row in rows]), strict=True):
                     found[row] = said
@@ -167,42 +171,39 @@ class Encoder:
     def _spanned(self, batch: list[Pair]) -> list[Span]:
         if self._span is None:
             raise ConfigError("This encoder has no span head.", fix="Load it with the folder of its span head.")
-        ids, mask, lower = self._states([pair.ids for pair in batch])
-        del ids
-        return self._span.said(lower, mask, batch)
+        feed, lower = self._states([pair.ids for pair in batch])
+        return self._span.said(lower, feed["attention_mask"], batch)
 
-    def _whole(self, batch: list[Ids | Run]) -> list[Read]:
-        """One pass of the model; heads read the runs among the windows."""
-        inner = [run.ids if isinstance(run, Run) else run for run in batch]
-        ids, mask, lower = self._states([(self.pieces.cls, *run, self.pieces.sep) for run in inner])
-        headed = [row for row, run in enumerate(batch) if isinstance(run, Run)]
-        outputs = [*OUTPUTS, MIDDLE] if headed else OUTPUTS
-        feed = {LOWER: lower, "input_ids": ids, "attention_mask": mask}
-        sentences, states, *middle = self._upper.run(outputs, feed)
-        found = [Read(sentences[row], states[row, 1 : len(run) + 1]) for row, run in enumerate(batch)]
-        if headed and self._heads:
-            chosen = [run for run in batch if isinstance(run, Run)]
-            for row, said in zip(headed, self._heads.said(middle[0][headed], mask[headed], chosen), strict=True):
-                found[row] = found[row]._replace(tags=said.tags, scores=said.scores)
-        return found
+    def _headed(self, batch: list[Run]) -> list[Said]:
+        if self._heads is None:
+            raise ConfigError(NONE, fix="Load it with the folder of its heads.")
+        feed, middle = self._middles([run.ids for run in batch])
+        return self._heads.said(middle, feed["attention_mask"], batch)
 
-    def _states(self, batch: Sequence[Sequence[int]]) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
-        """Ids, mask and lower states of windows with their marks; the shorter ones are padded and masked."""
+    def _whole(self, batch: list[Ids]) -> list[Read]:
+        feed, middle = self._middles(batch)
+        sentences, states = self._upper.run(OUTPUTS, {MIDDLE: middle, **feed})
+        return [Read(sentences[row], states[row, 1 : len(run) + 1]) for row, run in enumerate(batch)]
+
+    def _middles(self, batch: Sequence[Ids]) -> tuple[Feed, Floats]:
+        feed, lower = self._states([(self.pieces.cls, *ids, self.pieces.sep) for ids in batch])
+        (middle,) = self._middle.run([MIDDLE], {LOWER: lower, **feed})
+        return feed, middle
+
+    def _states(self, batch: Sequence[Sequence[int]]) -> tuple[Feed, Floats]:
+        """Ids and mask, and the lower states, of windows with their marks; the shorter ones are padded and masked."""
         ids = np.full((len(batch), max(map(len, batch))), self.pieces.pad, np.int64)
         mask = np.zeros_like(ids)
         for row, run in enumerate(batch):
             ids[row, : len(run)], mask[row, : len(run)] = run, 1
-        (lower,) = self._lower.run([LOWER], {"input_ids": ids, "attention_mask": mask})
-        return ids, mask, lower
+        feed = {"input_ids": ids, "attention_mask": mask}
+        (lower,) = self._lower.run([LOWER], feed)
+        return feed, lower
 
-    def _part(self, run: Run, read: Read) -> Part:
-        if self._heads is None or read.tags is None or read.scores is None:
+    def _part(self, run: Run, said: Said) -> Part:
+        if self._heads is None:
             raise ConfigError(NONE, fix="Load it with the folder of its heads.")
-        return self._heads.part(run, read.tags, read.scores, _sentence(run, read))
-
-    def _readings(self, texts: Sequence[str], found: list[list[Part]]) -> list[Reading]:
-        embeddings = self._pooled([[part.weighted for part in parts] for parts in found])
-        return [_reading(*row) for row in zip(texts, found, embeddings, strict=True)]
+        return self._heads.part(run, said)
 
     def _pooled(self, found: list[list[Floats]]) -> Floats:
         """Rows of (dims + 1): the window's embedding and its weight, to one unit row a text; zeros where none."""
@@ -220,15 +221,15 @@ def _listed(texts: Sequence[str]) -> Sequence[str]:
     return list(texts)
 
 
-def _reading(text: str, parts: Sequence[Part], embedding: Floats) -> Reading:
+def _reading(text: str, parts: Sequence[Part]) -> Reading:
     worst = np.max([part.scores for part in parts], axis=0).tolist() if parts else [0.0] * len(SCORES)
     injection, instruction, toxicity = worst
-    return Reading(joined(text, parts), injection, instruction, toxicity, embedding)
+    return Reading(joined(text, parts), injection, instruction, toxicity)
 
 
-def _sentence(_: Ids | Run, read: Read) -> Floats:
+def _sentence(_: Ids, read: Read) -> Floats:
     return np.append(read.sentence, np.float32(len(read.tokens)))
 
 
-def _tokens(_: Ids | Run, read: Read) -> Floats:
+def _tokens(_: Ids, read: Read) -> Floats:
     return read.tokens.copy()  # a view would keep its whole batch alive

@@ -100,13 +100,13 @@ class Heads:
         tags, scores = self._session.run(["tags", "scores"], {"middle": middle, "mask": mask, "shapes": shapes})
         return [Said(tags[row, 1 : len(run) + 1], scores[row]) for row, run in enumerate(batch)]
 
-    def part(self, run: Run, tags: Floats, scores: Floats, weighted: Floats) -> Part:
+    def part(self, run: Run, heard: Said) -> Part:
         """A window's share of a reading, in probabilities."""
-        logits = tags / np.float32(self.calibration.tags)
+        logits = heard.tags / np.float32(self.calibration.tags)
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         found = words(run, odds / odds.sum(axis=1, keepdims=True), self.calibration.least)
-        said = self._slopes * scores + self._words * self._static.logits(run.ids) + self._shifts
-        return Part(found, sigmoid(said.astype(np.float32)), weighted)
+        said = self._slopes * heard.scores + self._words * self._static.logits(run.ids) + self._shifts
+        return Part(found, sigmoid(said.astype(np.float32)))
 
 
 def _lines(calibration: Calibration) -> tuple[tuple[float, ...], ...]:

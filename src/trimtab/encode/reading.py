@@ -34,15 +34,14 @@ class Reading(msgspec.Struct, frozen=True, eq=False):
     """One text, read once. `tags` are in order and do not overlap; scores are probabilities of the worst window.
 
     `injection`: override, jailbreak, extraction of the prompt. `instruction`: it tells its reader to do something, the
-    stricter question for retrieved and tool text. `toxicity`: offensive or hateful. `embedding` is `Encoder.embed`'s.
-    A text without tokens has no tags, scores of 0 and the zero embedding.
+    stricter question for retrieved and tool text. `toxicity`: offensive or hateful. A text without tokens has no tags
+    and scores of 0.
     """
 
     tags: tuple[Tag, ...]
     injection: float
     instruction: float
     toxicity: float
-    embedding: Floats
 
 
 class Glance(msgspec.Struct, frozen=True):
@@ -62,11 +61,10 @@ class Glance(msgspec.Struct, frozen=True):
 
 
 class Part(NamedTuple):
-    """One window's share: its words that are personal data, its scores (3,), and its embedding with its weight."""
+    """One window's share: its words that are personal data, and its scores (3,)."""
 
     tags: list[Tag]
     scores: Floats
-    weighted: Floats
 
 
 def words(run: Run, probabilities: Floats, least: float) -> list[Tag]:

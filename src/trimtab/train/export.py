@@ -1,7 +1,7 @@
-"""Makes the house encoder: a MiniLM checkpoint becomes int8 ONNX in two files (`runs/encoder.sh` is its recipe).
+"""Makes the house encoder: a MiniLM checkpoint becomes int8 ONNX in three files (`runs/encoder.sh` is its recipe).
 
-`lower.onnx` has the word vectors and two layers, `upper.onnx` the other four: whoever has layers of their own over the
-lower state (`span_branch.py`) need not pay for the upper ones.
+`lower.onnx` has the word vectors and two layers, `middle.onnx` and `upper.onnx` two more each: whoever has layers of
+their own over the lower state (`span_branch.py`) or the middle state (`branch.py`) need not pay for those above.
 
 Weights are int8 with one scale per output channel, on 7 bits: a CPU without VNNI adds two 8-bit products in 16 bits and
 saturates (onnxruntime's quantization guide advises `reduce_range` for it), 7 bits cannot, so the integer products are
@@ -19,19 +19,20 @@ from pathlib import Path
 from typing import Any
 
 from trimtab.encode.encoder import FILES
+from trimtab.encode.encoder import LAYERS as PARTS
 from trimtab.encode.sealed import digest, seal
 
 LAYERS, WIDTH, WINDOW = 6, 384, 256
 LOWER = 2  # layers of the lower file
 MIDDLE = 4  # layers below the branch of the heads (train/branch.py), which reads what they say
-OUTPUTS = ["sentence_embedding", "last_hidden_state", "middle_state"]
-STATE = "lower_state"
+OUTPUTS = ["sentence_embedding", "last_hidden_state"]
+STATES = ["middle_state", "lower_state"]
 SMALL = 64  # a matrix with fewer columns stays float: it costs nothing, and is what decides
 OPSET = 20  # the first with Gelu; LayerNormalization is one operator since 17
 
 
 def export(source: Path, out: Path, reference: Path | None = None) -> None:
-    """Write the two models, vocab.txt and manifest.json to `out`; with `reference`, also the float32 model there.
+    """Write the three models, vocab.txt and manifest.json to `out`; with `reference`, also the float32 model there.
 
     `source` is the folder of model.safetensors and vocab.txt. Needs torch, onnx, onnxscript and safetensors.
     """
@@ -99,7 +100,7 @@ def _trace(weights: dict[str, Any], out: Path, small_words: bool) -> None:
         (ids, mask),
         out,
         input_names=["input_ids", "attention_mask"],
-        output_names=[*OUTPUTS, STATE],
+        output_names=[*OUTPUTS, *STATES],
         dynamic_shapes=(shape, shape),
         dynamo=True,
         opset_version=OPSET,
@@ -209,13 +210,16 @@ def per_token(source: Path, out: Path) -> None:
 
 
 def split(whole: Path, out: Path) -> None:
-    """Write lower.onnx and upper.onnx to `out`: together the model in `whole`, to the bit. Both want the ids (for the
-    upper one, their shape is all it takes).
+    """Write lower.onnx, middle.onnx and upper.onnx to `out`: together the model in `whole`, to the bit.
+
+    All want the ids, of which the upper ones take the shape alone.
     """
     from onnx.utils import extract_model
 
-    extract_model(str(whole), str(out / "lower.onnx"), ["input_ids", "attention_mask"], [STATE])
-    extract_model(str(whole), str(out / "upper.onnx"), [STATE, "input_ids", "attention_mask"], OUTPUTS)
+    middle, lower = STATES
+    steps = (([], [lower]), ([lower], [middle]), ([middle], OUTPUTS))
+    for name, (given, said) in zip(PARTS, steps, strict=True):
+        extract_model(str(whole), str(out / name), [*given, "input_ids", "attention_mask"], said)
 
 
 def _strip(model: Any) -> None:

@@ -89,7 +89,7 @@ def states(taught: Sequence[Item], pieces: WordPiece, path: Path, encoder: Path)
 
 def middle(encoder: Path) -> Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float32]]:
     """The served encoder up to its middle state: from ids and mask (n, length) to (n, length, 384)."""
-    first, second = session(encoder / "lower.onnx", 1), session(encoder / "upper.onnx", 1)
+    first, second = session(encoder / "lower.onnx", 1), session(encoder / "middle.onnx", 1)
 
     def states(ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
         feed = {"input_ids": ids, "attention_mask": mask}
