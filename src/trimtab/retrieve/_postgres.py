@@ -18,12 +18,12 @@ import numpy as np
 from trimtab.errors import ConfigError, StorageError
 from trimtab.retrieve import _terms
 from trimtab.retrieve._index import Card, Floats, Piece, Scores
-from trimtab.retrieve._sqlite import TITLE_WEIGHT
+from trimtab.retrieve._words import TITLE
 from trimtab.types import Passage
 
 EXTRA = "pip install 'trimtab[postgres]'"
 SCHEMA = 1
-K1, B = 1.2, 0.75  # of BM25, as FTS5 and tantivy have them
+K1, B = 1.2, 0.75  # of BM25, as FTS5 has them
 MORE = 2  # times as many candidates as are wanted
 _CARD = "source, title, kind, digest, root, origin, readers, chunks, characters, at"
 _MADE = """
@@ -171,8 +171,8 @@ class Postgres:
         rows = self._rows("SELECT value FROM notes WHERE key = %s", (key,))
         return rows[0][0] if rows else None
 
-    def settle(self) -> None:
-        """The database does it by itself."""
+    def settle(self) -> bool:
+        return False  # the database does it by itself
 
     def close(self) -> None:
         if self._connection:
@@ -236,7 +236,7 @@ class Postgres:
             f"SELECT id, length, (SELECT json_object_agg(lexeme, {often}) FROM unnest({column}) "  # noqa: S608
             f"WHERE lexeme = ANY(%s)) FROM (SELECT id, length, {column} FROM chunks "
             f"WHERE {column} @@ %s::tsquery {allowed} ORDER BY {worth} DESC, id LIMIT %s) AS best",
-            (TITLE_WEIGHT, list(rare), " | ".join(map(_lexeme, rare)), *who, *pairs, k),
+            (float(TITLE), list(rare), " | ".join(map(_lexeme, rare)), *who, *pairs, k),
         )
 
 

@@ -30,9 +30,8 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """`paths` start from the recipe's folder; `k` passages of at most `size` characters, overlapping by `overlap`.
 
     `meaning` is the weight of the embeddings against the words, 0 to 1; unless given it is learnt from the documents.
-    `cache` keeps the index in the state folder. `engine` is what holds it: `sqlite`, `swift` (tantivy and usearch, the
-    extra `trimtab[search]`) or `postgres` (the extra `trimtab[postgres]`; its address is TRIMTAB_DOCS_URL); `auto` is
-    `sqlite`.
+    `cache` keeps the index in the state folder. `engine` is what holds it: `sqlite`, or `postgres` (the extra
+    `trimtab[postgres]`; its address is TRIMTAB_DOCS_URL); `auto` is `sqlite`.
     """
 
     paths: tuple[str, ...] = ()
@@ -162,6 +161,8 @@ class Hybrid:
         await library.learn()
         self._known = True
         await library.calibrate()
+        while await self._off(library.index.settle):
+            pass  # a question that waits has its turn in between
 
     def _told(self, learning: asyncio.Task[None]) -> None:
         """An encoder that fails leaves the search by words, and is not kept silent."""
