@@ -118,6 +118,13 @@ class Index(Protocol):
         """What is kept under a key; with a value, keep it first."""
         ...
 
+    def state(self) -> str:
+        """Another string whenever a document, or what is known of one, was put in, changed or dropped; never one again.
+
+        It is kept with the index, the same for all who have it open.
+        """
+        ...
+
     def settle(self) -> bool:
         """Take up what was written, and some of what questions will need, so that none waits for it.
 

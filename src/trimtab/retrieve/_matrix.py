@@ -46,9 +46,14 @@ class Matrix:
         pairs = np.concatenate([pairs for pairs, _ in self._parts])
         self._chunks = np.concatenate([self._chunks, pairs[:, 0]])
         self._access = np.concatenate([self._access, pairs[:, 1]])
-        self._rows = np.concatenate([self._rows, *(vectors for _, vectors in self._parts)])
         self._signs = np.concatenate([self._signs, *(_signs(vectors) for _, vectors in self._parts)], axis=1)
-        self._parts.clear()
+        rows, at = np.empty((len(self._chunks), self._dims), np.float32), len(self._rows)
+        rows[:at] = self._rows
+        self._rows = rows
+        while self._parts:  # each is let go as soon as it is in: all of them twice would be much memory
+            _, vectors = self._parts.pop(0)
+            rows[at : at + len(vectors)] = vectors
+            at += len(vectors)
         order = np.argsort(self._chunks)
         if (np.diff(order) < 0).any():
             self._take(order)
@@ -79,11 +84,13 @@ class Matrix:
         if max(FEW, among) >= (len(self._chunks) if allowed is None else int(allowed.sum())):
             return slice(None) if allowed is None else np.flatnonzero(allowed)
         differ = np.zeros(len(self._chunks), np.int16)
+        signs, bits = np.empty(len(differ), np.uint64), np.empty(len(differ), np.uint8)
         for column, mine in zip(self._signs, _signs(vector[None])[:, 0], strict=True):
-            differ += np.bitwise_count(column ^ mine)
+            differ += np.bitwise_count(np.bitwise_xor(column, mine, out=signs), out=bits)
         if allowed is not None:
             differ[~allowed] = self._dims + 1
-        return np.argpartition(differ, among - 1)[:among]
+        most = np.searchsorted(np.cumsum(np.bincount(differ)), among)  # signs that differ in the last one taken
+        return np.flatnonzero(differ <= most)
 
     def _take(self, which: NDArray[np.bool_] | NDArray[np.int64]) -> None:
         self._chunks, self._access, self._rows = self._chunks[which], self._access[which], self._rows[which]

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import secrets
 import sqlite3
 import time
 from collections import Counter
@@ -23,6 +24,7 @@ from trimtab.retrieve._words import Words
 from trimtab.types import Passage
 
 SCHEMA = 2
+STATE = "state"
 WAIT = 30.0  # seconds for another process that writes
 TURN = 0.02  # seconds of one `settle`: questions wait for it
 SAMPLE = 300  # chunks of a language by which its common grams are told
@@ -162,6 +164,9 @@ class Sqlite:
         row = self._db.execute("SELECT value FROM notes WHERE key = ?", (key,)).fetchone()
         return row[0] if row else None
 
+    def state(self) -> str:
+        return self.note(STATE) or ""
+
     def settle(self) -> bool:
         self._follow()
         with self._reading():
@@ -179,6 +184,7 @@ class Sqlite:
         if self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'documents'").fetchone() is None:
             self._db.executescript("BEGIN IMMEDIATE;" + _TABLES + "COMMIT;")
             self.note("schema", str(SCHEMA))
+            self.note(STATE, secrets.token_hex(8))
         schema = int(self.note("schema") or 0)
         if schema > SCHEMA:
             fix = "Update trimtab, or delete docs.db."
@@ -202,6 +208,7 @@ class Sqlite:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._db.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (STATE, secrets.token_hex(8)))
         except BaseException:
             self._db.execute("ROLLBACK")
             raise

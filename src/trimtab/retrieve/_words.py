@@ -118,9 +118,13 @@ class Words:
             new.append(crcs << np.uint64(PLACE + COUNT) | place | often)
         self._lengths = np.concatenate([self._lengths, np.array(lengths, np.int64)])
         old, late = self._keys
-        late = np.sort(np.concatenate([late, *new]))
-        whole = len(late) * SMALL > len(old)
-        self._keys = [np.sort(np.concatenate([old, late])), late[:0].copy()] if whole else [old, late]
+        late = np.concatenate([late, *new])
+        new.clear()  # in one array now: all of them twice would be much memory
+        if len(late) * SMALL > len(old):
+            old, late = np.concatenate([old, late]), np.zeros(0, np.uint64)
+            old.sort()
+        late.sort()
+        self._keys = [old, late]
 
 
 def _split(text: str) -> list[str]:

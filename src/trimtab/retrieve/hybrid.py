@@ -111,10 +111,12 @@ class Hybrid:
             await asyncio.wait([self._learning], timeout=max(0.0, self._deadline - time.monotonic()))
         meaning = self._options.meaning
         vector = await self._meaning(question) if self._known and meaning != 0 else None
-        found = await self._off(
-            _search.search, self._index, question, vector, self._options.k, request.principal, meaning
-        )
-        return Evidence(passages=tuple(found))
+        whole = vector is not None or meaning == 0
+        return await self._off(self._found, self._index, question, vector, request.principal, whole)
+
+    async def state(self) -> str:
+        """Of the documents now, as `Evidence.state`."""
+        return await self._off(self._index.state) if self._index else ""
 
     async def close(self) -> None:
         if self._learning:
@@ -123,6 +125,11 @@ class Hybrid:
         if self._index:
             await self._off(self._index.close)
         self._thread.shutdown(wait=False)
+
+    def _found(self, index: Index, question: str, vector: Floats | None, reader: str, whole: bool) -> Evidence:
+        state = index.state() if whole else ""  # before the search: what changes meanwhile makes it another
+        found = _search.search(index, question, vector, self._options.k, reader, self._options.meaning)
+        return Evidence(passages=tuple(found), state=state)
 
     async def _meaning(self, question: str) -> Floats | None:
         """The question's vector; None where the encoder fails: then the words decide alone."""
