@@ -34,11 +34,12 @@ LARGE = "it takes more than {} MB of memory to read: it is hostile, or very larg
 def text(content: bytes, kind: str) -> tuple[str, str]:
     """The text, and the title that the file gives itself or "". Raises `UnreadableError`."""
     with tempfile.TemporaryFile() as said:
+        command = [sys.executable, "-P", "-B", "-m", __name__, kind, str(CPU), str(MEMORY)]
+        found = {"PYTHONPATH": ":".join(filter(None, sys.path))}  # all of its environment
         try:
             done = subprocess.run(  # noqa: S603 - this interpreter and this module
-                [sys.executable, "-P", "-B", "-m", __name__, kind, str(CPU), str(MEMORY)], input=content, stdout=said,
-                stderr=subprocess.DEVNULL, env={"PYTHONPATH": ":".join(filter(None, sys.path))}, cwd="/", start_new_session=True,
-                timeout=SECONDS, check=False,
+                command, input=content, stdout=said, stderr=subprocess.DEVNULL, env=found, cwd="/",
+                start_new_session=True, timeout=SECONDS, check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired as error:
             raise UnreadableError(LONG.format(SECONDS)) from error

@@ -165,6 +165,7 @@ class Hybrid:
             self._tools.say(f"Skipped {file}: {why}.")
 
     async def _learn(self, library: Library) -> None:
+        await self._off(library.index.settle)
         await library.learn()
         self._known = True
         await library.calibrate()
