@@ -3,8 +3,8 @@
 Answers are made of SQuAD 2.0's paragraphs, as a model that was given numbered passages writes them: four sentences,
 each citing its passage, and each by chance supported or not. Supported: as it stands there, shortened, with words
 dropped or led in. Not: a figure changed, a name put in another's place, a denial put in, the second half from
-elsewhere, a sentence of another paragraph, or a true one with a wrong number. They go through the verifier itself. Paragraphs from
-which its weights were fitted (benchmarks/grounding.py --fit) are left out. Real models err in ways that these are not;
+elsewhere, a sentence of another paragraph, or a true one with a wrong number. They go through the verifier itself.
+Paragraphs from which its weights were fitted (benchmarks/grounding.py --fit) are left out. Real models err otherwise;
 a paraphrase in other words is not among the supported ones. Intervals are Wilson's, 95 %. SQuAD 2.0, CC BY-SA 4.0.
 """
 

@@ -12,13 +12,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
+from trimtab import wiring
+from trimtab.answer import reader
 from trimtab.encode.encoder import HOME, Encoder
 from trimtab.retrieve import _search
 from trimtab.retrieve._index import Card, Piece
 from trimtab.retrieve._library import Library
 from trimtab.retrieve._sqlite import Sqlite
+from trimtab.testing import Hears
+from trimtab.types import Evidence, Request
 
 QUESTIONS, WARM = 300, 20
 DOCUMENT = 50  # chunks
@@ -45,7 +50,7 @@ def measured(corpus: Any, chunks: int, home: Path) -> dict[str, Any]:
         pass
     found["open_s"] = round(time.perf_counter() - began, 1)
     questions = [query["q"] for query in random.Random(3).sample(corpus.queries, QUESTIONS)]
-    found["latency_ms"] = _latency(index, encoder, questions)
+    found["latency_ms"] = {**_latency(index, encoder, questions), **asyncio.run(_read(index, encoder, questions, home))}
     found["memory_mb"] = _memory(file, questions[:30])
     found["disk_mb"] = round(sum(one.stat().st_size for one in home.rglob("*") if one.is_file()) / 1e6)
     found["recall10"] = _recall(index, encoder, questions[:100])
@@ -119,12 +124,27 @@ def _latency(index: Sqlite, encoder: Encoder, questions: list[str]) -> dict[str,
         timed("words", index.words, question, 100, "local")
         timed("meaning", index.near, vector, 100, "local")
         timed("hybrid", _search.search, index, question, vector, 6, "local")
-    figures: dict[str, Any] = {}
-    for name, rows in spent.items():
-        wall, cpu = np.array(rows[WARM:]).T
-        figures[name] = {f"{what}_p{q}": round(float(np.percentile(ms, q)), 2)
-                         for what, ms in (("wall", wall), ("cpu", cpu)) for q in (50, 95, 99)}  # fmt: skip
-    return figures
+    return {name: _figures(rows) for name, rows in spent.items()}
+
+
+async def _read(index: Sqlite, encoder: Encoder, questions: list[str], home: Path) -> dict[str, Any]:
+    """Retrieve and read: the question is encoded, looked up, and the reader answers from the six best passages."""
+    tools = msgspec.structs.replace(wiring.bench_tools(home), name="reader", encoder=lambda: encoder)
+    model, rows = reader.build(reader.Options(), tools), []
+    for question in questions:
+        request = Request(id="r", messages=({"role": "user", "content": question},))
+        began, cpu = time.perf_counter(), time.process_time()
+        (vector,) = await encoder.embed([question])
+        passages = _search.search(index, question, vector, 6, "local")
+        await model.answer(request, Evidence(passages=tuple(passages)), Hears(live=False))
+        rows.append(((time.perf_counter() - began) * 1e3, (time.process_time() - cpu) * 1e3))
+    return {"retrieve and read": _figures(rows)}
+
+
+def _figures(rows: list[tuple[float, float]]) -> dict[str, float]:
+    wall, cpu = np.array(rows[WARM:]).T
+    return {f"{what}_p{q}": round(float(np.percentile(ms, q)), 2)
+            for what, ms in (("wall", wall), ("cpu", cpu)) for q in (50, 95, 99)}  # fmt: skip
 
 
 def _memory(file: Path, questions: list[str]) -> dict[str, int]:
