@@ -136,6 +136,7 @@ def _indexes_odd(index: Index) -> None:
 
 
 def _indexes_state(index: Index, other: Index) -> None:
+    index.drop(list(index.cards()))
     seen = [index.state()]
     assert seen[0]
     _put(index, "s", "A text.")

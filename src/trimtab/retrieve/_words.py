@@ -21,7 +21,7 @@ from trimtab.retrieve._bm25 import Rows
 from trimtab.retrieve._index import Floats, Scores
 
 TITLE = 2  # times that a word in the headings counts
-PLACE, COUNT = 24, 8  # bits of a posting beside the 32 of its stem: which row, and how often
+PLACE, COUNT = 24, 8  # bits of a posting beside its stem's 32: which row (the vectors of so many take 25 GB), how often
 SMALL = 8  # the array of what came lately is merged into the other one when it is an eighth of it
 STEMS = 50_000  # words whose stems are remembered
 
