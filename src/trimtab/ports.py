@@ -47,7 +47,7 @@ class Retriever(Protocol):
 
 
 @runtime_checkable
-class Changing(Protocol):
+class Changing(Retriever, Protocol):
     """A `Retriever` that can tell when its documents have changed: the state is `Evidence.state`, as it is now."""
 
     async def state(self) -> str: ...

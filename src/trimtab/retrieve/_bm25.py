@@ -28,8 +28,9 @@ def lengths_part(lengths: NDArray[np.int64]) -> Floats:
 def gains(having: int, rows: int, counts: NDArray[np.uint8], parts: Floats) -> Floats:
     """What a term adds to the `having` of so many rows that have it, so often each."""
     rarity = max(LEAST, math.log((rows - having + 0.5) / (having + 0.5)))
-    often = counts.astype(np.float32)
-    return np.float32(rarity * (K1 + 1)) * often / (often + parts)
+    often: Floats = counts.astype(np.float32)
+    found: Floats = np.multiply(often, np.float32(rarity * (K1 + 1)), dtype=np.float32)
+    return np.divide(found, often + parts, dtype=np.float32)
 
 
 def best(total: Floats, rows: Rows, k: int, classes: Sequence[int] | None) -> Scores:

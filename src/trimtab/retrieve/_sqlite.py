@@ -242,7 +242,7 @@ class Sqlite:
             packed = self._words.stems.packed(*row[4:6])
             self._db.execute("INSERT INTO words_of VALUES (?, ?)", (done.lastrowid, packed))
             if _terms.grammed(row[5], piece.language):
-                given = _grams(*row[4:6])
+                given = _spelt(*row[4:6])
                 self._db.execute("INSERT INTO grams (rowid, text) VALUES (?, ?)", (done.lastrowid, given))
 
     def _taken_out(self, sources: Sequence[str]) -> list[bytes]:
@@ -258,7 +258,7 @@ class Sqlite:
                 self._db.execute("DELETE FROM words_of WHERE chunk = ?", (chunk,))
                 if _terms.grammed(text, language):
                     sql = "INSERT INTO grams (grams, rowid, text) VALUES ('delete', ?, ?)"
-                    self._db.execute(sql, (chunk, _grams(title, text)))
+                    self._db.execute(sql, (chunk, _spelt(title, text)))
             self._db.execute("DELETE FROM chunks WHERE document = ?", found)
             self._db.execute("DELETE FROM documents WHERE id = ?", found)
         return gone
@@ -337,5 +337,5 @@ def _clean(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _grams(title: str, text: str) -> str:
+def _spelt(title: str, text: str) -> str:
     return " ".join(_terms.grams(f"{title} {text}"))

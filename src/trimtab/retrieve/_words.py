@@ -63,7 +63,9 @@ class Stems:
         self._db.executemany("INSERT INTO temp.stemmed (rowid, word) VALUES (?, ?)", enumerate(words))
         rows = self._db.execute("SELECT doc, term FROM temp.stems").fetchall()
         self._db.execute("DELETE FROM temp.stemmed")
-        return {**{word: word for word in words}, **{words[at]: stem for at, stem in rows}}
+        found = {word: word for word in words}
+        found.update((words[int(at)], str(stem)) for at, stem in rows)
+        return found
 
 
 class Words:
