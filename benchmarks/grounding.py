@@ -55,15 +55,15 @@ def made(path: Path, count: int, seed: int) -> list[Pair]:
     rows = drawn.sample([json.loads(line) for line in path.read_text("utf-8").splitlines()], count)
     found: list[Pair] = []
     for row in rows:
-        parts = _sentences(row["text"])
+        parts = split(row["text"])
         near = [other for other in rows if other["title"] == row["title"] and other is not row] or rows
         if len(parts) < 2:
             continue
         mine = drawn.choice(parts)
-        other = drawn.choice(_sentences(drawn.choice(near)["text"]) or parts)
+        other = drawn.choice(split(drawn.choice(near)["text"]) or parts)
         found += [
-            Pair(row["text"], drawn.choice(LEADS) + _shortened(mine, drawn), True),
-            Pair(row["text"], drawn.choice(LEADS) + _dropped(drawn.choice(parts), drawn), True),
+            Pair(row["text"], drawn.choice(LEADS) + shortened(mine, drawn), True),
+            Pair(row["text"], drawn.choice(LEADS) + dropped(drawn.choice(parts), drawn), True),
             Pair(row["text"], other, other in parts), Pair(row["text"], _falsified(mine, other, drawn), False),
             Pair(row["text"], drawn.choice(CHAT).format(_name(mine, drawn)), False),
         ]  # fmt: skip
@@ -75,16 +75,16 @@ def _name(sentence: str, drawn: random.Random) -> str:
     return drawn.choice([word for word in words if len(word) > 4] or words)
 
 
-def _sentences(text: str) -> list[str]:
+def split(text: str) -> list[str]:
     return [text[part.start : part.end] for part in sentences(text)]
 
 
-def _shortened(sentence: str, drawn: random.Random) -> str:
+def shortened(sentence: str, drawn: random.Random) -> str:
     clauses = sentence.split(", ")
     return sentence if len(clauses) < 2 else ", ".join(clauses[: drawn.randint(1, len(clauses))])
 
 
-def _dropped(sentence: str, drawn: random.Random) -> str:
+def dropped(sentence: str, drawn: random.Random) -> str:
     """Fewer words; figures and denials stay."""
     return " ".join(word for word in sentence.split() if drawn.random() > 0.12 or KEPT.search(word))
 
@@ -104,15 +104,15 @@ def _falsified(mine: str, other: str, drawn: random.Random) -> str:
 
 def table(encoder: Encoder, pairs: Sequence[Pair]) -> list[np.ndarray]:
     """For each pair the features of each of its answer's claims, (claims, features)."""
-    texts = sorted({part for pair in pairs for text in (pair.evidence, pair.answer) for part in _sentences(text)})
+    texts = sorted({part for pair in pairs for text in (pair.evidence, pair.answer) for part in split(text)})
     place, rows = {text: row for row, text in enumerate(texts)}, encoder.embed_now(texts)
     return [_features(pair, place, rows) for pair in pairs]
 
 
 def _features(pair: Pair, place: dict[str, int], rows: Any) -> np.ndarray:
-    there = _sentences(pair.evidence)
+    there = split(pair.evidence)
     evidence = _support.known(there)
-    said = _sentences(pair.answer)
+    said = split(pair.answer)
     told = [sentence for sentence in said if _support.claims(sentence)] or said[:1]
     matrix = rows[[place[part] for part in there]] if there else np.zeros((1, rows.shape[1]), np.float32)
     return np.array(

@@ -2,15 +2,16 @@
 
     python benchmarks/retrieval.py --data ../shared/data              scores every pair NAME_docs, NAME_queries there
     python benchmarks/retrieval.py --data DIR                         the same for other files of that schema
-    python benchmarks/retrieval.py --scale 100000                     latency, memory and index time instead
+    python benchmarks/retrieval.py --scale 100000                     latency, memory and index time instead; with
+                                                                      10000 also of the bar for retrieving and reading
 
 A document is a Markdown file under its title, read, cut and encoded as the product does it (`trimtab docs add`); the
 weights are what it learns from the corpus alone. Of a question only whether its document is found counts: nDCG@10 with
 one right document. Questions are split by a hash into a half that was looked at while the method was chosen (`seen`)
 and one that was not (`report`), which counts. Intervals are of 2,000 bootstrap samples, 95 %.
 
-`--scale` is synthetic: sentences of the corpus shuffled to chunks, vectors with noise. Figures of a busy machine mean
-little: read the CPU time and the ratio to the usual engine, asked in turn in the same run. SQuAD 2.0, CC BY-SA 4.0.
+`--scale` is synthetic: sentences of the corpus shuffled to chunks, vectors with noise; one core asks. Figures of a busy
+machine mean little: read the CPU time. SQuAD 2.0, CC BY-SA 4.0.
 """
 
 import argparse

@@ -1,61 +1,67 @@
 """What a question costs among many chunks: the part of benchmarks/retrieval.py that is asked for with `--scale`."""
 
+import asyncio
 import json
 import os
 import random
+import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
-from trimtab.encode.encoder import Encoder
+from trimtab import wiring
+from trimtab.answer import reader
+from trimtab.encode.encoder import HOME, Encoder
 from trimtab.retrieve import _search
 from trimtab.retrieve._index import Card, Piece
+from trimtab.retrieve._library import Library
 from trimtab.retrieve._sqlite import Sqlite
-from trimtab.retrieve._swift import Swift
+from trimtab.testing import Hears
+from trimtab.types import Evidence, Request
 
 QUESTIONS, WARM = 300, 20
 DOCUMENT = 50  # chunks
-ENGINES: dict[str, Callable[[Path, int], Sqlite]] = {
-    "sqlite": Sqlite,
-    "swift": lambda file, dims: Swift(file, dims, 1.0),
-}
+ENCODED = 512  # chunks that are really encoded, to reckon with
 
 
 def measured(corpus: Any, chunks: int, home: Path) -> dict[str, Any]:
-    """Index time, size, memory and latency of each engine; both are asked each question in turn, on one core."""
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    """Index time, size, memory and latency, each question on one core."""
     encoder, file = Encoder.load(), home / "docs.db"
     texts = _texts(corpus, chunks)
-    found: dict[str, Any] = {"encode": _encoding(encoder, [text for _, text in texts[:64]], chunks)}
-    began = time.perf_counter()
+    found: dict[str, Any] = {"encode": asyncio.run(_encoding(encoder, texts[:ENCODED], chunks))}
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    began, cpu = time.perf_counter(), time.process_time()
     index = Sqlite(file, encoder.dims)
     for first in range(0, chunks, DOCUMENT):
-        pieces = [Piece(0, len(text), title, text, "english") for title, text in texts[first : first + DOCUMENT]]
-        index.put(Card(source=f"{first}", title="", kind="text", digest="", root=""), pieces)
-    found["index_words_s"] = round(time.perf_counter() - began, 1)
+        index.put(Card(source=f"{first}", title="", kind="text", digest="", root=""),
+                  _pieces(texts[first : first + DOCUMENT]))  # fmt: skip
+    found["put_s"] = {"wall": round(time.perf_counter() - began, 1), "cpu": round(time.process_time() - cpu, 1)}
     _taught(index, encoder, [text for _, text in texts[:512]], chunks)
     index.close()
-    opened = {}
-    for name, open_ in ENGINES.items():
-        began = time.perf_counter()
-        opened[name] = open_(file, encoder.dims)
-        opened[name].settle()
-        found[f"{name}_settle_s"] = round(time.perf_counter() - began, 1)
+    began = time.perf_counter()
+    index = Sqlite(file, encoder.dims)
+    while index.settle():
+        pass
+    found["open_s"] = round(time.perf_counter() - began, 1)
     questions = [query["q"] for query in random.Random(3).sample(corpus.queries, QUESTIONS)]
-    found["latency_ms"] = _latency(opened, encoder, questions)
-    found["memory_mb"] = {name: _memory(name, file, questions[:30]) for name in ENGINES}
+    found["latency_ms"] = {**_latency(index, encoder, questions), **asyncio.run(_read(index, encoder, questions, home))}
+    found["memory_mb"] = _memory(file, questions[:30])
     found["disk_mb"] = round(sum(one.stat().st_size for one in home.rglob("*") if one.is_file()) / 1e6)
-    found["swift_recall10"] = _recall(opened, encoder, questions[:100])
-    for index in opened.values():
-        index.close()
+    found["recall10"] = _recall(index, encoder, questions[:100])
+    index.close()
     encoder.close()
     print(json.dumps(found, indent=1))
     return found
+
+
+def _pieces(texts: Sequence[tuple[str, str]]) -> list[Piece]:
+    return [Piece(0, len(text), title, text, "english") for title, text in texts]
 
 
 def _texts(corpus: Any, chunks: int) -> list[tuple[str, str]]:
@@ -67,12 +73,29 @@ def _texts(corpus: Any, chunks: int) -> list[tuple[str, str]]:
     return real + [(rng.choice(titles), ". ".join(rng.choices(sentences, k=6))) for _ in range(chunks - len(real))]
 
 
-def _encoding(encoder: Encoder, texts: list[str], chunks: int) -> dict[str, float]:
-    began = time.perf_counter()
-    for first in range(0, len(texts), 16):
-        encoder.embed_now(texts[first : first + 16])
-    each = (time.perf_counter() - began) / len(texts)
-    return {"ms_per_chunk": round(each * 1e3, 1), "minutes_for_all_reckoned": round(each * chunks / 60, 1)}
+async def _encoding(encoder: Encoder, texts: list[tuple[str, str]], chunks: int) -> dict[str, float]:
+    """With one encoder and with one for each core, in turn; as `trimtab docs add` does it."""
+    helpers = [Encoder.load(HOME) for _ in range(len(os.sched_getaffinity(0)) - 1)]
+
+    async def off(work: Callable[..., Any], *given: Any) -> Any:
+        return work(*given)
+
+    async def each(*others: Encoder) -> float:
+        index = Sqlite(None, encoder.dims)
+        index.put(Card(source="", title="", kind="text", digest="", root=""), _pieces(texts))
+        library = Library(index, lambda: encoder, Path(), off, size=1200, overlap=200, helpers=lambda: others)
+        began = time.perf_counter()
+        await library.learn()
+        index.close()
+        return (time.perf_counter() - began) / len(texts)
+
+    rounds = [(await each(), await each(*helpers)) for _ in range(2)]
+    for helper in helpers:
+        helper.close()
+    one, all_ = (float(np.median(column)) for column in zip(*rounds, strict=True))
+    return {"cores": len(helpers) + 1, "ms_per_chunk_one_core": round(one * 1e3, 1),
+            "ms_per_chunk_all_cores": round(all_ * 1e3, 1), "ratio": round(one / all_, 2),
+            "minutes_for_all_reckoned": round(all_ * chunks / 60, 1)}  # fmt: skip
 
 
 def _taught(index: Sqlite, encoder: Encoder, texts: list[str], chunks: int) -> None:
@@ -86,8 +109,7 @@ def _taught(index: Sqlite, encoder: Encoder, texts: list[str], chunks: int) -> N
     print(f"{chunks} chunks are in", flush=True)
 
 
-def _latency(opened: dict[str, Sqlite], encoder: Encoder, questions: list[str]) -> dict[str, Any]:
-    """Milliseconds by the clock, and of this process's CPU, which says more where others take turns on the core."""
+def _latency(index: Sqlite, encoder: Encoder, questions: list[str]) -> dict[str, Any]:
     spent: dict[str, list[tuple[float, float]]] = {}
 
     def timed(name: str, work: Callable[..., Any], *given: Any) -> Any:
@@ -99,47 +121,62 @@ def _latency(opened: dict[str, Sqlite], encoder: Encoder, questions: list[str]) 
 
     for question in questions:
         vector = timed("encode the question", encoder.embed_now, [question])[0]
-        for name, index in opened.items():
-            timed(f"{name}: words", index.words, question, 100, "local")
-            timed(f"{name}: meaning", index.near, vector, 100, "local")
-            timed(f"{name}: hybrid", _search.search, index, question, vector, 6, "local")
-    figures: dict[str, Any] = {}
-    for name, rows in spent.items():
-        wall, cpu = np.array(rows[WARM:]).T
-        figures[name] = {f"{what}_p{q}": round(float(np.percentile(ms, q)), 2)
-                         for what, ms in (("wall", wall), ("cpu", cpu)) for q in (50, 95, 99)}  # fmt: skip
-    pairs = np.array(spent["sqlite: hybrid"][WARM:])[:, 1] / np.array(spent["swift: hybrid"][WARM:])[:, 1]
-    figures["sqlite over swift, hybrid, CPU, median of the ratios"] = round(float(np.median(pairs)), 2)
-    return figures
+        timed("words", index.words, question, 100, "local")
+        timed("meaning", index.near, vector, 100, "local")
+        timed("hybrid", _search.search, index, question, vector, 6, "local")
+    return {name: _figures(rows) for name, rows in spent.items()}
 
 
-def _memory(engine: str, file: Path, questions: list[str]) -> int:
+async def _read(index: Sqlite, encoder: Encoder, questions: list[str], home: Path) -> dict[str, Any]:
+    """Retrieve and read: the question is encoded, looked up, and the reader answers from the six best passages."""
+    tools = msgspec.structs.replace(wiring.bench_tools(home), name="reader", encoder=lambda: encoder)
+    model, rows = reader.build(reader.Options(), tools), []
+    for question in questions:
+        request = Request(id="r", messages=({"role": "user", "content": question},))
+        began, cpu = time.perf_counter(), time.process_time()
+        (vector,) = await encoder.embed([question])
+        passages = _search.search(index, question, vector, 6, "local")
+        await model.answer(request, Evidence(passages=tuple(passages)), Hears(live=False))
+        rows.append(((time.perf_counter() - began) * 1e3, (time.process_time() - cpu) * 1e3))
+    return {"retrieve and read": _figures(rows)}
+
+
+def _figures(rows: list[tuple[float, float]]) -> dict[str, float]:
+    wall, cpu = np.array(rows[WARM:]).T
+    return {f"{what}_p{q}": round(float(np.percentile(ms, q)), 2)
+            for what, ms in (("wall", wall), ("cpu", cpu)) for q in (50, 95, 99)}  # fmt: skip
+
+
+def _memory(file: Path, questions: list[str]) -> dict[str, int]:
     """Resident MB of a process of its own that has opened the index and answered some questions, encoder included."""
-    done = subprocess.run([sys.executable, __file__, engine, str(file)], input=json.dumps(questions), text=True,
+    done = subprocess.run([sys.executable, __file__, str(file)], input=json.dumps(questions), text=True,
                           capture_output=True, check=True)  # fmt: skip
-    return int(done.stdout)
+    return json.loads(done.stdout)
 
 
-def _recall(opened: dict[str, Sqlite], encoder: Encoder, questions: list[str]) -> float:
-    """The share of the ten nearest that the graph finds."""
+def _recall(index: Sqlite, encoder: Encoder, questions: list[str]) -> float:
+    """The share of the ten nearest that are found, where not every cosine is worked out."""
+    every = [chunk for language in index.languages() for chunk, _ in index.sample(language, 10**9)]
     shares = []
     for question in questions:
         vector = encoder.embed_now([question])[0]
-        exact = list(opened["sqlite"].near(vector, 100, None))[:10]
-        shares.append(len({*exact} & {*list(opened["swift"].near(vector, 100, None))[:10]}) / len(exact))
+        cosines = index.cosines(every, vector)
+        exact = sorted(cosines, key=lambda chunk: -cosines[chunk])[:10]
+        shares.append(len({*exact} & {*list(index.near(vector, 100, None))[:10]}) / len(exact))
     return round(float(np.mean(shares)), 4)
 
 
-def _child(engine: str, file: Path) -> None:
+def _child(file: Path) -> None:
     encoder = Encoder.load()
-    index = ENGINES[engine](file, encoder.dims)
+    index = Sqlite(file, encoder.dims)
     for question in json.load(sys.stdin):
         _search.search(index, question, encoder.embed_now([question])[0], 6, "local")
     pages = int(Path("/proc/self/statm").read_text("utf-8").split()[1])
-    print(pages * os.sysconf("SC_PAGE_SIZE") // 1_000_000)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps({"now": pages * os.sysconf("SC_PAGE_SIZE") // 1_000_000, "peak": peak * 1024 // 1_000_000}))
     index.close()
     encoder.close()
 
 
 if __name__ == "__main__":
-    _child(sys.argv[1], Path(sys.argv[2]))
+    _child(Path(sys.argv[1]))

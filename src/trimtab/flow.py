@@ -150,6 +150,7 @@ async def _retrieve(desk: Desk, request: Request, trail: Trail) -> Evidence:
             step.why = f"{len(evidence.passages)} passages"
         except Exception as error:  # noqa: BLE001 - no evidence, traced: a rung that needs none may still answer
             evidence = step.crashed(error, Evidence())
+    trail.documents = evidence.state
     return await trail.sift(evidence, _on(desk.guards, "evidence"), request)
 
 

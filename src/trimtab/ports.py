@@ -48,6 +48,13 @@ class Retriever(Protocol):
     async def retrieve(self, request: Request) -> Evidence: ...
 
 
+@runtime_checkable
+class Changing(Retriever, Protocol):
+    """A `Retriever` that can tell when its documents have changed: the state is `Evidence.state`, as it is now."""
+
+    async def state(self) -> str: ...
+
+
 class Sink(Protocol):
     """Where a model puts what it writes while it writes, and what it has spent so far.
 
@@ -102,7 +109,8 @@ class Tools(msgspec.Struct, frozen=True, kw_only=True):
     allow. `closing` takes a coroutine function to await at shutdown; `starting` one to await before the first request.
     `stamp` is another where any model of the system, its options or its spec is another. `networks` are the operator's
     own: see `egress`. `ask` puts a request to a model of the system by its name, on the account of the request that is
-    judged and in the judge's name: see `asking`.
+    judged and in the judge's name: see `asking`. `documents` tells the state of the documents that are looked into, as
+    `Evidence.state`; None where there are none, or where their retriever cannot tell.
     """
 
     name: str
@@ -122,4 +130,5 @@ class Tools(msgspec.Struct, frozen=True, kw_only=True):
     odds: "Callable[[Path], Reader] | None" = None
     thresholds: "Thresholds | None" = None
     ask: "Callable[[str, Request, Evidence, str], Awaitable[Answer | Verdict]] | None" = None
+    documents: "Callable[[], Awaitable[str]] | None" = None
     names: "Callable[[Sequence[str]], Awaitable[Sequence[Sequence[Span]]]] | None" = None

@@ -181,6 +181,7 @@ class Trail:
         self.begun: resume.Begun | None = None
         self.window: Window | None = None
         self.actions: frozenset[Action] = frozenset()
+        self.documents: str | None = None
 
     def step(self, stage: str, by: str = "", price: Price | None = None) -> Note:
         return Note(self, stage, by, price)
@@ -236,7 +237,7 @@ class Trail:
                 title = blotted(passage.title, titled, verdicts)
                 same = (text, title) == (passage.text, passage.title)
                 kept.append(passage if same else msgspec.structs.replace(passage, text=text, title=title))
-        return Evidence(passages=tuple(kept))
+        return Evidence(passages=tuple(kept), state=evidence.state)
 
     def skips(self, spec: ModelSpec, live: Emit | None) -> bool:
         """Whether a rung is of no use: it may not have the text, by the request's limits whatever the router said, or
@@ -292,7 +293,7 @@ class Trail:
             steps=tuple(self._steps), decision=self.decision, answered_by=answer.model if answer else "",
             confidence=answer.confidence if answer else None, usage=usage,
             cost=total(step.cost for step in self._steps), baseline=cost(usage, self._baseline) if answer else None,
-            code=code, why=why, result=self.result,
+            code=code, why=why, result=self.result, documents=self.documents,
         )  # fmt: skip
 
     def _outcome(self) -> tuple[str, str, str]:

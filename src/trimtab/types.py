@@ -188,9 +188,14 @@ class Passage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Retrieved passages, best first."""
+    """Retrieved passages, best first.
+
+    `state` is another string where any document is another; "" where the retriever cannot tell, or where the same
+    documents would give other passages a moment later.
+    """
 
     passages: tuple[Passage, ...] = ()
+    state: str = ""
 
 
 class Citation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -312,7 +317,8 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Everything that happened to one request; `at` in epoch seconds, costs in nanodollars.
 
     `baseline` is what the large model would have cost for the same tokens, None where its price is unknown.
-    `outcome`: answer, refused, pending, error or cancelled.
+    `outcome`: answer, refused, pending, error or cancelled. `documents` is the state of those that were looked into
+    (`Evidence.state`), None where none were.
     """
 
     request: Request
@@ -329,3 +335,4 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     code: str = ""
     why: str = ""
     result: Outcome | None = None
+    documents: str | None = None

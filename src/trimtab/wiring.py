@@ -14,7 +14,7 @@ from trimtab.errors import ConfigError
 from trimtab.flow import Desk
 from trimtab.judge import Seat
 from trimtab.odds.thresholds import Thresholds
-from trimtab.ports import Model, Recorder, Tools
+from trimtab.ports import Changing, Model, Recorder, Tools
 from trimtab.settings import GuardPart, ModelPart, Part, Settings
 from trimtab.types import HERE, Json, ModelSpec, Span
 
@@ -168,14 +168,16 @@ async def _discovered(settings: Settings) -> tuple[Settings, tuple[str, ...]]:
 
 def _desk(settings: Settings, tools: Tools) -> Desk:
     specs = {part.name: _spec(part) for part in settings.models}
-    tools = msgspec.structs.replace(tools, stamp=_stamp(settings.models, specs))
+    retriever = _build("retrieve", settings.retrieve, tools) if settings.retrieve else None
+    documents = retriever.state if isinstance(retriever, Changing) else None
+    tools = msgspec.structs.replace(tools, stamp=_stamp(settings.models, specs), documents=documents)
     models = {part.name: _model(part, specs[part.name], tools) for part in settings.models}
     recorders = [_build("record", part, tools) for part in settings.recorders]
     recorders += [model for model in models.values() if isinstance(model, Recorder)]
     desk = Desk(
         guards=tuple(_seat(part, tools) for part in settings.guards),
         router=_build("route", settings.route, tools),
-        retriever=_build("retrieve", settings.retrieve, tools) if settings.retrieve else None,
+        retriever=retriever,
         models=models,
         specs=specs,
         verifiers=tuple(Seat(name=part.name, judge=_build("verify", part, tools)) for part in settings.verifiers),

@@ -26,6 +26,7 @@ def indexes_well(opened: Callable[[], Index]) -> None:
     _indexes_grams(index)
     _indexes_odd(index)
     _indexes_vectors(index, other)
+    _indexes_state(index, other)
     assert index.note("key") is None
     assert index.note("key", "value") == other.note("key") == "value"
     for one in (index, other):
@@ -132,6 +133,26 @@ def _indexes_odd(index: Index) -> None:
     index.drop(list(index.cards()))
     assert index.waiting() == 0
     assert index.languages() == {}
+
+
+def _indexes_state(index: Index, other: Index) -> None:
+    index.drop(list(index.cards()))
+    seen = [index.state()]
+    assert seen[0]
+    _put(index, "s", "A text.")
+    seen.append(other.state())
+    _teach(index, {"s": _unit(0)})
+    seen.append(other.state())
+    _put(index, "s", "A text.", readers=("alice",))
+    seen.append(other.state())
+    index.drop(["s"])
+    seen.append(other.state())
+    assert index.state() == other.state()
+    index.words("text", 1, None), index.note("other", "note")
+    assert other.state() == seen[-1], "what is only looked at stays as it is"
+    assert len(set(seen)) == len(seen)
+    while index.settle():
+        pass
 
 
 def _indexes_vectors(index: Index, other: Index) -> None:

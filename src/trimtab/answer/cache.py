@@ -2,7 +2,7 @@
 
 Nothing is kept that was doubted, is of high impact, calls a tool, holds personal data, or was drawn at a temperature.
 What was kept under other models, or another state of the recipe's folder (its settings, its documents), is not found
-any more.
+any more; nor is what was answered after looking into documents, once any of these was added, changed or removed.
 """
 
 import asyncio
@@ -73,6 +73,13 @@ def build(options: Options, tools: Tools) -> "Cache":
     return cache
 
 
+class Kept(msgspec.Struct, frozen=True):
+    """An answer, and the state of the documents that were looked into for it; None where none were."""
+
+    answer: Answer
+    documents: str | None = None
+
+
 class Cache:
     """A `Model` and a `Recorder`. Which keys there are is known in memory, so that a miss costs no read."""
 
@@ -99,9 +106,12 @@ class Cache:
             return self._pass("not_cacheable", "Such a request is not answered from the cache.")
         if self._expires.get(key, 0.0) <= time.time():
             return self._pass("not_cached", "Not in the cache.")
-        answer = self._answers.get(key) or await self._read(key)
-        if not answer:
+        kept = self._answers.get(key) or await self._read(key)
+        if not kept:
             return self._pass("not_cached", "Not in the cache.")
+        if kept.documents is not None and kept.documents != await self._documents():
+            return self._pass("not_cached", "The documents have changed since it was answered.")
+        answer = kept.answer
         label = f"from: {answer.model}"
         return msgspec.structs.replace(answer, model=self._name, label=label, usage=_usage(answer, request))
 
@@ -110,7 +120,8 @@ class Cache:
         if not (self._store and self._may_keep(trace) and (key := self.key(trace.request))):
             return
         answer, now = _kept(trace.result), time.time()
-        body = msgspec.json.encode(answer).decode()
+        kept = Kept(answer, trace.documents)
+        body = msgspec.json.encode(kept).decode()
         if len(body) > self._options.longest or self._personal(trace.request, answer):
             return
         row = {"key": key, "at": now, "expires": now + self._options.seconds, "principal": trace.request.principal,
@@ -119,7 +130,7 @@ class Cache:
             await self._store.write(self._statements.put, row, durable=False)
             self._expires.pop(key, None)
             self._expires[key] = row["expires"]
-            self._answers.put(key, answer, OBJECT + len(body))
+            self._answers.put(key, kept, OBJECT + len(body))
             await self._shrink()
         except StorageError as error:
             self._tools.say(f"{self._name}: {error}")
@@ -165,6 +176,7 @@ class Cache:
             and answer.model not in self._options.skip
             and _whole(answer)
             and not answer.resumed
+            and trace.documents != ""
             and Impact.HIGH not in (answer.impact, trace.decision.impact if trace.decision else Impact.LOW)
             and _undoubted(trace)
             and _untouched(trace)
@@ -178,18 +190,26 @@ class Cache:
         except Exception:  # noqa: BLE001 - whatever it failed on, the answer is not kept
             return True
 
-    async def _read(self, key: bytes) -> Answer | None:
+    async def _documents(self) -> str | None:
+        """The documents' state now; None where it cannot be told, and then nothing that rests on them is given."""
+        try:
+            return await self._tools.documents() if self._tools.documents else None
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next rung answers
+            self._tools.say(f"{self._name}: the state of the documents cannot be told ({error}).")
+            return None
+
+    async def _read(self, key: bytes) -> Kept | None:
         """The answer from disk; a row that is gone or cannot be read is forgotten: the next rung answers."""
         from trimtab.answer._cached import body
 
         try:
             rows = await self._store.read(body(key)) if self._store else []
-            answer = msgspec.json.decode(rows[0].body, type=Answer)
+            kept = msgspec.json.decode(rows[0].body, type=Kept)
         except (StorageError, msgspec.MsgspecError, IndexError):
             self._expires.pop(key, None)
             return None
-        self._answers.put(key, answer, OBJECT + len(rows[0].body))
-        return answer
+        self._answers.put(key, kept, OBJECT + len(rows[0].body))
+        return kept
 
     async def _shrink(self) -> None:
         """Forget the oldest beyond `entries`, here and on disk."""
@@ -208,17 +228,17 @@ class Recent:
 
     def __init__(self, limit: int) -> None:
         self._limit, self._size = limit, 0
-        self._kept: OrderedDict[bytes, tuple[Answer, int]] = OrderedDict()
+        self._kept: OrderedDict[bytes, tuple[Kept, int]] = OrderedDict()
 
-    def get(self, key: bytes) -> Answer | None:
+    def get(self, key: bytes) -> Kept | None:
         if not (kept := self._kept.get(key)):
             return None
         self._kept.move_to_end(key)
         return kept[0]
 
-    def put(self, key: bytes, answer: Answer, size: int) -> None:
+    def put(self, key: bytes, kept: Kept, size: int) -> None:
         self.drop(key)
-        self._kept[key] = (answer, size)
+        self._kept[key] = (kept, size)
         self._size += size
         while self._size > self._limit:
             self.drop(next(iter(self._kept)))

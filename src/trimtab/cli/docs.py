@@ -15,6 +15,7 @@ from trimtab.cli import _out, _recipe
 
 if TYPE_CHECKING:
     from trimtab.cli._meter import Meter
+    from trimtab.encode.encoder import Encoder
     from trimtab.retrieve._index import Card, Index
     from trimtab.retrieve._library import Library, Report
     from trimtab.retrieve.hybrid import Options
@@ -32,6 +33,7 @@ REMOVE = """Take documents out: by source as `list` shows it, or by the file or 
 
 What the recipe's own paths hold comes back at the next start, and is not removed here."""
 SKIPS = 5
+MOST = 16  # encoders at work, of some 60 MB each
 RECIPE = _recipe.OPTION
 JSON = typer.Option(False, "--json", help="One JSON object on stdout.")
 
@@ -178,11 +180,12 @@ class _Desk:
     """What the commands work on: the recipe's index, on a thread of its own."""
 
     def __init__(self, settings: "Settings", options: "Options") -> None:
-        from trimtab.encode.encoder import Encoder
+        from trimtab.encode import encoder
         from trimtab.retrieve import _open
 
         self.settings, self.options = settings, options
-        self.encoder: Encoder = Encoder.load(threads=min(os.cpu_count() or 1, 8))
+        self.encoder: Encoder = encoder.Encoder.load()
+        self._helpers: list[Encoder] = []
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="documents")
         open_ = (_open.opened, options.engine, settings.home, self.encoder.dims, settings.secrets.get)
         self.index: Index = self._thread.submit(*open_).result()
@@ -195,12 +198,23 @@ class _Desk:
 
         options = self.options
         return Library(self.index, lambda: self.encoder, self.settings.folder, self.off, size=options.size,
-                       overlap=options.overlap, tell=meter)  # fmt: skip
+                       overlap=options.overlap, tell=meter, helpers=self._help)  # fmt: skip
+
+    def _help(self) -> "list[Encoder]":
+        """An encoder for each further core: several with a thread each are faster than one with several threads."""
+        from trimtab.encode import encoder
+
+        while len(self._helpers) < min(_cores(), MOST) - 1:
+            self._helpers.append(
+                encoder.Encoder.load(encoder.HOME)
+            )  # without heads, which take memory and are not used here
+        return self._helpers
 
     async def close(self) -> None:
         await self.off(self.index.close)
         self._thread.shutdown(wait=False)
-        self.encoder.close()
+        for encoder in (self.encoder, *self._helpers):
+            encoder.close()
 
 
 @asynccontextmanager
@@ -236,6 +250,11 @@ async def _opened(recipe: str) -> AsyncIterator[_Desk]:
             f"The index of the documents in {loaded.home} cannot be used: {error}.",
             "Free the disk or mend its rights; a broken docs.db may be deleted, then add again.",
         ) from error
+
+
+def _cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 async def _principals(settings: "Settings", readers: Sequence[str]) -> tuple[str, ...] | None:

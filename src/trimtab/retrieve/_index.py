@@ -118,8 +118,18 @@ class Index(Protocol):
         """What is kept under a key; with a value, keep it first."""
         ...
 
-    def settle(self) -> None:
-        """Take up what was written, so that the next question need not wait for it."""
+    def state(self) -> str:
+        """Another string whenever a document, or what is known of one, was put in, changed or dropped; never one again.
+
+        It is kept with the index, the same for all who have it open.
+        """
+        ...
+
+    def settle(self) -> bool:
+        """Take up what was written, and some of what questions will need, so that none waits for it.
+
+        It takes some 20 ms beside what was written; whether there is more to do.
+        """
         ...
 
     def close(self) -> None: ...

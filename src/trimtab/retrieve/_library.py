@@ -4,9 +4,10 @@ One file that cannot be read is told and left out; the rest goes on. Every docum
 what was done stays done wherever it is broken off.
 """
 
+import asyncio
 import base64
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from trimtab.retrieve._index import ADDED, EVERYBODY, RECIPE, Card, Index, Piece
 from trimtab.retrieve._unreadable import UnreadableError
 
 BATCH = 16  # chunks encoded and kept at a time
+MUCH = 8 * BATCH  # chunks for which further encoders are worth their loading
 PROBE = "The small surface on the edge of a great rudder."
 Off = Callable[..., Awaitable[Any]]
 """Runs a function on the index's own thread."""
@@ -51,10 +53,11 @@ class Library:
 
     def __init__(
         self, index: Index, encoder: Callable[[], Encoder], folder: Path, off: Off, *, size: int, overlap: int,
-        tell: Tell = lambda *_: None,
+        tell: Tell = lambda *_: None, helpers: Callable[[], Sequence[Encoder]] = tuple,
     ) -> None:  # fmt: skip
+        """`helpers` are further encoders, loaded where there is much to learn: one for each core that may be used."""
         self.index, self._encoder, self._folder, self._off = index, encoder, folder, off
-        self._size, self._overlap, self._tell = size, overlap, tell
+        self._size, self._overlap, self._tell, self._helpers = size, overlap, tell, helpers
 
     async def take(self, path: str, origin: str = ADDED, readers: tuple[str, ...] | None = None) -> Report:
         """Make the index true to the files at `path`. Raises `ConfigError` where there is nothing.
@@ -92,14 +95,23 @@ class Library:
     async def learn(self) -> None:
         """Give every chunk its vector. What was encoded is kept batch by batch."""
         await self._owned()
-        total, done = await self._off(self.index.waiting), 0
-        while missing := await self._off(self.index.unlearnt, 64 * BATCH):
-            for first in range(0, len(missing), BATCH):
-                some = missing[first : first + BATCH]
-                vectors = await self._encoder().embed([text for _, text in some])
+        total = await self._off(self.index.waiting)
+        encoders = [self._encoder(), *(self._helpers() if total > MUCH else ())]
+        done = 0
+
+        async def work(encoder: Encoder) -> None:
+            nonlocal done
+            while batches:
+                some = batches.pop()
+                vectors = await encoder.embed([text for _, text in some])
                 await self._off(self.index.learn, [chunk for chunk, _ in some], vectors)
                 done += len(some)
                 self._tell("learning", min(done, total), total)
+
+        while missing := await self._off(self.index.unlearnt, 64 * BATCH):
+            missing.sort(key=lambda one: len(one[1]))  # of about one length in a batch: little is padded
+            batches = [missing[first : first + BATCH] for first in range(0, len(missing), BATCH)]
+            await _all([work(encoder) for encoder in encoders])
 
     async def calibrate(self) -> dict[str, Mix]:
         """Learn the weights of languages that want it."""
@@ -176,6 +188,17 @@ class Library:
             report.removed += sources
             for source in sources:
                 del held[source]
+
+
+async def _all(works: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """Do them at once; the first error ends them all, and is raised."""
+    tasks = [asyncio.ensure_future(one) for one in works]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 def _spoken(piece: str, document: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from trimtab.errors import ConfigError
-from trimtab.retrieve import _office
+from trimtab.retrieve import _apart, _office
 from trimtab.retrieve._page import Page
 from trimtab.retrieve._unreadable import UnreadableError
 
@@ -102,7 +102,7 @@ def parsed(given: Raw, folder: Path) -> Document:
     """The document that the bytes are, cited relative to `folder`. Raises `UnreadableError`."""
     title = given.file.stem.replace("-", " ").replace("_", " ")
     if given.kind in _office.KINDS:
-        text, named = _office.text(given.content, given.kind)
+        text, named = _apart.text(given.content, given.kind)
         title = named or title
     else:
         text = _decoded(given.content)

@@ -20,13 +20,16 @@ EXTRA = "it needs the extra: pip install 'trimtab[docs]'"
 
 
 def text(content: bytes, kind: str) -> tuple[str, str]:
-    """The text, and the title that the file gives itself or "". Raises `UnreadableError`."""
+    """The text, and the title that the file gives itself or "". Raises `UnreadableError`, `MemoryError`.
+
+    To be called where it may take its time: see `_apart`.
+    """
     reads = {"pdf": _pdf, "docx": _docx}[kind]
     try:
         found, title = reads(content)
     except ImportError as error:
         raise UnreadableError(EXTRA) from error
-    except UnreadableError:
+    except (UnreadableError, MemoryError):
         raise
     except RecursionError as error:
         raise UnreadableError(f"it is broken: its parts are nested without end; export it as {kind} again") from error

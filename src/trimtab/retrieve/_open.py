@@ -7,9 +7,8 @@ from trimtab.errors import ConfigError
 from trimtab.retrieve._index import Index
 from trimtab.retrieve._sqlite import Sqlite
 
-ENGINES = ("auto", "sqlite", "swift", "postgres")
+ENGINES = ("auto", "sqlite", "postgres")
 FILE = "docs.db"
-PAUSE = 1.0  # seconds between two looks of the swift engine for changes
 ADDRESS = "TRIMTAB_DOCS_URL"
 
 
@@ -21,17 +20,7 @@ def opened(engine: str, home: Path | None, dims: int, secret: Callable[[str], st
     """
     if engine == "postgres":
         return _postgres(secret(ADDRESS), dims)
-    if home is None:
-        return Sqlite(None, dims)
-    if engine == "swift":
-        return _swift(home, dims)
-    return Sqlite(home / FILE, dims)
-
-
-def _swift(home: Path, dims: int) -> Index:
-    from trimtab.retrieve._swift import Swift
-
-    return Swift(home / FILE, dims, PAUSE)
+    return Sqlite(home / FILE if home else None, dims)
 
 
 def _postgres(address: str | None, dims: int) -> Index:

@@ -7,6 +7,7 @@ tsvector.
 
 import hashlib
 import math
+import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,12 +19,12 @@ import numpy as np
 from trimtab.errors import ConfigError, StorageError
 from trimtab.retrieve import _terms
 from trimtab.retrieve._index import Card, Floats, Piece, Scores
-from trimtab.retrieve._sqlite import TITLE_WEIGHT
+from trimtab.retrieve._words import TITLE
 from trimtab.types import Passage
 
 EXTRA = "pip install 'trimtab[postgres]'"
 SCHEMA = 1
-K1, B = 1.2, 0.75  # of BM25, as FTS5 and tantivy have them
+K1, B = 1.2, 0.75  # of BM25, as FTS5 has them
 MORE = 2  # times as many candidates as are wanted
 _CARD = "source, title, kind, digest, root, origin, readers, chunks, characters, at"
 _MADE = """
@@ -67,6 +68,8 @@ class Postgres:
         if int(self.note("schema") or self.note("schema", str(SCHEMA)) or 0) > SCHEMA:
             raise StorageError("A newer version wrote the index of the documents.", "Update trimtab.",
                                code="newer_database")  # fmt: skip
+        if not self.state():
+            self.note("state", secrets.token_hex(8))
 
     def cards(self) -> Mapping[str, Card]:
         rows = self._rows(f"SELECT {_CARD} FROM documents")  # noqa: S608
@@ -78,7 +81,7 @@ class Postgres:
         values = (card.source, card.title, card.kind, card.digest, card.root, card.origin, sorted(set(card.readers)),
                   len(pieces), card.characters or size, card.at or time.time())  # fmt: skip
         digests = [hashlib.sha256(piece.embedded.encode("utf-8", "replace")).digest() for piece in pieces]
-        with self._change() as db:
+        with self._other_state() as db:
             sql = "SELECT DISTINCT ON (digest) digest, vector::text FROM chunks WHERE digest = ANY(%s)"
             known = dict(db.execute(f"{sql} AND vector IS NOT NULL", (digests,)).fetchall())
             db.execute("DELETE FROM documents WHERE source = %s", (card.source,))
@@ -99,7 +102,7 @@ class Postgres:
                 )  # fmt: skip
 
     def drop(self, sources: Sequence[str]) -> None:
-        with self._change() as db:
+        with self._other_state() as db:
             db.execute("DELETE FROM documents WHERE source = ANY(%s)", (list(sources),))
 
     def waiting(self) -> int:
@@ -115,11 +118,11 @@ class Postgres:
     def learn(self, chunks: Sequence[int], vectors: Floats) -> None:
         rows = [(_vector(vector), chunk) for chunk, vector in zip(chunks, vectors, strict=True)]
         sql = "UPDATE chunks SET vector = %s::vector WHERE digest = (SELECT digest FROM chunks WHERE id = %s)"
-        with self._change() as db, db.cursor() as cursor:
+        with self._other_state() as db, db.cursor() as cursor:
             cursor.executemany(sql, rows)
 
     def forget(self) -> None:
-        with self._change() as db:
+        with self._other_state() as db:
             db.execute("UPDATE chunks SET vector = NULL")
 
     def words(self, question: str, k: int, reader: str | None) -> Scores:
@@ -171,8 +174,11 @@ class Postgres:
         rows = self._rows("SELECT value FROM notes WHERE key = %s", (key,))
         return rows[0][0] if rows else None
 
-    def settle(self) -> None:
-        """The database does it by itself."""
+    def state(self) -> str:
+        return self.note("state") or ""
+
+    def settle(self) -> bool:
+        return False  # the database does it by itself
 
     def close(self) -> None:
         if self._connection:
@@ -192,6 +198,14 @@ class Postgres:
     def _rows(self, sql: str, given: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with self._change() as db:
             return db.execute(sql, given).fetchall()
+
+    @contextmanager
+    def _other_state(self) -> Iterator[Any]:
+        """A transaction after which `state` is another."""
+        with self._change() as db:
+            yield db
+            sql = "INSERT INTO notes VALUES ('state', %s) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+            db.execute(sql, (secrets.token_hex(8),))
 
     def _opened(self) -> Any:
         """The connection; another one where it was lost."""
@@ -236,7 +250,7 @@ class Postgres:
             f"SELECT id, length, (SELECT json_object_agg(lexeme, {often}) FROM unnest({column}) "  # noqa: S608
             f"WHERE lexeme = ANY(%s)) FROM (SELECT id, length, {column} FROM chunks "
             f"WHERE {column} @@ %s::tsquery {allowed} ORDER BY {worth} DESC, id LIMIT %s) AS best",
-            (TITLE_WEIGHT, list(rare), " | ".join(map(_lexeme, rare)), *who, *pairs, k),
+            (float(TITLE), list(rare), " | ".join(map(_lexeme, rare)), *who, *pairs, k),
         )
 
 

@@ -1,29 +1,39 @@
-"""The usual index: one SQLite file with FTS5 for words and grams, and exact cosines over a matrix in memory."""
+"""The usual index: one SQLite file; words and vectors are searched in memory, grams by FTS5."""
 
 import hashlib
 import json
+import secrets
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trimtab.errors import StorageError
-from trimtab.retrieve import _terms
+from trimtab.retrieve import _grams, _terms
+from trimtab.retrieve._bm25 import Rows
+from trimtab.retrieve._grams import Grams
 from trimtab.retrieve._index import Card, Floats, Piece, Scores
 from trimtab.retrieve._matrix import Matrix
+from trimtab.retrieve._words import Words
 from trimtab.types import Passage
 
-SCHEMA = 1
-TITLE_WEIGHT = 2.0  # of a word in the headings against one in the text, for BM25
+SCHEMA = 2
+STATE = "state"
 WAIT = 30.0  # seconds for another process that writes
+TURN = 0.02  # seconds of one `settle`: questions wait for it
+SAMPLE = 300  # chunks of a language by which its common grams are told
+OFTEN = 0.01  # of them have a gram that is common
+MOST = 2000  # grams that are read before they are asked for
 _CARD = "source, title, kind, digest, root, origin, chunks, characters, at"
 _UNLEARNT = """FROM chunks c LEFT JOIN vectors v ON v.digest = c.digest AND length(v.vector) = ?
 WHERE v.digest IS NULL"""
-_TABLES = """
+_TABLES = f"""
 CREATE TABLE IF NOT EXISTS notes (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS vectors (digest BLOB PRIMARY KEY, vector BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS access (id INTEGER PRIMARY KEY, readers TEXT NOT NULL UNIQUE);
@@ -33,14 +43,12 @@ CREATE TABLE IF NOT EXISTS documents (
 CREATE TABLE IF NOT EXISTS chunks (
   id INTEGER PRIMARY KEY AUTOINCREMENT, document INTEGER NOT NULL REFERENCES documents, access INTEGER NOT NULL,
   start INTEGER, stop INTEGER, title TEXT, text TEXT, language TEXT, digest BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS words_of (chunk INTEGER PRIMARY KEY, packed BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS chunks_document ON chunks (document);
 CREATE INDEX IF NOT EXISTS chunks_digest ON chunks (digest);
 CREATE INDEX IF NOT EXISTS chunks_language ON chunks (language);
-CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5(title, text, content='chunks', content_rowid='id',
-  tokenize='porter');
 CREATE VIRTUAL TABLE IF NOT EXISTS grams USING fts5(text, content='',
-  tokenize="unicode61 remove_diacritics 0 categories 'L* N* M* Co' tokenchars '_'");
-INSERT INTO words (words, rank) VALUES ('rank', 'bm25(2.0, 1.0)');
+  tokenize={_grams.TOKENIZE});
 """
 
 
@@ -59,9 +67,13 @@ class Sqlite:
         self._matrix = Matrix(dims)
         self._bytes = 4 * dims
         self._seen: tuple[int, int] | None = None  # the state of the database that the matrix follows
+        self._read: tuple[int, int] | None = None  # and that which words and grams follow
+        self._common: list[str] | None = None  # grams that `settle` has not read yet
         self._counted: tuple[tuple[int, int], dict[str, int]] | None = None
         self._changes = 0
+        self._words = Words(self._db)
         self._made()
+        self._grams = Grams(self._db)
 
     def cards(self) -> Mapping[str, Card]:
         rows = self._db.execute(f"SELECT {_CARD}, readers FROM documents d JOIN access a ON a.id = d.access")  # noqa: S608
@@ -103,10 +115,12 @@ class Sqlite:
             self._db.execute("DELETE FROM vectors")
 
     def words(self, question: str, k: int, reader: str | None) -> Scores:
-        return self._matched("words", _any(_terms.words(question)), k, reader)
+        with self._reading():
+            return self._words.best(question, k, self._classes(reader))
 
     def grams(self, question: str, k: int, reader: str | None) -> Scores:
-        return self._matched("grams", _any(_terms.asked_grams(question)), k, reader)
+        with self._reading():
+            return self._grams.best(_terms.asked_grams(question), k, self._classes(reader))
 
     def near(self, vector: Floats, k: int, reader: str | None) -> Scores:
         self._follow()
@@ -150,8 +164,18 @@ class Sqlite:
         row = self._db.execute("SELECT value FROM notes WHERE key = ?", (key,)).fetchone()
         return row[0] if row else None
 
-    def settle(self) -> None:
+    def state(self) -> str:
+        return self.note(STATE) or ""
+
+    def settle(self) -> bool:
         self._follow()
+        with self._reading():
+            if self._common is None:
+                self._common = self._often()
+            end = time.monotonic() + TURN
+            while self._common and time.monotonic() < end:
+                self._grams.hold(self._common.pop())
+        return bool(self._common)
 
     def close(self) -> None:
         self._db.close()
@@ -160,15 +184,31 @@ class Sqlite:
         if self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'documents'").fetchone() is None:
             self._db.executescript("BEGIN IMMEDIATE;" + _TABLES + "COMMIT;")
             self.note("schema", str(SCHEMA))
-        if int(self.note("schema") or 0) > SCHEMA:
+            self.note(STATE, secrets.token_hex(8))
+        schema = int(self.note("schema") or 0)
+        if schema > SCHEMA:
             fix = "Update trimtab, or delete docs.db."
             raise StorageError("A newer version wrote the index of the documents.", fix, code="newer_database")
+        if schema < SCHEMA:
+            self._renewed()
+
+    def _renewed(self) -> None:
+        """Of an index of schema 1: its chunks' words, which were in an FTS5 table; some 0.1 ms a chunk."""
+        with self._change():
+            if self.note("schema") == str(SCHEMA):  # another process was first
+                return
+            self._db.execute("CREATE TABLE words_of (chunk INTEGER PRIMARY KEY, packed BLOB NOT NULL)")
+            self._db.execute("DROP TABLE words")
+            for row in self._db.execute("SELECT id, title, text FROM chunks ORDER BY id"):
+                self._db.execute("INSERT INTO words_of VALUES (?, ?)", (row[0], self._words.stems.packed(*row[1:])))
+            self.note("schema", str(SCHEMA))
 
     @contextmanager
     def _change(self) -> Iterator[None]:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._db.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (STATE, secrets.token_hex(8)))
         except BaseException:
             self._db.execute("ROLLBACK")
             raise
@@ -181,15 +221,28 @@ class Sqlite:
         self._db.execute("INSERT OR IGNORE INTO access (readers) VALUES (?)", (key,))
         return int(self._db.execute("SELECT id FROM access WHERE readers = ?", (key,)).fetchone()[0])
 
+    def _often(self) -> list[str]:
+        """Grams that many chunks have, as a sample of each language tells, the most frequent last."""
+        counts: Counter[str] = Counter()
+        asked = 0
+        for language in self.languages():
+            for _, piece in self.sample(language, SAMPLE):
+                asked += 1
+                if _terms.grammed(piece.text, language):
+                    counts.update(set(_terms.grams(f"{piece.title} {piece.text}")))
+        common = [(count, gram) for gram, count in counts.items() if count >= max(2, OFTEN * asked)]
+        return [gram for _, gram in sorted(common)][-MOST:]
+
     def _insert(self, document: int, access: int, pieces: Iterable[Piece]) -> None:
         for piece in pieces:
             digest = hashlib.sha256(piece.embedded.encode("utf-8", "replace")).digest()
             row = (document, access, piece.start, piece.end, _clean(piece.title), _clean(piece.text), piece.language,
                    digest)  # fmt: skip
             done = self._db.execute("INSERT INTO chunks VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)", row)
-            self._db.execute("INSERT INTO words (rowid, title, text) VALUES (?, ?, ?)", (done.lastrowid, *row[4:6]))
+            packed = self._words.stems.packed(*row[4:6])
+            self._db.execute("INSERT INTO words_of VALUES (?, ?)", (done.lastrowid, packed))
             if _terms.grammed(row[5], piece.language):
-                given = _grams(*row[4:6])
+                given = _spelt(*row[4:6])
                 self._db.execute("INSERT INTO grams (rowid, text) VALUES (?, ?)", (done.lastrowid, given))
 
     def _taken_out(self, sources: Sequence[str]) -> list[bytes]:
@@ -202,11 +255,10 @@ class Sqlite:
             rows = self._db.execute("SELECT id, title, text, language, digest FROM chunks WHERE document = ?", found)
             for chunk, title, text, language, digest in rows.fetchall():
                 gone.append(digest)
-                sql = "INSERT INTO words (words, rowid, title, text) VALUES ('delete', ?, ?, ?)"
-                self._db.execute(sql, (chunk, title, text))
+                self._db.execute("DELETE FROM words_of WHERE chunk = ?", (chunk,))
                 if _terms.grammed(text, language):
                     sql = "INSERT INTO grams (grams, rowid, text) VALUES ('delete', ?, ?)"
-                    self._db.execute(sql, (chunk, _grams(title, text)))
+                    self._db.execute(sql, (chunk, _spelt(title, text)))
             self._db.execute("DELETE FROM chunks WHERE document = ?", found)
             self._db.execute("DELETE FROM documents WHERE id = ?", found)
         return gone
@@ -216,12 +268,23 @@ class Sqlite:
         sql = "DELETE FROM vectors WHERE digest = ?1 AND NOT EXISTS (SELECT 1 FROM chunks WHERE digest = ?1)"
         self._db.executemany(sql, [(digest,) for digest in digests])
 
-    def _matched(self, table: str, query: str, k: int, reader: str | None) -> Scores:
-        if not query:
-            return {}
-        allowed = self._allowed(f"(SELECT access FROM chunks WHERE id = {table}.rowid)", reader)  # noqa: S608
-        sql = f"SELECT rowid, -rank FROM {table} WHERE {table} MATCH ? {allowed} ORDER BY rank LIMIT ?"  # noqa: S608
-        return dict(self._db.execute(sql, (query, k)))
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """One state of the database, whatever others write meanwhile, which words and grams follow."""
+        self._db.execute("BEGIN")
+        try:
+            state = self._state()
+            if state != self._read:
+                rows = Rows(*self._pairs("SELECT id, access FROM chunks ORDER BY id").T.copy())
+                self._words.follow(rows)
+                self._grams.follow(rows)
+                self._read = state
+            yield
+        finally:
+            self._db.execute("COMMIT")
+
+    def _pairs(self, sql: str, *given: Any) -> NDArray[np.int64]:
+        return np.array(self._db.execute(sql, given).fetchall(), np.int64).reshape(-1, 2)
 
     def _allowed(self, column: str, reader: str | None) -> str:
         """A condition on the class of access, empty where the reader may read all."""
@@ -245,10 +308,10 @@ class Sqlite:
         state = self._state()
         if state == self._seen:
             return
-        rows = self._db.execute(
+        rows = self._pairs(
             "SELECT c.id, c.access FROM chunks c JOIN vectors v ON v.digest = c.digest WHERE length(v.vector) = ? "
-            "ORDER BY c.id", (self._bytes,),
-        ).fetchall()  # fmt: skip
+            "ORDER BY c.id", self._bytes,
+        )  # fmt: skip
         missing = self._matrix.keep(rows)
         for first in range(0, len(missing), 500):
             self._matrix.add(*self._stored(missing[first : first + 500]))
@@ -269,15 +332,10 @@ def _card(row: Sequence[Any]) -> Card:
     return Card(**dict(zip(names, row, strict=False)), readers=tuple(json.loads(row[len(names)])))
 
 
-def _any(terms: Sequence[str]) -> str:
-    """An FTS5 query that matches any of the terms; each is quoted, so none is an operator."""
-    return " OR ".join(f'"{term}"' for term in terms)
-
-
 def _clean(text: str) -> str:
     """SQLite takes no lone surrogates."""
     return text.encode("utf-8", "replace").decode()
 
 
-def _grams(title: str, text: str) -> str:
+def _spelt(title: str, text: str) -> str:
     return " ".join(_terms.grams(f"{title} {text}"))

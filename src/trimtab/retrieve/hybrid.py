@@ -30,9 +30,8 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """`paths` start from the recipe's folder; `k` passages of at most `size` characters, overlapping by `overlap`.
 
     `meaning` is the weight of the embeddings against the words, 0 to 1; unless given it is learnt from the documents.
-    `cache` keeps the index in the state folder. `engine` is what holds it: `sqlite`, `swift` (tantivy and usearch, the
-    extra `trimtab[search]`) or `postgres` (the extra `trimtab[postgres]`; its address is TRIMTAB_DOCS_URL); `auto` is
-    `sqlite`.
+    `cache` keeps the index in the state folder. `engine` is what holds it: `sqlite`, or `postgres` (the extra
+    `trimtab[postgres]`; its address is TRIMTAB_DOCS_URL); `auto` is `sqlite`.
     """
 
     paths: tuple[str, ...] = ()
@@ -112,10 +111,12 @@ class Hybrid:
             await asyncio.wait([self._learning], timeout=max(0.0, self._deadline - time.monotonic()))
         meaning = self._options.meaning
         vector = await self._meaning(question) if self._known and meaning != 0 else None
-        found = await self._off(
-            _search.search, self._index, question, vector, self._options.k, request.principal, meaning
-        )
-        return Evidence(passages=tuple(found))
+        whole = vector is not None or meaning == 0
+        return await self._off(self._found, self._index, question, vector, request.principal, whole)
+
+    async def state(self) -> str:
+        """Of the documents now, as `Evidence.state`."""
+        return await self._off(self._index.state) if self._index else ""
 
     async def close(self) -> None:
         if self._learning:
@@ -124,6 +125,11 @@ class Hybrid:
         if self._index:
             await self._off(self._index.close)
         self._thread.shutdown(wait=False)
+
+    def _found(self, index: Index, question: str, vector: Floats | None, reader: str, whole: bool) -> Evidence:
+        state = index.state() if whole else ""  # before the search: what changes meanwhile makes it another
+        found = _search.search(index, question, vector, self._options.k, reader, self._options.meaning)
+        return Evidence(passages=tuple(found), state=state)
 
     async def _meaning(self, question: str) -> Floats | None:
         """The question's vector; None where the encoder fails: then the words decide alone."""
@@ -159,9 +165,12 @@ class Hybrid:
             self._tools.say(f"Skipped {file}: {why}.")
 
     async def _learn(self, library: Library) -> None:
+        await self._off(library.index.settle)
         await library.learn()
         self._known = True
         await library.calibrate()
+        while await self._off(library.index.settle):
+            pass  # a question that waits has its turn in between
 
     def _told(self, learning: asyncio.Task[None]) -> None:
         """An encoder that fails leaves the search by words, and is not kept silent."""
