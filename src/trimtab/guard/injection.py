@@ -34,7 +34,7 @@ HEAD = Head(
     says="It reads like an injection",
     by="the encoder's injection head and first tier",
     scores=_scores,
-    usual=(0.87, 0.97),  # of the user's texts some 1 % that are benign: benchmarks/heads.py
+    usual=(0.82, 0.97),  # of the user's texts some 1 % that are benign: benchmarks/heads.py
 )
 
 
