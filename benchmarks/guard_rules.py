@@ -70,7 +70,7 @@ def usual(rule: str) -> float:
 def _by_source(name: str, given: list[Any], scores: list[float], limit: float) -> dict[str, Any]:
     hits: dict[str, list[bool]] = defaultdict(list)
     for row, score in zip(given, scores, strict=True):
-        for source in (row.get("source") or row.get("category") or "unnamed", "all"):
+        for source in (row.get("source") or ("bipia" if "category" in row else "unnamed"), "all"):
             hits[source].append(score > limit)
     for source, found in hits.items():
         low, high = interval(sum(found), len(found)) or (0, 0)
