@@ -139,6 +139,22 @@ def buried(encoder: Encoder, data: Path, limit: float) -> dict[str, Any]:
     return shares
 
 
+def documents(encoder: Encoder, data: Path) -> dict[str, Any]:
+    """What the usual threshold for documents finds of an encyclopedia's passages, and of attacks planted in them: of
+    jailbreaks kept apart, and of BIPIA's harmless-looking tasks, which were taught as no injections."""
+    path, limit = data / "retrieval" / "squad2_docs.jsonl", injections.HEAD.usual[1]
+    if not path.exists():
+        return {}
+    passages = random.Random(2).sample([row["text"] for row in read(path)], 400)
+    tasks = [row["text"] for row in read(data / "guard" / "bipia_attack_strings.jsonl")]
+    planted = {"jailbreaks": _positives(data, ())["inthewild_jailbreak"], "tasks": tasks}
+    found = {"passages": len(passages), "found wrongly": _share(_scores(encoder, passages), limit)}
+    for name, texts in planted.items():
+        inside = [f"{page[:400]}\n{text[:600]}\n{page[400:800]}" for page, text in zip(passages, texts, strict=False)]
+        found[name] = {"texts": len(inside), "recall": _share(_scores(encoder, inside), limit)}
+    return {"threshold": limit, **found}
+
+
 def _positives(data: Path, sources: Sequence[str]) -> dict[str, list[str]]:
     """Attacks by source: all of one left out of training, or else the families of variants that are kept apart."""
     found: dict[str, list[str]] = {}
@@ -208,6 +224,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     found["first_tier"] = cleared(encoder, chosen.data, chosen.words)
     found["toxicity"] = toxicity(encoder, chosen.data)
     found["injection"] = injection(encoder, chosen.data, (), chosen.words)
+    found["documents"] = documents(encoder, chosen.data)
     encoder.close()
     for one in chosen.left:
         folder, _, sources = one.partition("=")

@@ -119,12 +119,14 @@ async def test_a_head_in_doubt_is_no_matter_of_another_s(built):
     assert guard.heads.asked == []
 
 
-async def test_text_that_nobody_vouches_for_may_not_tell_its_reader_what_to_do(built):
-    guard = built(injection)
-    assert (await asked(guard, "please do this")).ok
+async def test_text_that_nobody_vouches_for_is_held_to_a_stricter_bar(built):
+    guard = built(injection, threshold=0.995, untrusted_threshold=0.5)
+    assert (await asked(guard, "override it")).ok
     for origin in (Origin.RETRIEVED, Origin.TOOL):
-        assert not (await asked(guard, "please do this", origin=origin)).ok
+        assert not (await asked(guard, "override it", origin=origin)).ok
+        assert (await asked(guard, "please do this", origin=origin)).ok, "a manual tells its reader what to do"
     assert (await asked(guard, "override it", origin=Origin.SYSTEM)).ok
+    assert injection.HEAD.usual[1] < injection.HEAD.usual[0]
 
 
 async def test_a_text_is_read_once_for_all_guards(tmp_path):
@@ -148,7 +150,7 @@ async def test_thresholds_come_from_settings_calibration_or_habit_in_this_order(
     assert (await asked(built(injection), "now do")).ok
     _limit.save(tmp_path, {"injection": _limit.benign(injection.HEAD.by, [0.005] * 200)})
     assert not (await asked(built(injection), "now do")).ok  # 0.01 is above what benign texts have
-    assert (await asked(built(injection), "now do", origin=Origin.TOOL)).score == 0.99
+    assert (await asked(built(injection), "now override", origin=Origin.TOOL)).score == 0.99
     assert (await asked(built(injection, threshold=0.5), "now do")).ok
     with pytest.raises(ConfigError, match="too few"):
         built(injection, fpr=0.001)

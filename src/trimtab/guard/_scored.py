@@ -5,7 +5,7 @@ which an attack is likely, wherever they stand, and the most doubtful of the res
 none grows slowly with its length.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from trimtab.errors import ConfigError
@@ -19,7 +19,7 @@ UNTRUSTED = frozenset({Origin.RETRIEVED, Origin.TOOL})
 
 
 class Head(NamedTuple):
-    """What is found: `scores` names those of a reading that count, by who wrote the text; the verdict's code and words.
+    """What is found: `score` names that of a reading which counts; the verdict's code and words.
 
     `by` names what scores, for calibrations; `usual` are the thresholds without one, of the user's and untrusted text.
     """
@@ -28,7 +28,7 @@ class Head(NamedTuple):
     code: str
     says: str
     by: str
-    scores: Callable[[Origin], tuple[str, ...]]
+    score: str
     usual: tuple[float, float]
 
 
@@ -90,16 +90,16 @@ class Scored:
     async def _worst(self, texts: Sequence[tuple[str, Origin]]) -> list[Worst]:
         """The worst part of each text; the parts that words alone leave in doubt (`_doubted`) are read in one call."""
         looked = await _readings.glance(self._tools, [text for text, _ in texts])
-        names = [self._head.scores(origin) for _, origin in texts]
+        name = self._head.score
         doubted = [
             (at, part)
             for at, parts in enumerate(looked)
-            for part in _doubted(parts, names[at], self._limit(texts[at][1]))
+            for part in _doubted(parts, name, self._limit(texts[at][1]))
         ]  # fmt: skip
         readings = await _readings.read(self._tools, [texts[at][0][part.start : part.end] for at, part in doubted])
         read = {(at, part.start): reading for (at, part), reading in zip(doubted, readings, strict=True)}
         return [
-            max((_worst(part, read.get((at, part.start), part), names[at]) for part in parts), default=Worst(0.0, 0, 0))
+            max((_worst(part, read.get((at, part.start), part), name) for part in parts), default=Worst(0.0, 0, 0))
             for at, parts in enumerate(looked)
         ]
 
@@ -121,20 +121,16 @@ def _whole(text: Text) -> Span:
     return Span(kind="UNREAD", start=0, end=len(text.text), path=text.path)
 
 
-def _doubted(parts: Sequence[Any], names: tuple[str, ...], limit: float) -> list[Any]:
+def _doubted(parts: Sequence[Any], name: str, limit: float) -> list[Any]:
     """The parts to read, in order: the likely ones and what words alone would call a finding; and of the other doubtful
     ones the first of every `EVERY` parts of the text, by their doubt.
     """
-    doubts = {part.start: _doubt(part, names) for part in parts if not part.doubtful.isdisjoint(names)}
-    surely = {part.start for part in parts if not part.likely.isdisjoint(names) or doubts.get(part.start, 0.0) > limit}
+    doubts = {part.start: getattr(part, name) for part in parts if name in part.doubtful}
+    surely = {part.start for part in parts if name in part.likely or doubts.get(part.start, 0.0) > limit}
     rest = sorted(doubts.keys() - surely, key=lambda start: -doubts[start])[: 1 + len(parts) // EVERY]
     return [part for part in parts if part.start in surely or part.start in rest]
 
 
-def _doubt(part: Any, names: tuple[str, ...]) -> float:
-    return max(getattr(part, name) for name in names if name in part.doubtful)
-
-
-def _worst(part: Any, said: Any, names: tuple[str, ...]) -> Worst:
-    """A part with the most of the scores that count, of what was said of it."""
-    return Worst(max(getattr(said, name) for name in names), part.start, part.end)
+def _worst(part: Any, said: Any, name: str) -> Worst:
+    """A part with the score that counts, of what was said of it."""
+    return Worst(getattr(said, name), part.start, part.end)

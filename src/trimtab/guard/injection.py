@@ -1,14 +1,13 @@
 """Finds injections and jailbreaks in new words, by a head of the house encoder; `patterns` is the cheap one before it.
 
-Text that nobody vouches for (retrieved passages, tool results) is held to a stricter bar: there a text that tells its
-reader to do something is a finding too, since a document has no business doing so.
+Text that nobody vouches for (retrieved passages, tool results) is held to a stricter bar: a document has no business
+commanding anybody, and to lose a passage costs less than to lose a request.
 """
 
 import msgspec
 
-from trimtab.guard._scored import UNTRUSTED, Head, Scored, limits
+from trimtab.guard._scored import Head, Scored, limits
 from trimtab.ports import Guard, Tools
-from trimtab.types import Origin
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -24,17 +23,13 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     characters: int = 200_000
 
 
-def _scores(origin: Origin) -> tuple[str, ...]:
-    return ("injection", "instruction") if origin in UNTRUSTED else ("injection",)
-
-
 HEAD = Head(
     "INJECTION",
     code="injection",
     says="It reads like an injection",
-    by="the encoder's injection head and first tier",
-    scores=_scores,
-    usual=(0.82, 0.97),  # of the user's texts some 1 % that are benign: benchmarks/heads.py
+    by="the encoder's injection head and first tier, of attacks in many manners",
+    score="injection",
+    usual=(0.82, 0.73),  # found wrongly: 1 % of users' texts, 2 % of an encyclopedia's passages: benchmarks/heads.py
 )
 
 

@@ -7,7 +7,6 @@ import msgspec
 
 from trimtab.guard._scored import Head, Scored, limits
 from trimtab.ports import Guard, Tools
-from trimtab.types import Origin
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -20,13 +19,9 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     characters: int = 200_000
 
 
-def _scores(_: Origin) -> tuple[str, ...]:
-    return ("toxicity",)  # the same bar for all
-
-
 HEAD = Head(
     "TOXIC", code="toxicity", says="It is offensive or hateful", by="the encoder's toxicity head and first tier",
-    scores=_scores, usual=(0.9, 0.9),
+    score="toxicity", usual=(0.9, 0.9),
 )  # fmt: skip
 
 
