@@ -455,6 +455,8 @@ async def test_check_raises_as_long_as_nothing_can_be_written(tmp_path):
     with pytest.raises(StorageError, match="readonly"):
         await store.check()
     assert store.failed
+    while not store._engine.pool.checkedin():  # the writer answers before it lets go of its connection
+        await asyncio.sleep(0.001)
     with store._engine.connect() as connection:  # the writer's own: there is no other yet
         connection.exec_driver_sql("PRAGMA query_only = OFF")
     await store.check()

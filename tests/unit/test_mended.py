@@ -229,7 +229,9 @@ async def test_a_second_call_that_fails_is_no_answer_and_its_unknown_cost_is_unk
     large = Says('{"name": "Eve"}')
     outcome, trace = await run(tmp_path, {"small": Falls("no"), "large": large}, ask("Who?", params=PERSON))
     assert outcome.model == "large"
-    assert [step.code for step in trace.steps if step.by == "small"] == ["", "upstream_down"]
+    first, again = (step for step in trace.steps if step.by == "small")
+    assert (first.code, again.code, again.ok) == ("", "asked", False)
+    assert "in vain (upstream_down)" in again.why
     assert trace.cost is None
 
 
