@@ -1,7 +1,7 @@
 """Trains the heads' branch (`branch.py`) on the corpus, over what the served int8 encoder says: `runs/heads.sh`.
 
 The encoder's middle states of every training row are worked out once, by the model that serves, and kept on disk in
-float16. Rows come in an order that the seed decides; the state is kept every 100 steps, and a later call goes on there.
+float16. Rows come in an order that the seed decides; a later call goes on where the last one ended.
 """
 
 # ruff: noqa: S311 - seeded draws of training texts
@@ -9,7 +9,6 @@ float16. Rows come in an order that the seed decides; the state is kept every 10
 import argparse
 import math
 import random
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,11 +26,10 @@ from trimtab.encode.tokenizer import WordPiece
 from trimtab.train.branch import Branch
 from trimtab.train.corpus import PIECES, Row, kept
 from trimtab.train.layers import WIDTH
+from trimtab.train.steps import say, train
 
 BATCH = 2048  # pieces that the encoder reads at a time, padding counted
 STEP = 1024  # pieces of a step, padding counted
-RATE, NEW_RATE, DECAY, WARM = 2e-4, 1e-3, 0.01, 0.06
-KEPT_EVERY, SAID_EVERY = 100, 10
 UNMARKED = -100  # the label of a piece that nobody has marked
 WEIGHTS = (2.0, 0.7, 1.0)  # of the scores' losses beside the tags'
 
@@ -81,7 +79,7 @@ def states(taught: Sequence[Item], pieces: WordPiece, path: Path, encoder: Path)
                 item = taught[number]
                 made[item.at : item.at + len(item.kinds)] = row[: len(item.kinds)]
             if at % 50 == 49:
-                _say(f"states: {at + 1} batches of at most {BATCH} pieces")
+                say(f"states: {at + 1} batches of at most {BATCH} pieces")
         made.flush()
         done.write_text("")
     return np.load(path, mmap_mode="r")
@@ -97,43 +95,6 @@ def middle(encoder: Path) -> Callable[[NDArray[np.int64], NDArray[np.int64]], ND
         return second.run([MIDDLE], {LOWER: lower, **feed})[0]
 
     return states
-
-
-def train(
-    branch: Branch, taught: Sequence[Item], said: NDArray[np.float16], folder: Path, passes: float, seed: int
-) -> None:
-    """Train in place; goes on from `folder`'s checkpoint where there is one."""
-    order = list(_order(taught, passes, seed))
-    old = [p for name, p in branch.named_parameters() if name.startswith("layers")]
-    new = [p for name, p in branch.named_parameters() if not name.startswith("layers")]
-    best = torch.optim.AdamW([{"params": old, "lr": RATE}, {"params": new, "lr": NEW_RATE}], weight_decay=DECAY)
-    plan = torch.optim.lr_scheduler.LambdaLR(best, lambda step: _rate(step / len(order)))
-    state_file, first = folder / "checkpoint.pt", 0
-    if state_file.exists():
-        state = torch.load(state_file, weights_only=True)
-        branch.load_state_dict(state["branch"])
-        best.load_state_dict(state["best"])
-        plan.load_state_dict(state["plan"])
-        first = state["step"]
-    branch.train()
-    began, sums = time.monotonic(), np.zeros(4)
-    for step in range(first, len(order)):
-        torch.manual_seed(seed * 1_000_003 + step)
-        losses = _losses(branch, order[step], said)
-        best.zero_grad()
-        torch.stack(losses).sum().backward()
-        torch.nn.utils.clip_grad_norm_(branch.parameters(), 1.0)
-        best.step()
-        plan.step()
-        sums += [float(loss.detach()) for loss in losses]
-        if (step + 1) % SAID_EVERY == 0:
-            left = (time.monotonic() - began) / (step + 1 - first) * (len(order) - step - 1)
-            losses_of = f"tags, injection, instruction, toxicity {np.round(sums / SAID_EVERY, 4)}"
-            _say(f"step {step + 1}/{len(order)}: {losses_of}; {left / 60:.1f} min left")
-            sums[:] = 0
-        if (step + 1) % KEPT_EVERY == 0 or step + 1 == len(order):
-            _keep(state_file, branch, best, plan, step + 1)
-    branch.eval()
 
 
 def _losses(branch: Branch, batch: Sequence[Item], said: NDArray[np.float16]) -> list[Any]:
@@ -198,20 +159,6 @@ def padded_batches(
         yield [place[id(item)] for item in batch], ids, mask
 
 
-def _rate(done: float) -> float:
-    return done / WARM if done < WARM else 0.02 + 0.98 * (1 - (done - WARM) / (1 - WARM))
-
-
-def _keep(path: Path, branch: Branch, best: Any, plan: Any, step: int) -> None:
-    state = {"branch": branch.state_dict(), "best": best.state_dict(), "plan": plan.state_dict(), "step": step}
-    torch.save(state, path.with_suffix(".part"))
-    path.with_suffix(".part").replace(path)
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)  # noqa: T201
-
-
 def main() -> None:
     """`python -m trimtab.train.heads SOURCE WORK --data DIR [--passes N] [--leave NAME ...]`."""
     from safetensors.torch import load_file
@@ -234,12 +181,13 @@ def main() -> None:
     drawn = kept(shared / "rows.json", chosen.data, pieces, chosen.seed, chosen.size)
     rows = [row for row in drawn if row.part == "train"]
     taught = items(rows, pieces)
-    _say(f"{len(taught)} rows, {sum(len(item.kinds) for item in taught)} pieces")
+    say(f"{len(taught)} rows, {sum(len(item.kinds) for item in taught)} pieces")
     said = states(taught, pieces, shared / "states.npy", HOME)
     taught = [item for item in taught if item.source not in chosen.leave]
     branch = Branch(load_file(chosen.source / "model.safetensors"))
-    train(branch, taught, said, chosen.work, chosen.passes, chosen.seed)
-    torch.save(branch.state_dict(), chosen.work / "branch.pt")
+    order = list(_order(taught, chosen.passes, chosen.seed))
+    told = "tags, injection, instruction, toxicity"
+    train(branch, order, lambda batch: _losses(branch, batch, said), told, chosen.work, chosen.seed)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,14 @@
 """Trains the span head's branch over what the served int8 encoder says of question and window: `runs/span.sh`.
 
-The order of the rows, and the windows that are drawn of their passages, follow from the seed; the state is kept every
-50 steps, and a later call goes on there.
+The order of the rows, and the windows that are drawn of their passages, follow from the seed; a later call goes on
+where the last one ended.
 """
 
 # ruff: noqa: S311 - seeded draws of training texts
 # pyright: reportMissingImports=false
 import argparse
 import random
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +23,11 @@ from trimtab.encode.tokenizer import WordPiece
 from trimtab.train.asked import Cut, Question, cut, drawn, padded, targets
 from trimtab.train.questions import passes
 from trimtab.train.span_branch import SpanBranch
+from trimtab.train.steps import say, train
 
 STEP = 1280  # pieces of a step, padding counted
-RATE, NEW_RATE, DECAY, WARM = 2e-4, 1e-3, 0.01, 0.06
 SHORT, LONG = 36, 96  # pieces of a training window, unless a sentence alone has more
 MOST = 200  # a longer pair is left out
-KEPT_EVERY, SAID_EVERY = 50, 10
 Batch = list[tuple[Question, Pair]]
 
 
@@ -76,53 +74,6 @@ def losses(branch: SpanBranch, served: Any, batch: Batch) -> tuple[Any, Any]:
     return of_spans, f.binary_cross_entropy_with_logits(here, present)
 
 
-def train(branch: SpanBranch, served: Any, order: Sequence[Batch], folder: Path, seed: int) -> None:
-    """Train in place; goes on from `folder`'s checkpoint where there is one."""
-    old = [p for name, p in branch.named_parameters() if name.startswith("layers")]
-    new = [p for name, p in branch.named_parameters() if not name.startswith("layers")]
-    best = torch.optim.AdamW([{"params": old, "lr": RATE}, {"params": new, "lr": NEW_RATE}], weight_decay=DECAY)
-    plan = torch.optim.lr_scheduler.LambdaLR(best, lambda step: _rate(step / len(order)))
-    state_file, first = folder / "checkpoint.pt", 0
-    if state_file.exists():
-        state = torch.load(state_file, weights_only=True)
-        branch.load_state_dict(state["branch"])
-        best.load_state_dict(state["best"])
-        plan.load_state_dict(state["plan"])
-        first = state["step"]
-    branch.train()
-    began, sums = time.monotonic(), np.zeros(2)
-    for step in range(first, len(order)):
-        torch.manual_seed(seed * 1_000_003 + step)
-        of_spans, of_here = losses(branch, served, order[step])
-        best.zero_grad()
-        (of_spans + of_here).backward()
-        torch.nn.utils.clip_grad_norm_(branch.parameters(), 1.0)
-        best.step()
-        plan.step()
-        sums += [float(of_spans.detach()), float(of_here.detach())]
-        if (step + 1) % SAID_EVERY == 0:
-            left = (time.monotonic() - began) / (step + 1 - first) * (len(order) - step - 1)
-            _say(f"step {step + 1}/{len(order)}: span, here {np.round(sums / SAID_EVERY, 3)}; {left / 60:.1f} min left")
-            sums[:] = 0
-        if (step + 1) % KEPT_EVERY == 0 or step + 1 == len(order):
-            _keep(state_file, branch, best, plan, step + 1)
-    branch.eval()
-
-
-def _rate(done: float) -> float:
-    return done / WARM if done < WARM else 0.02 + 0.98 * (1 - (done - WARM) / (1 - WARM))
-
-
-def _keep(path: Path, branch: SpanBranch, best: Any, plan: Any, step: int) -> None:
-    state = {"branch": branch.state_dict(), "best": best.state_dict(), "plan": plan.state_dict(), "step": step}
-    torch.save(state, path.with_suffix(".part"))
-    path.with_suffix(".part").replace(path)
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)  # noqa: T201
-
-
 def main() -> None:
     """`python -m trimtab.train.span SOURCE WORK --data DIR [--passes N]`."""
     from safetensors.torch import load_file
@@ -140,11 +91,10 @@ def main() -> None:
     chosen.work.mkdir(parents=True, exist_ok=True)
     pieces = WordPiece.load(HOME / "vocab.txt")
     order = list(batches(chosen.data, pieces, chosen.seed, chosen.passes))
-    _say(f"{sum(map(len, order))} rows in {len(order)} steps")
+    say(f"{sum(map(len, order))} rows in {len(order)} steps")
     served = session(HOME / "lower.onnx", chosen.threads)
     branch = SpanBranch(load_file(chosen.source / "model.safetensors"))
-    train(branch, served, order, chosen.work, chosen.seed)
-    torch.save(branch.state_dict(), chosen.work / "branch.pt")
+    train(branch, order, lambda batch: losses(branch, served, batch), "span, here", chosen.work, chosen.seed)
 
 
 if __name__ == "__main__":
