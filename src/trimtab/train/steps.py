@@ -19,7 +19,7 @@ KEPT_EVERY, SAID_EVERY = 50, 10
 def train(
     branch: Any, order: Sequence[Batch], losses: Callable[[Batch], Sequence[Any]], told: str, folder: Path, seed: int
 ) -> None:
-    """Train in place on the sum of a batch's `losses`, which `told` names; `folder` has the checkpoint, then `branch.pt`.
+    """Train in place on the sum of a batch's `losses`, which `told` names; checkpoint and `branch.pt` are in `folder`.
 
     The rate rises for `WARM` of the steps, then falls in a line to a fiftieth.
     """
