@@ -205,7 +205,9 @@ async def main() -> None:
         if options.scale:
             from retrieval_scale import measured
 
-            found = {"scale": {str(options.scale): measured(corpora(options.data)[0], options.scale, Path(scratch))}}
+            corpus = corpora(options.data)[0]
+            figures = await asyncio.to_thread(measured, corpus, options.scale, Path(scratch))  # it has loops of its own
+            found = {"scale": {str(options.scale): figures}}
         else:
             found = {"corpora": await quality(options.data, options.home or Path(scratch))}
     kept = json.loads(options.out.read_text("utf-8")) if options.out.is_file() else {}
