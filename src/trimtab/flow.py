@@ -114,14 +114,14 @@ async def _climb(
         if trail.skips(spec, live):
             continue
         with trail.step("answer", name, spec.price) as step:  # answer
+            sink = step.window(live, _on(desk.guards, "answer"), request)
             try:
-                sink = step.window(live, _on(desk.guards, "answer"), request)
                 said = await desk.models[name].answer(sink.request, evidence or Evidence(), sink)
                 await sink.close()
             except Withheld:
                 raise
             except Exception as error:  # noqa: BLE001 - down or crashed: the next one answers, or goes on with it
-                said = await step.fault(error)
+                said = await step.fault(error, sink)
             if isinstance(said, Verdict):
                 step.passed(said)
                 verdict = verdict if answer else said

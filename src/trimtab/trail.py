@@ -52,7 +52,6 @@ class Note:
         "_began",
         "_price",
         "_trail",
-        "_window",
         "begun",
         "by",
         "code",
@@ -99,7 +98,6 @@ class Note:
         window = Window(emit, guards, asked, begun=self._begins, spent=self._spends, lost=self._loses)
         if before and self._trail.window:
             window.follow(self._trail.window, before.text)
-        self._window = window
         return window
 
     def quiet(self, request: Request) -> Window:
@@ -148,13 +146,14 @@ class Note:
         self.ok, self.code, self.why = False, row(error).code, _told(error, self.stage)
         return instead
 
-    async def fault(self, error: Exception) -> Verdict:
-        """The rung is down: a fall to the next one, traced; the error is kept for the case that none is left.
+    async def fault(self, error: Exception, window: Window) -> Verdict:
+        """The rung that writes to `window` is down: a fall to the next one, traced; the error is kept for the case that
+        none is left.
 
         Raises it where the client is wrong, or has read the beginning of what no other rung may go on with.
         """
         theirs = isinstance(error, RequestError) and not self._trail.begun
-        if theirs or (self.begun and not await self._trail.leaves(self._window, self.by, self.usage)):
+        if theirs or (self.begun and not await self._trail.leaves(window, self.by, self.usage)):
             raise error
         self._trail.fault = error
         return self.lost(error)
@@ -261,7 +260,9 @@ class Trail:
             except Exception as error:
                 LOG.exception("%s was not recorded", trace.request.id)
                 lost = error if isinstance(error, StorageError) else lost
-        if lost and self.error is None and (self._request.wishes.durable or isinstance(self.result, Pending)):
+        promised = self.error is None and (self._request.wishes.durable or isinstance(self.result, Pending))
+        self.error = self.fault = self.window = None  # these refer to this trail: a cycle would wait for the collector
+        if lost and promised:
             raise lost
         return trace
 
