@@ -32,7 +32,7 @@ lock:            ## Pin everything anew, with hashes (needs uv)
 	  --no-header --no-annotate -o requirements/core.lock
 	uv pip compile -q requirements/build.in --universal --python-version 3.11 --generate-hashes \
 	  --no-header --no-annotate -c requirements/core.lock -o requirements/build.lock
-	uv pip compile -q pyproject.toml requirements/build.in --group dev --extra local --extra docs --universal --python-version 3.11 \
+	uv pip compile -q pyproject.toml requirements/build.in --group dev --extra local --extra docs --extra postgres --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-annotate -c requirements/core.lock -o requirements/dev.lock
 
 clean:           ## Remove the environment and the caches

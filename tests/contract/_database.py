@@ -24,6 +24,10 @@ def started():
     if programs is None:
         pytest.skip(NO_SERVER)
     become = _other()
+    try:
+        subprocess.run([programs / "postgres", "--version"], check=True, capture_output=True, cwd="/", **become)
+    except (OSError, subprocess.CalledProcessError) as error:  # they lie where only root may look
+        pytest.skip(f"{programs} cannot be run by another account than root: {error}")
     with socket.socket() as found, tempfile.TemporaryDirectory(prefix="trimtab-pg-") as folder:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
