@@ -32,7 +32,6 @@ from trimtab.verify._cited import FLAG
 RESULT = Path(__file__).parent / "results" / "cutting.json"
 SENTENCES, BAD = 4, 0.3
 LONGEST = 250  # characters of a sentence; much longer ones the verifier reads in parts
-NAME = re.compile(r"(?<=[a-z,] )[A-Z][a-z]+(?: [A-Z][a-z]+)*")
 
 
 class Said(NamedTuple):
@@ -56,8 +55,8 @@ def figure(mine: str, _: str, drawn: random.Random) -> str:
 
 def name(mine: str, other: str, drawn: random.Random) -> str:
     """One name inside of the sentence is another's."""
-    names = list(NAME.finditer(mine))
-    others = [found for found in NAME.findall(other) if found not in mine]
+    names = list(made.NAME.finditer(mine))
+    others = [found for found in made.NAME.findall(other) if found not in mine]
     if not names or not others:
         return mine
     one = drawn.choice(names)

@@ -8,6 +8,7 @@ Without any it says so; results/grounding.json is written where BEGIN's three pa
 """
 
 import argparse
+import asyncio
 import json
 import random
 import re
@@ -27,6 +28,8 @@ SUPPORTED = ("Fully attributable", True)
 PARAGRAPHS = 300
 PENALTY = 1e-3
 KEPT = re.compile(r"\d|\b(?:not?|never|none|without|cannot)\b|n['’]t\b", re.IGNORECASE)
+NAME = re.compile(r"(?<=[a-z,] )[A-Z][a-z]+(?: [A-Z][a-z]+)*")
+VERBS = ("is", "are", "was", "were", "has", "had")
 LEADS = ("", "", "", "Yes, ", "Yeah, ", "Well, ", "No, ", "According to the text, ")
 CHAT = (
     "I have always loved {}, it is my favourite.", "I have never heard of {} before.", "My brother is a fan of {} too.",
@@ -90,33 +93,35 @@ def dropped(sentence: str, drawn: random.Random) -> str:
 
 
 def _falsified(mine: str, other: str, drawn: random.Random) -> str:
-    """Figures changed, or the second half from elsewhere, or a denial put in."""
-    if any(char.isdigit() for char in mine) and drawn.random() < 0.6:
-        return "".join(str((int(char) + drawn.randint(1, 8)) % 10) if char.isdecimal() else char for char in mine)
+    """A figure changed, a name put in another's place, a denial put in, or the second half from elsewhere."""
+    names, others = NAME.findall(mine), [name for name in NAME.findall(other) if name not in mine]
+    verb = next((verb for verb in VERBS if f" {verb} " in mine), None)
     words, theirs = mine.split(), other.split()
-    if drawn.random() < 0.7:
-        for verb in ("is", "are", "was", "were", "has", "had"):
-            if verb in words:
-                words.insert(words.index(verb) + 1, "not")
-                return " ".join(words)
-    return " ".join([*words[: len(words) // 2], *theirs[len(theirs) // 2 :]])
+    found = [" ".join([*words[: len(words) // 2], *theirs[len(theirs) // 2 :]])]
+    if any(char.isdecimal() for char in mine):
+        found.append("".join(str((int(c) + drawn.randint(1, 8)) % 10) if c.isdecimal() else c for c in mine))
+    if names and others:
+        found.append(mine.replace(drawn.choice(names), drawn.choice(others)))
+    if verb:
+        found.append(mine.replace(f" {verb} ", f" {verb} not ", 1))
+    return drawn.choice(found)
 
 
 def table(encoder: Encoder, pairs: Sequence[Pair]) -> list[np.ndarray]:
     """For each pair the features of each of its answer's claims, (claims, features)."""
     texts = sorted({part for pair in pairs for text in (pair.evidence, pair.answer) for part in split(text)})
-    place, rows = {text: row for row, text in enumerate(texts)}, encoder.embed_now(texts)
-    return [_features(pair, place, rows) for pair in pairs]
+    states = dict(zip(texts, map(_support.unit, asyncio.run(encoder.states(texts))), strict=True))
+    return [_features(pair, states, encoder) for pair in pairs]
 
 
-def _features(pair: Pair, place: dict[str, int], rows: Any) -> np.ndarray:
+def _features(pair: Pair, states: dict[str, Any], encoder: Encoder) -> np.ndarray:
     there = split(pair.evidence)
     evidence = _support.known(there)
     said = split(pair.answer)
     told = [sentence for sentence in said if _support.claims(sentence)] or said[:1]
-    matrix = rows[[place[part] for part in there]] if there else np.zeros((1, rows.shape[1]), np.float32)
+    lines = [states[part] for part in there]
     return np.array(
-        [_support.features(one, evidence, float((matrix @ rows[place[one]]).max())) for one in told]
+        [_support.features(one, evidence, _support.odd(states[one][encoder.wordy(one)], lines)) for one in told]
         or [(0.0,) * (len(_support.NAMES) - 1) + (1.0,)]
     )
 

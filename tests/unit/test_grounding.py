@@ -148,8 +148,8 @@ def test_it_applies_to_named_models_or_to_all_but_the_cache() -> None:
 
 
 @given(st.text(max_size=80), st.lists(st.text(max_size=80), max_size=4), st.floats(-1, 1))
-def test_features_are_finite_and_bounded(sentence: str, evidence: list[str], near: float) -> None:
-    found = _support.features(sentence, _support.known(evidence), near)
+def test_features_are_finite_and_bounded(sentence: str, evidence: list[str], odd: float) -> None:
+    found = _support.features(sentence, _support.known(evidence), odd)
     assert len(found) == len(_support.NAMES) == len(_support.WEIGHTS)
     assert all(map(math.isfinite, found))
     assert all(0 <= value <= 1 for value in found[:4])
@@ -161,3 +161,17 @@ def test_evidence_that_says_the_same_covers_all(words: list[str]) -> None:
     sentence = " ".join(words)
     found = dict(zip(_support.NAMES, _support.features(sentence, _support.known([sentence]), 1.0), strict=True))
     assert (found["covered"], found["best"], found["run"], found["figures"], found["denial"]) == (1, 1, 1, 0, 0)
+
+
+async def test_another_name_takes_support_away(encoder: Encoder) -> None:
+    told = "The shop was founded in the town by Anna Berg."
+    plain, other = [(await judged(built(encoder), told.replace("Berg", name), told)) for name in ("Berg", "Holm")]
+    assert plain.ok
+    assert not other.ok
+
+
+async def test_words_and_marks_are_told_apart(encoder: Encoder) -> None:
+    text = "Well, it's 5 o'clock (here)."
+    (states,) = await encoder.states([text])
+    assert len(encoder.wordy(text)) == len(states)
+    assert sum(encoder.wordy(text)) == encoder.tokens("Well it s 5 o clock here")

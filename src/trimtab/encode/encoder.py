@@ -26,7 +26,7 @@ from trimtab.encode.reading import SCORES, Glance, Part, Reading, joined
 from trimtab.encode.sealed import opened
 from trimtab.encode.session import Session, session
 from trimtab.encode.span import Span, SpanHead
-from trimtab.encode.tokenizer import WordPiece
+from trimtab.encode.tokenizer import WordPiece, words
 from trimtab.encode.turns import Floats, Ids, Read, Turns
 from trimtab.encode.windows import windows
 from trimtab.errors import ConfigError
@@ -142,6 +142,10 @@ class Encoder:
     def tokens(self, text: str) -> int:
         """How many word pieces the text has, marks not counted."""
         return len(self.pieces.ids(text))
+
+    def wordy(self, text: str) -> list[bool]:
+        """Of each word piece of the text whether it is of a word, not a mark: (tokens,), as `states` has them."""
+        return [word[0].isalnum() for word in words(text) for _ in self.pieces.word(word)]
 
     def close(self) -> None:
         """Stop the thread; whoever still waits is cancelled."""

@@ -9,19 +9,26 @@ import math
 import re
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from trimtab.sentences import terms
 
-NAMES = ("covered", "pairs", "best", "run", "figures", "near", "person", "denial", "length", "one")
-WEIGHTS = (2.968, 2.699, 4.045, -1.94, -3.898, 0.286, -2.456, -2.994, -1.451, -1.778)
+NAMES = ("covered", "pairs", "best", "run", "figures", "names", "odd", "person", "denial", "length", "one")
+WEIGHTS = (1.951, 2.466, 2.644, -0.51, -3.15, -3.607, 2.42, -2.774, -4.715, -1.582, -1.368)
 LEAST_TERMS = 2
 """A sentence of fewer telling words ("Yes.", "I see.") claims nothing that could be supported."""
+ODDEST = 5
+"""Pieces of a sentence that `odd` looks at."""
 _WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _NUMBERS = {word: str(number) for number, word in enumerate(_WORDS)}
 _FIGURED = re.compile(r"[^\W\d_]+|\d+(?:[.,]\d+)*")
+_NAMED = re.compile(r"(?<=[^\W_][^\W_,;:)'’] )[A-Z][\w'’-]+")
 _PERSON = re.compile(r"\b(?:i|i'm|i've|me|my|we|our|you|your|yours)\b", re.IGNORECASE)
-_DENIAL = re.compile(r"\b(?:no|not|never|none|neither|nobody|nothing|without|cannot)\b|n['’]t\b", re.IGNORECASE)
+_DENIAL = re.compile(
+    r"\b(?:(?<!^)no(?!,)|not|never|none|neither|nobody|nothing|without|cannot)\b|n['’]t\b", re.IGNORECASE
+)
 
 
 class Known(NamedTuple):
@@ -48,13 +55,31 @@ def claims(sentence: str) -> bool:
     return len(terms(sentence)) >= LEAST_TERMS and not sentence.rstrip("\"' )").endswith("?")
 
 
-def features(sentence: str, evidence: Known, near: float) -> tuple[float, ...]:
-    """In the order of NAMES; `near` is the sentence's greatest cosine to a sentence of the evidence.
+def unit(states: Any) -> Any:
+    """Token embeddings (pieces, dims), each of length 1."""
+    return states / np.maximum(np.linalg.norm(states, axis=1, keepdims=True), 1e-9)
+
+
+def odd(mine: Any, theirs: Sequence[Any]) -> float:
+    """How near the `ODDEST` pieces of a sentence are of which the evidence has least: their mean cosine, -1 to 1.
+
+    `mine` are the unit token embeddings of the sentence's words (pieces, dims), without those of punctuation, to which
+    something is always near; `theirs` those of each sentence of the evidence.
+    """
+    if not len(mine):
+        return 0.0
+    near = np.max([(mine @ one.T).max(axis=1) for one in theirs if len(one)] or [np.zeros(len(mine))], axis=0)
+    return float(np.sort(near)[:ODDEST].mean())
+
+
+def features(sentence: str, evidence: Known, odd: float) -> tuple[float, ...]:
+    """In the order of NAMES; `odd` is what the function of that name says.
 
     covered, best: shares of its stems in all of the evidence and in the best sentence. pairs: of its neighbouring
-    stems. run: its longest run that is in one sentence of the evidence. figures: 1 where it has one that is not there.
-    person: it speaks of I, we, you. denial: `best`, to the fourth, where it denies and
-    that sentence does not, or the other way: the nearer the two are, the more a denial between them tells.
+    stems. run: its longest run that is in one sentence of the evidence. figures, names: 1 where it has one that is
+    not there; a name begins with a capital inside of the sentence. person: it speaks of I, we, you, and that sentence
+    does not. denial: `best`, to the fourth, where it denies and that sentence does not, or the other way: the nearer
+    the two are, the more a denial between them tells.
     """
     mine = _terms(sentence)
     if not mine:
@@ -69,7 +94,8 @@ def features(sentence: str, evidence: Known, near: float) -> tuple[float, ...]:
         max(shares, default=0.0),
         max((_run(mine, part) for part in evidence.parts), default=0) / len(mine),
         float(any(figure not in evidence.figures for figure in _figures(sentence))),
-        near,
+        float(any(name not in evidence.terms for name in _terms(" ".join(_NAMED.findall(sentence))))),
+        odd,
         float(bool(_PERSON.search(sentence)) and not _PERSON.search(there)),
         max(shares, default=0.0) ** 4 * (bool(_DENIAL.search(sentence)) != bool(_DENIAL.search(there))),
         math.log(len(mine)),

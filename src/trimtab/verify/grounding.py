@@ -1,15 +1,15 @@
 """Checks that what an answer says is supported by the passages it was given, sentence by sentence.
 
-Words, figures and the house encoder's nearness make a probability for each sentence (see `_support`); an answer is as
-good as its worst one. A sentence that cites passages by their numbers is held against those alone. A question and a
-sentence of a word or two claim nothing. It tells an answer that is not in the passages from one that is; it does not
-tell a true answer from a false one, and it reads English.
+Words, figures, names and what the house encoder finds nothing near make a probability for each sentence (`_support`);
+an answer is as good as its worst one. A sentence that cites passages by their numbers is held against those alone. A
+question and a sentence of a word or two claim nothing. It tells an answer that is not in the passages from one that is;
+it does not tell a true answer from a false one, and it reads English.
 """
 
 import asyncio
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import msgspec
 
@@ -19,7 +19,7 @@ from trimtab.sentences import sentences
 from trimtab.types import Answer, Evidence, Json, ModelSpec, Request, Verdict
 from trimtab.verify import _cited
 from trimtab.verify._cited import Said
-from trimtab.verify._support import Known, claims, features, known, probability
+from trimtab.verify._support import Known, claims, features, known, odd, probability, unit
 
 MOST = 200_000
 """Characters of an answer and its passages together that are read; beyond, the answer is doubted."""
@@ -82,9 +82,10 @@ class Grounding:
     async def _supported(self, said: Sequence[Said], there: Sequence[Sequence[str]], must_cite: bool) -> list[float]:
         """P(supported) of each sentence said, by what it cites or else by all; 0 where it cites what there is not."""
         lines = [line for passage in there for line in passage]
-        rows = await self._tools.encoder().embed([*(one.text for one in said), *lines])
-        near = (rows[: len(said)] @ rows[len(said) :].T).tolist()
-        return await asyncio.to_thread(_chances, said, there, near, must_cite)
+        encoder = self._tools.encoder()
+        states = [unit(one) for one in await encoder.states([*(one.text for one in said), *lines])]
+        mine = [state[encoder.wordy(one.text)] for one, state in zip(said, states, strict=False)]
+        return await asyncio.to_thread(_chances, said, there, mine, states[len(said) :], must_cite)
 
     def _judged(
         self, request: Request, evidence: Evidence, answer: Answer, said: Sequence[Said], found: list[float]
@@ -119,20 +120,20 @@ def _cut(answer: str, passages: Sequence[str], marked: bool) -> tuple[list[Said]
 
 
 def _chances(
-    said: Sequence[Said], there: Sequence[Sequence[str]], near: Sequence[Sequence[float]], must_cite: bool
+    said: Sequence[Said], there: Sequence[Sequence[str]], mine: Sequence[Any], theirs: Sequence[Any], must_cite: bool
 ) -> list[float]:
-    """`near` are the cosines of each sentence said (rows) to each line of all passages (columns)."""
+    """`mine` are the token embeddings of each sentence said, `theirs` those of each line of all passages."""
     ends = [0, *accumulate(map(len, there))]
     everything, made, chances = tuple(range(1, len(there) + 1)), dict[tuple[int, ...], Known](), list[float]()
-    for one, row in zip(said, near, strict=True):
+    for one, states in zip(said, mine, strict=True):
         cites = one.cites or (() if must_cite else everything)
         if not cites or not all(0 < number <= len(there) for number in cites):
             chances.append(0.0)
             continue
         if cites not in made:
             made[cites] = known([line for number in cites for line in there[number - 1]])
-        cosine = max((max(row[ends[n - 1] : ends[n]], default=0.0) for n in cites), default=0.0)
-        chances.append(probability(features(one.text, made[cites], max(cosine, 0.0))))
+        lines = [line for number in cites for line in theirs[ends[number - 1] : ends[number]]]
+        chances.append(probability(features(one.text, made[cites], odd(states, lines))))
     return chances
 
 
