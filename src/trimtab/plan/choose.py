@@ -104,7 +104,7 @@ def _front(every: list[Option], needs: Needs) -> list[Option]:
             if id(one) not in done:
                 done[id(one)] = _timed(one, needs)
             if needs.first_p95 and one.first_p95 > needs.first_p95:
-                one.fails["first_p95"] = f"p95 TTFT {one.first_p95:.1f} s > {needs.first_p95:g} s (simulated)"
+                one.fails["first_p95"] = f"p95 TTFT {one.first_p95:.2f} s > {needs.first_p95:g} s (simulated)"
     return pareto([one for one in done.values() if not one.fails], needs)[:FRONT]
 
 

@@ -77,7 +77,7 @@ def judged(needs: Needs, option: Option) -> Option:
     if option.memory > option.usable and option.device:
         fails["memory"] = f"{option.memory / 1024:.1f} GiB > {option.usable / 1024:.1f} GiB on {option.device}"
     if needs.first_p95 and option.first_p95 > needs.first_p95:
-        fails["first_p95"] = f"p95 TTFT {option.first_p95:.1f} s > {needs.first_p95:g} s"
+        fails["first_p95"] = f"p95 TTFT {option.first_p95:.2f} s > {needs.first_p95:g} s"
     if needs.pace and option.pace < needs.pace:
         fails["pace"] = f"{option.pace:.1f} tok/s < {needs.pace:g}"
     if needs.budget and (option.cost is None or option.cost > needs.budget):
