@@ -9,7 +9,7 @@ import pytest
 from trimtab import settings
 from trimtab.cli.app import run
 from trimtab.errors import ConfigError
-from trimtab.plan import choose, cost, deploy, models, needs, options, page, rates, report, weights
+from trimtab.plan import choose, cost, deploy, models, needs, options, page, report, weights
 
 
 @pytest.fixture(scope="module")
@@ -318,78 +318,3 @@ def test_slots_of_one_queue_are_erlangs():
     assert found.first_p95 == pytest.approx(load.slots_p95(2.0, 1.0, 3), rel=0.1)
     assert found.busy == pytest.approx(2 / 3, rel=0.05)
     assert not load.slots(4.0, 0, 100, token=0.01, read=0.0, servers=3).stable
-
-
-def test_who_asks_for_no_quality_gets_no_toy(chosen):
-    unasked, anything = needs.made({"private": True}), needs.made({"private": True, "quality": 0})
-    assert unasked.least == needs.FLOOR
-    assert anything.least is None
-    assert needs.made({"model": "smollm2-135m"}).least is None, "who names a model wants it"
-    assert chosen.needs.least == 70
-
-
-def test_the_prompt_is_read_by_the_servers_own_devices(chosen):
-    """The time to the first token of an option is that of its load, which `trimtab plan fit` shows too."""
-    served = next(one for one in chosen.front if one.runtime == "vllm")
-    load = choose._load(served, chosen.needs)
-    assert load.reader_gpus == served.gpus
-    assert served.first == pytest.approx(rates.first_seconds(load), rel=0.02)
-
-
-def test_what_is_shown_was_simulated(chosen):
-    """Also where waiting seemed shorter by the formula than it is: the quickest is the quickest of the simulation."""
-    quick = choose.plan(needs.made({"fails": "latency", "quality": 80, "where": ["server"]}))
-    assert quick.best.first_p95 == min(one.first_p95 for one in quick.front)
-    for plan in (chosen, quick):
-        for one in plan.front:
-            if not one.large and (waits := choose.simulated(one, plan.needs, plan.needs.rate)):
-                assert one.first_p95 == waits.first_p95
-    read = choose._load(quick.best, quick.needs)
-    assert quick.best.first_p95 > rates.overhead_seconds(read)
-
-
-def test_of_what_costs_the_same_the_better_one_is_first(chosen):
-    least = min(one.cost for one in chosen.front)
-    alike = [one for one in chosen.front if one.cost <= least * choose.SAME]
-    assert chosen.best in alike
-    assert chosen.best.quality == max(one.quality for one in alike)
-
-
-def test_a_provider_that_breaks_a_constraint_is_said_to():
-    found = choose.plan(needs.made({"pace": 100, "quality": 70, "requests": 10_000, "where": ["server", "cloud"]}))
-    volume = next(flip for flip in found.flips if flip.what == "volume")
-    assert found.best.runtime != "api"
-    assert "gpt-5.4 (ruled out: pace) is cheaper below" in volume.says
-    assert "(now 13 M)" in volume.says
-
-
-def test_the_flip_of_a_small_volume_is_that_of_any():
-    """At any volume below it the provider is recommended; where it ends does not depend on which."""
-    low, high = (
-        choose.plan(needs.made({"quality": 70, "requests": requests, "where": ["server", "cloud"]}))
-        for requests in (100, 20_000)
-    )
-    assert low.best.runtime == high.best.runtime == "api"
-    first, second = (next(flip.at for flip in plan.flips if flip.what == "volume") for plan in (low, high))
-    assert first == pytest.approx(second, rel=0.03)
-
-
-def test_the_nearest_of_the_rejected_is_near(chosen):
-    _, why = chosen.rejected["first_p95"]
-    seconds = float(why.split("p95 TTFT ")[1].split(" s >")[0])
-    assert seconds < 6, "of those that break nothing else the one that waits least over the limit of 3 s"
-
-
-def test_old_devices_serve_no_batches():
-    found = options.all_of(needs.made({"device": "gtx-1070", "model": "qwen3-4b"}), cost.House())
-    assert found
-    assert "vllm" not in {one.runtime for one in found}
-
-
-def test_servers_of_devices_that_nobody_measured_are_extrapolated():
-    asked = {"model": "qwen3-8b", "private": True, "requests": 1_000_000}
-    tags = {
-        device: choose.plan(needs.made(asked | {"device": device})).figures["pace"].tag
-        for device in ("h100-sxm", "rtx-2080-ti")
-    }
-    assert tags == {"h100-sxm": "calibrated", "rtx-2080-ti": "extrapolated"}

@@ -111,8 +111,13 @@ def _front(every: list[Option], needs: Needs) -> list[Option]:
 def _timed(one: Option, needs: Needs) -> Option:
     """The option with its p95 as simulated."""
     if waits := simulated(one, needs, needs.rate):
-        one.first_p95 = _blended(one, needs, waits)[0] if one.large else waits.first_p95
+        one.first_p95 = _blended(one, needs, waits)[0] if one.large else _late(one, waits)
     return one
+
+
+def _late(one: Option, waits: load.Waits) -> float:
+    """p95 to the first token: as simulated, but no less than the mean that a steady number of sequences would see."""
+    return max(waits.first_p95, one.first)
 
 
 def _blended(one: Option, needs: Needs, waits: load.Waits) -> tuple[float, float]:
@@ -198,7 +203,7 @@ def _waits(waits: load.Waits, one: Option, first: Figure, both: tuple[float, flo
         guess = (around(seconds, early[0] * 0.7, early[1] * 1.4, "s", "extrapolated", why) for seconds in both)
         return dict(zip(("first_p95", "whole_p95"), guess, strict=True)) | {"token_p95": token}
     return {
-        "first_p95": around(waits.first_p95, *early, "s", first.tag, "simulated arrivals"), "token_p95": token,
+        "first_p95": around(_late(one, waits), *early, "s", first.tag, "simulated arrivals"), "token_p95": token,
         "whole_p95": around(waits.whole_p95, low, high, "s", tag, "simulated arrivals"),
     }  # fmt: skip
 

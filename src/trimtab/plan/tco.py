@@ -48,8 +48,8 @@ def compare(
         for n in VOLUMES for bill, one in (cheapest(requests * n),)
     ]  # fmt: skip
     return {
-        "option": cheapest(requests)[1].name, "against": against, "price_source": listed.source, "price_seen": listed.seen,
-        "rows": rows,
+        "option": cheapest(requests)[1].name,
+        "against": against, "price_source": listed.source, "price_seen": listed.seen, "rows": rows,
         "crosses_at_requests": cost.threshold(own, api, requests / 1e4, requests * 1e4),
         "training": training or None,
         "payback_months": cost.payback(training, api(requests), own(requests)) if training else None,
