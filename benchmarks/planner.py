@@ -7,7 +7,7 @@ all rows count. What is calibrated is scored twice on rows whose device, and who
 fixed hash of the name; `plan/fit.py`), its interval made of groups that the row is not in; with --as-shipped instead
 once, with the shipped coefficients and intervals: for rows that they were not fitted on. Peers: bandwidth over size;
 llmfit's 0.55 times that (its docs/how-it-works.md, active parameters for mixtures of experts); whichllm 0.5.21's
-formula; 2 x layers x KV heads x head width for every token.
+formula; 2 x layers x KV heads x head width for every token. `J/token: another task` compares measured rows alone.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Iterable
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -106,10 +107,10 @@ def local(data: Path, test: str, shipped: bool) -> dict[str, Row]:
     errors = _errors(test, quantity, shipped)
     found = _calibrated(test, test, quantity, errors, rows)
     if samples:
-        left = fit.probed(samples, next(iter(errors.values())))
+        left, _, _ = fit.probed(samples, next(iter(errors.values())))
         edges = rates.calibration(test).probed
-        inside = sum(_within(error, edges) for error in left[0]) / max(1, len(left[0]))
-        found[f"{test}, one probe"] = summary((math.expm1(error) for error in left[0]), rows, inside)
+        inside = sum(_within(error, edges) for error in left) / max(1, len(left))
+        found[f"{test}, one probe"] = summary(map(math.expm1, left), rows, inside)
     if test == "decode":
         for name, peer in PEERS.items():
             found[f"decode: {name}"] = summary((peer(s.run) * s.measured - 1 for s in samples), rows)
@@ -161,14 +162,26 @@ def server(data: Path, label: str, shipped: bool) -> dict[str, Row]:
 
 def powers(data: Path, shipped: bool) -> dict[str, Row]:
     found = measured.quantities(data)
-    rows = len(list(measured.rows(data / "serving_energy_mlenergy.csv")))
+    table = list(measured.rows(data / "serving_energy_mlenergy.csv"))
+    rows = len(table)
     watts = _errors("watts", found["watts"], shipped)
     scored = _calibrated("power", "watts", found["watts"], watts, rows)
     if len(found["watts"].samples) != len(found["written"].samples):
         return scored
     steps = _errors("written", found["written"], shipped)
     both = {way: [a + b for a, b in zip(watts[way], steps[way], strict=True)] for way in watts}
-    return scored | _calibrated("J/token", "joules", found["watts"], both, rows)  # watts over tokens a second
+    scored |= _calibrated("J/token", "joules", found["watts"], both, rows)  # watts over tokens a second
+    return scored | {"J/token: another task": _again(table, found["watts"].samples)}
+
+
+def _again(table: list[Row], samples: list[fit.Sample[Any]]) -> Row:
+    """How far apart the same model is on the same devices at the same largest batch, asked another task: a floor."""
+    alike: dict[tuple[Any, ...], list[Row]] = {}
+    for row, sample in zip(table, samples, strict=True):
+        key = (sample.device, sample.model, sample.run.gpus, sample.run.precision, row["max_num_seqs"])
+        alike.setdefault(key, []).append(row)
+    pairs = [pair for group in alike.values() for pair in combinations(group, 2) if pair[0]["task"] != pair[1]["task"]]
+    return summary((float(a["j_per_token"]) / float(b["j_per_token"]) - 1 for a, b in pairs), len(pairs))
 
 
 def drafts(data: Path) -> dict[str, Row]:

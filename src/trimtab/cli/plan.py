@@ -54,7 +54,7 @@ def plan(
     first_p95: float | None = typer.Option(None, "--first-p95", help="Seconds to the first token, p95."),
     pace: float | None = typer.Option(None, help="Tokens a second of one answer."),
     budget: float | None = typer.Option(None, help="USD a month."),
-    quality: float | None = typer.Option(None, help="Percent on the benchmark."),
+    quality: float | None = typer.Option(None, help="Percent on the benchmark; without it 60 unless a model is named."),
     benchmark: str = typer.Option("", help="mmlu, mmlu_pro, gsm8k, humaneval, ifeval."),
     private: bool = typer.Option(False, "--private", help="Nothing may go to a provider."),
     watts: float | None = typer.Option(None, help="Watts in all."),

@@ -2,7 +2,6 @@
 
 import math
 import time
-from collections.abc import Callable
 
 import msgspec
 
@@ -28,6 +27,7 @@ from trimtab.plan.cost import House
 from trimtab.plan.figure import Figure, around
 from trimtab.plan.needs import Needs
 from trimtab.plan.option import PERSONAL, Option, cached
+from trimtab.plan.prices import Listed
 from trimtab.plan.refit import NONE, Scales
 
 FRONT, SHORT, ROUNDS = 12, 24, 8
@@ -72,11 +72,11 @@ def plan(needs: Needs, house: House | None = None, probed: Scales = NONE) -> Pla
     front = _front(every, needs)
     if not front:
         raise rejected.contradiction(every)
-    best, left = front[0], [one for one in every if not one.fails]
+    best = front[0]
     return Plan(
         needs=needs, house=house, best=best, front=tuple(front[:FRONT]), rejected=rejected.reasons(every),
         figures=figures(best, needs, house), growth={f"{n}x": _grown(best, needs, house, n) for n in GROWTH},
-        flips=tuple(flips(best, needs, house, left)), considered=len(every), seconds=time.perf_counter() - began,
+        flips=tuple(flips(best, needs, house, every)), considered=len(every), seconds=time.perf_counter() - began,
     )  # fmt: skip
 
 
@@ -89,23 +89,35 @@ def pareto(found: list[Option], needs: Needs) -> list[Option]:
     for worth, one in sorted(((_worth(one), one) for one in found), key=lambda pair: pair[0]):
         if not any(a[1] <= worth[1] and a[2] <= worth[2] for a, _ in front):  # a[0] is lower by the order
             front.append((worth, one))
-    return sorted((one for _, one in front), key=_order(needs))
+    return _ranked([one for _, one in front], needs)
 
 
 def _front(every: list[Option], needs: Needs) -> list[Option]:
-    """The front with its p95 simulated; whoever breaks the limit in the simulation falls out and others come up."""
+    """The front with its p95 simulated; whoever breaks the limit in the simulation, or waits longer than it seemed,
+    falls out, and others come up until those that are shown stay."""
+    done: dict[int, Option] = {}
     for _ in range(ROUNDS):
-        front = pareto([one for one in every if not one.fails], needs)[:SHORT]
-        if not front:
-            return []
-        for one in front:
-            if waits := simulated(one, needs, needs.rate):
-                one.first_p95 = _blended(one, needs, waits)[0] if one.large else waits.first_p95
+        front = pareto([one for one in every if not one.fails], needs)
+        if all(id(one) in done for one in front[:FRONT]):
+            return front[:FRONT]
+        for one in front[:SHORT]:
+            if id(one) not in done:
+                done[id(one)] = _timed(one, needs)
             if needs.first_p95 and one.first_p95 > needs.first_p95:
-                one.fails["first_p95"] = f"p95 TTFT {one.first_p95:.1f} s > {needs.first_p95:g} s (simulated)"
-        if kept := pareto([one for one in front if not one.fails], needs)[:FRONT]:
-            return kept
-    return []
+                one.fails["first_p95"] = f"p95 TTFT {one.first_p95:.2f} s > {needs.first_p95:g} s (simulated)"
+    return pareto([one for one in done.values() if not one.fails], needs)[:FRONT]
+
+
+def _timed(one: Option, needs: Needs) -> Option:
+    """The option with its p95 as simulated."""
+    if waits := simulated(one, needs, needs.rate):
+        one.first_p95 = _blended(one, needs, waits)[0] if one.large else _late(one, waits)
+    return one
+
+
+def _late(one: Option, waits: load.Waits) -> float:
+    """p95 to the first token: as simulated, but no less than the mean that a steady number of sequences would see."""
+    return max(waits.first_p95, one.first)
 
 
 def _blended(one: Option, needs: Needs, waits: load.Waits) -> tuple[float, float]:
@@ -135,6 +147,7 @@ def simulated(one: Option, needs: Needs, rate: float) -> load.Waits | None:
         rate / working, needs.prompt, needs.answer, slots=_slots(one, needs),
         step=lambda batch: rates.step_seconds(msgspec.structs.replace(alone, batch=float(max(1, batch)))) * slower,
         read=rates.read_seconds(facts) * (one.scales.first or 1.0),
+        overhead=rates.overhead_seconds(facts) * (one.scales.first or 1.0),
     )  # fmt: skip
 
 
@@ -163,11 +176,11 @@ def _figures(one: Option, needs: Needs, house: House) -> dict[str, Figure]:
     if waits := simulated(one, needs, needs.rate):
         found |= _waits(waits, one, found["first"], _blended(one, needs, waits) if one.large else None)
     if one.watts:
-        sure = one.runtime == "vllm" and one.known
-        edges = rates.calibration("watts").interval if sure else (0.6, 1.6)
-        found["watts"] = around(one.watts, *edges, "W", "calibrated" if sure else "extrapolated")
+        served = one.runtime == "vllm"
+        low, high, tag = rates.spread("watts", known=one.known) if served else (0.6, 1.6, "extrapolated")
+        found["watts"] = around(one.watts, low, high, "W", tag)
         found["joules"] = (
-            rates.joules(_load(one, needs), known=one.known) if one.runtime == "vllm"
+            rates.joules(_load(one, needs), known=one.known) if served
             else around(one.watts / max(one.pace * one.servers, 1e-9), 0.6, 1.6, "J/token", "extrapolated")
         )  # fmt: skip
     device = devices.find(one.device)
@@ -190,7 +203,7 @@ def _waits(waits: load.Waits, one: Option, first: Figure, both: tuple[float, flo
         guess = (around(seconds, early[0] * 0.7, early[1] * 1.4, "s", "extrapolated", why) for seconds in both)
         return dict(zip(("first_p95", "whole_p95"), guess, strict=True)) | {"token_p95": token}
     return {
-        "first_p95": around(waits.first_p95, *early, "s", first.tag, "simulated arrivals"), "token_p95": token,
+        "first_p95": around(_late(one, waits), *early, "s", first.tag, "simulated arrivals"), "token_p95": token,
         "whole_p95": around(waits.whole_p95, low, high, "s", tag, "simulated arrivals"),
     }  # fmt: skip
 
@@ -207,43 +220,55 @@ def stack(found: Plan) -> tuple[dict[str, Figure], Architecture | None]:
     return memory.stack(row.shape, one.precision, Session(context=needs.length)), row.shape
 
 
-def flips(best: Option, needs: Needs, house: House, left: list[Option]) -> list[Flip]:
+def flips(best: Option, needs: Needs, house: House, every: list[Option]) -> list[Flip]:
     """What changes the decision: the volume at which a provider wins or loses, escalation, and the next constraint."""
     found: list[Flip] = []
-    house_one = best if best.runtime != "api" else _cheapest_own(left)
-    if house_one and house_one.cost is not None and not needs.private:
-        found += _against_provider(house_one, needs, house)
+    left = [one for one in every if not one.fails]
+    listed = None if needs.private else prices.find(needs.large)
+    house_one = best if best.runtime != "api" else _cheapest_own(left, needs, house, listed)
+    if listed and house_one and house_one.cost is not None:
+        ruled = {key for one in every if one.runtime == "api" for key in one.fails} - {"model"}
+        found += _against_provider(house_one, needs, house, listed, ", ".join(sorted(ruled)))
     return found + _next(best, needs, left)
 
 
-def _cheapest_own(left: list[Option]) -> Option | None:
-    """Of the options that run a model on hardware of one's own alone, the cheapest at this volume."""
+def _cheapest_own(left: list[Option], needs: Needs, house: House, listed: Listed | None) -> Option | None:
+    """Of the options that run a model on hardware of one's own alone, the cheapest where the provider's bill meets it:
+    that is where the decision would turn to it."""
     own = [one for one in left if one.runtime != "api" and not one.large and one.cost]
-    return min(own, key=lambda one: one.cost or 0.0, default=None)
+    found, factor = None, 1.0
+    for _ in range(4):
+        then = min(own, key=lambda one, at=factor: cost_at(one, needs, house, at) or 0.0, default=None)
+        if then is found or not then or not listed:
+            break
+        found, factor = then, (_crossing(then, needs, house, listed) or needs.requests) / needs.requests
+    return found
 
 
-def _against_provider(one: Option, needs: Needs, house: House) -> list[Flip]:
-    listed = prices.find(needs.large)
-    if not listed:
-        return []
+def _crossing(one: Option, needs: Needs, house: House, listed: Listed) -> float | None:
+    """Requests a month at which the cheaper of the option and the provider changes."""
+    return cost.threshold(
+        lambda requests: cost_at(one, needs, house, requests / needs.requests) or 0.0,
+        lambda requests: cost.api(listed, needs.use.times(requests / needs.requests)),
+        needs.requests / 1e4, needs.requests * 1e4,
+    )  # fmt: skip
 
-    def own(requests: float) -> float:
-        return cost_at(one, needs, house, requests / needs.requests) or 0.0
 
-    def api(requests: float) -> float:
-        return cost.api(listed, msgspec.structs.replace(needs.use, requests=requests))
-
-    at = cost.threshold(own, api, needs.requests / 1e4, needs.requests * 1e4)
-    tokens = at * (needs.prompt + needs.answer) if at else None
+def _against_provider(one: Option, needs: Needs, house: House, listed: Listed, ruled: str) -> list[Flip]:
+    """`ruled`: constraints that keep the provider out, whatever it costs."""
+    each, name = needs.prompt + needs.answer, f"{needs.large} (ruled out: {ruled})" if ruled else needs.large
+    own, api = cost_at(one, needs, house, 1.0) or 0.0, cost.api(listed, needs.use)
+    at = _crossing(one, needs, house, listed)
+    tokens = at * each if at else None
     if tokens:
-        says = f"{needs.large} wins below {_short(tokens)} tokens a month; {one.name} wins above"
+        now = _short(needs.requests * each)
+        says = f"{name} is cheaper below {_short(tokens)} tokens a month (now {now}); {one.kind} above"
     else:
-        always = one.name if own(needs.requests) <= api(needs.requests) else needs.large
-        says = f"{always} is cheaper at every volume that was tried"
-    alone = max(own(needs.requests) - large_share(one, needs), 0.0)
-    edge = cascade.break_even(cascade.Rung(alone, (0.0,), 0.5), cascade.Rung(api(needs.requests), (0.0,), 0.5))
+        says = f"{one.kind if own <= api else name} is cheaper at every volume that was tried"
+    alone = max(own - large_share(one, needs), 0.0)
+    edge = cascade.break_even(cascade.Rung(alone, (0.0,), 0.5), cascade.Rung(api, (0.0,), 0.5))
     found = [Flip("volume", tokens, "tokens/month", says)]
-    if 0 < edge < 1:
+    if 0 < edge < 0.995:  # above, it would read 100 %
         says = f"a small model in front of {needs.large} loses to it alone above {edge:.0%} escalation"
         found.append(Flip("escalation", edge, "share", says))
     return found
@@ -252,11 +277,11 @@ def _against_provider(one: Option, needs: Needs, house: House) -> list[Flip]:
 def _next(best: Option, needs: Needs, left: list[Option]) -> list[Flip]:
     """The limit below which the recommendation itself falls out, and what then follows."""
     rest = [one for one in left if one is not best and one.first_p95 < best.first_p95]
-    if not rest:
-        return []
-    then = min(rest, key=_order(needs))
-    return [Flip("first_p95", best.first_p95, "s",
-                 f"below a limit of {best.first_p95:.2f} s to the first token (p95) {then.name} is next")]  # fmt: skip
+    for then in _ranked(rest, needs)[:ROUNDS]:
+        if _timed(then, needs).first_p95 < best.first_p95:
+            says = f"below a limit of {best.first_p95:.2f} s to the first token (p95) {then.name} is next"
+            return [Flip("first_p95", best.first_p95, "s", says)]
+    return []
 
 
 def _grown(best: Option, needs: Needs, house: House, factor: int) -> tuple[float | None, load.Waits | None, int]:
@@ -321,19 +346,25 @@ def loss(one: Option, needs: Needs) -> float:
     return needs.requests * (1 - right / 100) * needs.harm
 
 
-def _order(needs: Needs) -> Callable[[Option], tuple[float, ...]]:
+def _ranked(found: list[Option], needs: Needs) -> list[Option]:
+    """By what matters most; of what costs as good as the cheapest, the better one is first."""
+
+    def dear(one: Option) -> float:
+        return one.cost + loss(one, needs) if one.cost is not None else math.inf
+
+    same = SAME * min(map(dear, found), default=0.0)
+
     def key(one: Option) -> tuple[float, ...]:
-        dear = one.cost + loss(one, needs) if one.cost is not None else float("inf")
         right = -(one.quality if one.quality is not None else 0.0)
         if needs.fails == "latency":
-            return (one.first_p95, dear, right)
+            return (one.first_p95, dear(one), right)
         if needs.fails == "quality":
-            return (right, dear, one.first_p95)
+            return (right, dear(one), one.first_p95)
         if needs.fails == "privacy":
-            return (float(bool(one.large) or one.runtime == "api"), dear, right, one.first_p95)
-        return (round(math.log(max(dear, 1.0)) / math.log(SAME)) if dear < math.inf else dear, right, one.first_p95)
+            return (float(bool(one.large) or one.runtime == "api"), dear(one), right, one.first_p95)
+        return (max(dear(one), same), right, one.first_p95)
 
-    return key
+    return sorted(found, key=key)
 
 
 def _short(value: float) -> str:

@@ -130,28 +130,30 @@ def pooled(quantity: Quantity) -> Errors:
     return held_out(quantity, lambda sample: sample.device), held_out(quantity, lambda sample: sample.model)
 
 
-def probed(samples: Sequence[Sample[Any]], errors: Sequence[float]) -> tuple[list[float], list[str]]:
-    """Errors after one row of each device (the middle one in the file) has scaled the others, and the devices; the row
-    itself is not counted."""
+def probed(samples: Sequence[Sample[Any]], errors: Sequence[float]) -> tuple[list[float], list[str], list[str]]:
+    """Errors after one row of each device (the middle one in the file) has scaled the others, and the devices and
+    models of these; the row itself is not counted."""
     groups: dict[tuple[str, int], list[int]] = {}
     for index, sample in enumerate(samples):
         groups.setdefault((sample.device, getattr(sample.run, "gpus", 1)), []).append(index)
     left = [
-        (errors[index] - errors[group[len(group) // 2]], device)
+        (errors[index] - errors[group[len(group) // 2]], device, samples[index].model)
         for (device, _), group in groups.items() for at, index in enumerate(group) if at != len(group) // 2
     ]  # fmt: skip
-    return [error for error, _ in left], [device for _, device in left]
+    return [error for error, _, _ in left], [device for _, device, _ in left], [model for _, _, model in left]
 
 
 def interval(*ways: tuple[Sequence[float], Sequence[str]], share: float = 0.8) -> tuple[float, float]:
     """Factors on the prediction between which `share` of what was measured lay. A way of holding out is its errors and
     their groups: each way counts the same, and so does each group in it, however many rows it has, since what is new
-    will be one group more, not one row more."""
-    weighed = []
+    will be one group more, not one row more. For that one `share` is raised by one group of all that were counted, the
+    finite-sample correction of conformal prediction."""
+    weighed, counted = [], 0
     for errors, groups in ways:
         rows = Counter(groups)
+        counted += len(rows)
         weighed += [(-e, 1 / (rows[g] * len(rows))) for e, g in zip(errors, groups, strict=True)]
-    edge = (1 - share) / 2
+    edge = (1 - min(1.0, share * (1 + 1 / max(1, counted)))) / 2
     return math.exp(_weighted(sorted(weighed), edge)), math.exp(_weighted(sorted(weighed), 1 - edge))
 
 
@@ -206,10 +208,12 @@ def _kept(quantity: Quantity, given: Coefficients, errors: Errors) -> dict[str, 
     """What the file keeps of a quantity."""
     samples = quantity.samples
     devices, models = [sample.device for sample in samples], [sample.model for sample in samples]
+    left, *again = probed(samples, errors[0])
     return {
         "coefficients": {key: value for key, value in given.items() if value or ":" not in key},
         "interval": _rounded(interval((errors[0], devices), (errors[1], models))),
-        "probed": _rounded(interval(probed(samples, errors[0]))), "rows": len(samples), "source": quantity.source,
+        "probed": _rounded(interval(*((left, groups) for groups in again))),
+        "rows": len(samples), "source": quantity.source,
         "devices": len(set(devices)), "models": len(set(models)),
     }  # fmt: skip
 

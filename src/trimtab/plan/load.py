@@ -55,11 +55,12 @@ class Sequence(msgspec.Struct):
 
 def simulate(
     rate: float, prompt: float, answer: float, *, step: Callable[[float], float], read: float, slots: int,
-    seed: int = 0, requests: int = REQUESTS,
+    overhead: float = 0.0, seed: int = 0, requests: int = REQUESTS,
 ) -> Waits:  # fmt: skip
     """One server under `rate` requests a second of `prompt` and `answer` tokens on average.
 
-    `step(batch)` is the seconds of one step, `read` the seconds a prompt's token takes, `slots` the largest batch.
+    `step(batch)` is the seconds of one step, `read` the seconds a prompt's token takes, `slots` the largest batch;
+    `overhead`: seconds that each request takes besides, in no other's way.
 
     Raises:
         ConfigError: a rate or a length that is not positive.
@@ -87,7 +88,7 @@ def simulate(
             one.written += leap
         finished = [one for one in running if one.written >= one.answer]
         running = [one for one in running if one.written < one.answer]
-        done += [(one.came, one.first, now, one.answer) for one in finished]
+        done += [(one.came, one.first + overhead, now + overhead, one.answer) for one in finished]
     return _waits(done, worked, reading, filled, now, slots, rate)
 
 

@@ -15,7 +15,8 @@ SAME = {
     "llama-3.3-70b": "llama-3.1-70b", "meta-llama-3-8b": "llama-3-8b", "meta-llama-3-70b": "llama-3-70b",
     "meta-llama-3.1-8b": "llama-3.1-8b", "meta-llama-3.1-70b": "llama-3.1-70b", "glm-5.1": "glm-5",
     "meta-llama-3.1-405b": "llama-3.1-405b", "mixtral-8x7b-v0.1": "mixtral-8x7b", "qwen3.6-27b": "qwen3.5-27b",
-    "qwen3.6-35b-a3b": "qwen3.5-35b-a3b",
+    "qwen3.6-35b-a3b": "qwen3.5-35b-a3b", "qwen3-coder-30b-a3b": "qwen3-30b-a3b",
+    "llama-4-scout-17b-16e": "llama-4-scout", "llama-4-maverick-17b-128e": "llama-4-maverick",
 }  # fmt: skip
 """Models that have the shape of another one."""
 TYPICAL = ((1, 24, 1536), (4, 32, 2560), (9, 32, 4096), (16, 40, 5120), (40, 64, 5120), (90, 80, 8192),

@@ -19,6 +19,8 @@ KINDS = {
 BENCHMARKS = ("mmlu", "mmlu_pro", "gsm8k", "humaneval", "ifeval")
 FAILURES = ("cost", "latency", "quality", "privacy")
 LARGEST = 1e12
+FLOOR = 60.0
+"""Percent that a model must get right where nobody asks for a quality or names a model: below, it replaces none."""
 
 
 class Needs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -43,7 +45,7 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """USD a month."""
     benchmark: str = "mmlu"
     quality: float | None = None
-    """Percent on `benchmark`, at least."""
+    """Percent on `benchmark`, at least; 0 asks for none."""
     private: bool = False
     """Nothing may go to a provider."""
     watts: float | None = None
@@ -63,6 +65,13 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def use(self) -> Use:
         """The month's volume."""
         return Use(requests=self.requests, prompt=self.prompt, answer=self.answer, cached=self.cached, batch=self.batch)
+
+    @property
+    def least(self) -> float | None:
+        """Percent that a model must get right: as asked, else `FLOOR` unless the model is named; None: any."""
+        if self.quality is None:
+            return None if self.model else FLOOR
+        return self.quality or None
 
     @property
     def length(self) -> int:

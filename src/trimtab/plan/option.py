@@ -48,22 +48,27 @@ class Option(msgspec.Struct, kw_only=True):
     """Constraint -> why this option breaks it."""
 
     @property
-    def hardware(self) -> str:
-        """`3 servers of 2 x rtx-4090`; a device of one's own by its name alone."""
-        if not self.device:
-            return "its provider"
-        each = f"{self.gpus} x {self.device}" if self.gpus > 1 else self.device
-        return each if self.servers == 1 else f"{self.servers} servers of {each}"
+    def each(self) -> str:
+        """The hardware of one server: `2 x rtx-4090`."""
+        return f"{self.gpus} x {self.device}" if self.gpus > 1 else self.device or "its provider"
 
     @property
     def name(self) -> str:
-        """As a table shows it."""
+        """As a table shows it, with how many servers of it."""
+        return self._on(self.each if self.servers < 2 else f"{self.servers} servers of {self.each}")
+
+    @property
+    def kind(self) -> str:
+        """The same at any volume: it says not how many servers."""
+        return self._on(self.each)
+
+    def _on(self, hardware: str) -> str:
         what = " ".join(word for word in (self.model, self.precision) if word)
         if self.draft:
             what += f" with {self.draft} drafting"
         if self.large:
             what += f", {self.routing} to {self.large},"
-        return f"{what} on {self.hardware}" + (f" ({RUNTIMES[self.runtime]})" if self.device else "")
+        return f"{what} on {hardware}" + (f" ({RUNTIMES[self.runtime]})" if self.device else "")
 
 
 def judged(needs: Needs, option: Option) -> Option:
@@ -72,7 +77,7 @@ def judged(needs: Needs, option: Option) -> Option:
     if option.memory > option.usable and option.device:
         fails["memory"] = f"{option.memory / 1024:.1f} GiB > {option.usable / 1024:.1f} GiB on {option.device}"
     if needs.first_p95 and option.first_p95 > needs.first_p95:
-        fails["first_p95"] = f"p95 TTFT {option.first_p95:.1f} s > {needs.first_p95:g} s"
+        fails["first_p95"] = f"p95 TTFT {option.first_p95:.2f} s > {needs.first_p95:g} s"
     if needs.pace and option.pace < needs.pace:
         fails["pace"] = f"{option.pace:.1f} tok/s < {needs.pace:g}"
     if needs.budget and (option.cost is None or option.cost > needs.budget):

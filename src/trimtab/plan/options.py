@@ -31,6 +31,8 @@ P95 = 2.2
 EIGHT_BIT = ("rtx-40", "rtx-50", "rtx-6000-ada", "rtx-5880", "rtx-pro", "l4", "h1", "h2", "b2", "b3", "gb", "mi3")
 """Devices that multiply at fp8; on others it saves memory alone and needs kernels that not all have."""
 SERVED = ("nvidia", "amd")
+TOO_OLD = ("gtx-10",)
+"""Devices that vLLM has no kernels for: it asks for compute capability 7.0."""
 
 
 def all_of(needs: Needs, house: House, probed: Scales = NONE) -> list[Option]:
@@ -39,7 +41,10 @@ def all_of(needs: Needs, house: House, probed: Scales = NONE) -> list[Option]:
     hardware = _devices(needs)
     if not prices.find(needs.large) and not needs.private:
         raise no_price(needs.large)
-    serves = {device.id for device in hardware if device.maker in SERVED and device.kind in ("gpu", "dc")}
+    serves = {
+        device.id for device in hardware
+        if device.maker in SERVED and device.kind in ("gpu", "dc") and not device.id.startswith(TOO_OLD)
+    }  # fmt: skip
     for name, row in _models(needs).items():
         reasons = _of_model(needs, row)
         local, served = weights.precisions(row.shape.family)
@@ -85,9 +90,9 @@ def _of_model(needs: Needs, row: Listed) -> dict[str, str]:
     if row.shape.context and needs.length > row.shape.context:
         found["context"] = f"context {row.shape.context} < {needs.length} tokens"
     right = row.quality.get(needs.benchmark)
-    if needs.quality is not None and (right is None or right < needs.quality):
+    if needs.least and (right is None or right < needs.least):
         shown = "unknown" if right is None else f"{right:g} %"
-        found["quality"] = f"{needs.benchmark} {shown} < {needs.quality:g} %"
+        found["quality"] = f"{needs.benchmark} {shown} < {needs.least:g} %"
     return found
 
 
@@ -113,7 +118,7 @@ def _local(
         service = read + token * needs.answer
         personal = device.kind in PERSONAL
         count = 1 if personal else max(1, math.ceil(needs.rate * service / house.utilisation)) + house.spare
-        wait = 0.0 if personal or count > 2000 else waiting.slots_p95(needs.rate, service, count)
+        wait = 0.0 if personal or count > 2000 else waiting.slots_p95(needs.rate, service, max(1, count - house.spare))
         power = local_watts(device, gpus).central / gpus
         yield judged(needs, Option(
             model=name, precision=precision, runtime="llama.cpp", device=device.id, gpus=gpus, servers=count,
@@ -142,8 +147,8 @@ def _served(
             continue
         facts = _load_facts(name, precision)
         load = msgspec.structs.replace(
-            facts, device=device, gpus=gpus, batch=float(slots), prompt=int(needs.prompt), answer=int(needs.answer),
-            spread=min(gpus, facts.spread) if facts.spread > 1 else 1,
+            facts, device=device, gpus=gpus, reader_gpus=gpus, batch=float(slots), prompt=int(needs.prompt),
+            answer=int(needs.answer), spread=min(gpus, facts.spread) if facts.spread > 1 else 1,
         )  # fmt: skip
         slower = scales.step or 1.0
         carries = slots / (needs.answer * rates.step_seconds(load) * slower)
@@ -157,7 +162,8 @@ def _served(
             routing="small only", quality=row.quality.get(needs.benchmark), usable=device.memory * SHARE,
             memory=size.held / gpus + SPARE_MIB + load.batch * token * needs.length / gpus, pace=pace, first=first,
             first_p95=first * P95, cost=price(device, gpus, count, power, house, False), watts=power * gpus * count,
-            batch=load.batch, carries=carries, known=row.shape.known, scales=scales, fails=dict(reasons),
+            batch=load.batch, carries=carries, known=row.shape.known and rates.served(device), scales=scales,
+            fails=dict(reasons),
         ))  # fmt: skip
 
 

@@ -114,8 +114,8 @@ def _tornado(plan: Plan) -> str:
                     f"USD {low:,.0f} to {high:,.0f}</text>")  # fmt: skip
         bars.append(f'<rect x="{across(low):.1f}" y="{y + 18}" width="{max(2.0, across(high) - across(low)):.1f}" '
                     f'height="16" fill="{COLOURS[index % len(COLOURS)]}"/>')  # fmt: skip
+        bars.append(f'<path d="M{across(base):.1f} {y + 16}v20" stroke="currentColor" stroke-dasharray="3"/>')
     foot = 44 * len(moved) + 14
-    bars.append(f'<path d="M{across(base):.1f} 16V{foot - 16}" stroke="currentColor" stroke-dasharray="3"/>')
     bars.append(f'<text x="0" y="{foot}" font-size="12" fill="currentColor">dashed: USD {base:,.0f} as planned</text>')
     return _svg("Sensitivity of the cost", "".join(bars), foot + 6)
 
@@ -135,12 +135,17 @@ def _rejected(plan: Plan) -> str:
 
 def _assumptions(plan: Plan) -> str:
     rows = [
-        (name, ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
+        (name, ", ".join(map(str, value)) if isinstance(value, list | tuple) else _plain(value))
         for one in (plan.needs, plan.house) for name, value in report.plain(one).items() if value is not None
     ]  # fmt: skip
     listed = prices.find(plan.needs.large)
     charged = [(f"price of {listed.model}", _priced(listed))] if listed else []
     return _table(("what", "value"), [*rows, *charged, *SOURCES])
+
+
+def _plain(value: object) -> str:
+    """A value as people write it: 500,000 and not 500000.0."""
+    return f"{value:,.12g}" if isinstance(value, float) else str(value)
 
 
 def _priced(listed: prices.Listed) -> str:

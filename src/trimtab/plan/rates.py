@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from trimtab.plan import energy, serving, speed
+from trimtab.plan.devices import Device
 from trimtab.plan.figure import Figure, Tag, around
 
 CATALOG = Path(__file__).parent / "catalog" / "coefficients.json"
@@ -55,26 +56,25 @@ def prefill(run: speed.Run, *, known: bool = True, scale: float | None = None) -
 
 def step(load: serving.Load, *, known: bool = True, scale: float | None = None) -> Figure:
     """Seconds a token of a server's sequences (TPOT)."""
-    return _seconds("step", serving.step(given("step"), load), known, scale)
+    return _seconds("step", serving.step(given("step"), load), known and served(load.device), scale)
 
 
 def first(load: serving.Load, *, known: bool = True, scale: float | None = None) -> Figure:
     """Seconds to the first token with a steady number of sequences (TTFT)."""
-    return _seconds("first", serving.first(given("first"), load), known, scale)
+    return _seconds("first", serving.first(given("first"), load), known and served(load.device), scale)
 
 
 def watts(load: serving.Load, *, known: bool = True) -> Figure:
     """Watts of one device of a server."""
-    value = energy.watts(given("watts"), load)
-    low, high = calibration("watts").interval
-    return around(value, low, high, "W", "calibrated" if known else "extrapolated")
+    low, high, tag = spread("watts", known=known and served(load.device))
+    return around(energy.watts(given("watts"), load), low, high, "W", tag)
 
 
 def joules(load: serving.Load, *, known: bool = True) -> Figure:
     """Joules a token that a full server writes: its watts over all it writes, prompts and host included."""
     value = energy.watts(given("watts"), load) * serving.step(given("written"), load) * load.gpus / load.batch
-    low, high = calibration("joules").interval
-    return around(value, low, high, "J/token", "calibrated" if known else "extrapolated")
+    low, high, tag = spread("joules", known=known and served(load.device))
+    return around(value, low, high, "J/token", tag)
 
 
 def fast_decode(run: speed.Run) -> float:
@@ -97,6 +97,11 @@ def step_seconds(load: serving.Load) -> float:
     return serving.step(given("step"), load)
 
 
+def overhead_seconds(load: serving.Load) -> float:
+    """Seconds to the first token that neither reading nor waiting takes."""
+    return serving.overhead(given("first"), load)
+
+
 def read_seconds(load: serving.Load) -> float:
     """Seconds that a server's devices take for one token of a prompt."""
     return serving.reading(given("step"), load, load.gpus) / max(1, load.prompt)
@@ -114,6 +119,11 @@ def spread(name: str, *, known: bool = True, probed: bool = False) -> tuple[floa
 def _seconds(name: str, seconds: float, known: bool, scale: float | None) -> Figure:
     low, high, tag = spread(name, known=known, probed=scale is not None)
     return around(seconds * (scale or 1.0), low, high, "s", tag, _why(name))
+
+
+def served(device: Device) -> bool:
+    """Whether servers were fitted on devices like it: all of them have stacked memory."""
+    return speed.stacked(device)
 
 
 def _seen(run: speed.Run) -> bool:

@@ -1,5 +1,6 @@
 """Why options were rejected, and which constraint, or which two together, leave none."""
 
+import math
 from collections import Counter
 from itertools import combinations
 
@@ -14,7 +15,8 @@ def reasons(every: list[Option]) -> dict[str, tuple[int, str]]:
     """Constraint -> how many options broke it, and the one that came nearest with its reason."""
     found: dict[str, tuple[int, str]] = {}
     for name, count in Counter(key for one in every for key in one.fails).most_common():
-        nearest = min((one for one in every if name in one.fails), key=lambda one: (len(one.fails), one.cost or 0.0))
+        broken = [one for one in every if name in one.fails]
+        nearest = min(broken, key=lambda one, name=name: (len(one.fails), _distance(one, name)))
         found[name] = (count, f"{nearest.name}: {nearest.fails[name]}")
     return found
 
@@ -48,6 +50,10 @@ def _told(pool: list[Option], some: tuple[str, ...]) -> ConfigError:
 
 
 def _distance(one: Option, name: str) -> float:
-    if name == "quality":
-        return -(one.quality or 0.0)
-    return one.first_p95 if name == "first_p95" else one.cost if one.cost is not None else float("inf")
+    """How far it is from meeting the constraint, of options that break it: the least is the nearest."""
+    dear = one.cost if one.cost is not None else math.inf
+    known = {
+        "quality": -(one.quality or 0.0), "first_p95": one.first_p95, "pace": -one.pace,
+        "watts": one.watts or math.inf, "memory": one.memory / max(one.usable, 1.0),
+    }  # fmt: skip
+    return known.get(name, dear)

@@ -14,7 +14,7 @@ from trimtab.plan.load import Waits
 from trimtab.plan.option import Option
 
 UNITS = {
-    "pace": "decode", "first": "first token", "first_p95": "  p95", "token_p95": "a token, p95",
+    "pace": "decode", "first": "first token", "first_p95": "first token, p95", "token_p95": "a token, p95",
     "whole_p95": "whole, p95", "watts": "power", "joules": "energy", "cost": "cost", "loss": "wrong ones",
 }  # fmt: skip
 
@@ -38,15 +38,20 @@ def values(plan: Plan, stack: Mapping[str, Figure]) -> dict[str, Any]:
 def text(plan: Plan, stack: Mapping[str, Figure], explain: Mapping[str, str] | None = None) -> list[str]:
     """Lines for a terminal: the answer first."""
     lines = [f"Recommended: {plan.best.name}", ""]
-    lines += [f"  {UNITS.get(name, name):12} {shown(figure)}" for name, figure in plan.figures.items()]
+    lines += [f"  {UNITS.get(name, name):16} {shown(figure)}" for name, figure in plan.figures.items()]
     if plan.best.quality is not None:
         routed = " (estimated after routing)" if plan.best.large else ""
-        lines.append(f"  {'quality':12} {plan.best.quality:.1f} % on {plan.needs.benchmark}{routed}")
+        lines.append(f"  {'quality':16} {plan.best.quality:.1f} % on {plan.needs.benchmark}{routed}")
     else:
-        lines.append(f"  {'quality':12} unknown: no score of {plan.best.model} on {plan.needs.benchmark} is listed")
+        asked = f"; {plan.needs.quality:g} % was asked for" if plan.needs.quality else ""
+        lines.append(
+            f"  {'quality':16} unknown: no score of {plan.best.model} on {plan.needs.benchmark} is listed{asked}"
+        )
+    if plan.needs.quality is None and plan.needs.least:
+        lines.append(f"  {'':16} models below {plan.needs.least:g} % were left out: --quality asks for another limit")
     if stack:
         lines += ["", "Memory of each server:"]
-        lines += [f"  {name:12} {shown(figure)}" for name, figure in stack.items()]
+        lines += [f"  {name:16} {shown(figure)}" for name, figure in stack.items()]
     lines += ["", "Load:"]
     for name, (money, waits, servers) in plan.growth.items():
         lines.append(

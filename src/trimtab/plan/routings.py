@@ -44,7 +44,7 @@ def _faster(needs: Needs, house: House, one: Option, draft: str, gain: float, si
     device = devices.find(one.device)
     personal = device.kind in PERSONAL
     count = 1 if personal else max(1, math.ceil(needs.rate * service / house.utilisation)) + house.spare
-    wait = 0.0 if personal or count > 2000 else waiting.slots_p95(needs.rate, service, count)
+    wait = 0.0 if personal or count > 2000 else waiting.slots_p95(needs.rate, service, max(1, count - house.spare))
     power = (one.watts or 0.0) / max(1, one.gpus * one.servers)
     fails = {key: why for key, why in one.fails.items() if key not in ("pace", "first_p95", "budget")}
     return judged(needs, msgspec.structs.replace(
@@ -90,7 +90,7 @@ def _with_large(needs: Needs, one: Option, bill: float) -> Iterator[Option]:
             one, routing=routing, large=needs.large, quality=right, cost=(one.cost or 0) + needs.escalated * bill,
             first_p95=one.first_p95 + (needs.answer / one.pace + 1.5 if tries == 1.0 else 1.0), fails=fails,
         )  # fmt: skip
-        if needs.quality is not None and (right is None or right < needs.quality):
+        if needs.least and (right is None or right < needs.least):
             made.fails["quality"] = (
                 f"{needs.benchmark} {'unknown' if right is None else f'{right:.0f} %'} after routing"
             )

@@ -121,8 +121,13 @@ def first(given: Coefficients, load: Load) -> float:
         return math.exp(handed)
     own *= math.exp(given["own"] + given.get(f"own:{load.engine}", 0.0))
     waiting = own * math.exp(given["burst"]) * load.batch ** math.exp(given["power"])
+    return math.exp(given.get(f"first:{load.engine}", 0.0)) * (own + waiting) + overhead(given, load)
+
+
+def overhead(given: Coefficients, load: Load) -> float:
+    """Seconds to the first token beside reading prompts: what a request costs the host, and some steps."""
     fixed = math.exp(given["first"]) + _decoding(given, load) * math.exp(given["steps"])
-    return math.exp(given.get(f"first:{load.engine}", 0.0)) * (own + waiting + fixed)
+    return math.exp(given.get(f"first:{load.engine}", 0.0)) * fixed
 
 
 def reading(given: Coefficients, load: Load, gpus: int) -> float:
@@ -186,9 +191,9 @@ FIRST: dict[str, tuple[float, float]] = {
 
 def written(given: Coefficients) -> dict[str, tuple[float, float]]:
     """Start and stiffness for a step of a server that is kept full (vLLM as published, not tuned): near `given`, those
-    of a step that clients see; exchanges, and what each sequence costs the host, are free to differ."""
-    near = {name: (given.get(name, start), stiff * 2) for name, (start, stiff) in STEP.items()}
+    of a step that clients see; exchanges, and what each sequence costs the host, are freer to differ."""
+    near = {name: (given.get(name, start), stiff * 16) for name, (start, stiff) in STEP.items()}
     return near | {
-        "talk": (-11.6, 0.3), "wire": (-4.2, 0.3), "sequence": (-10.5, 0.1), "layer_experts": (0.3, 0.3),
-        "expert_parallel": (0.5, 0.5), "replicated": (0.5, 1.0),
+        "talk": (-11.6, 2.4), "wire": (-4.2, 2.4), "sequence": (-10.5, 0.8), "layer_experts": (0.3, 2.4),
+        "expert_parallel": (0.5, 4.0), "replicated": (0.5, 8.0),
     }  # fmt: skip

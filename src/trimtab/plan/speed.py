@@ -140,9 +140,12 @@ def device_class(run: Run) -> str:
         return "cpu"
     if device.id in ("gb10", "thor-128"):
         return "gpu"
-    if device.kind == "dc" and device.bandwidth > HBM and "pro" not in device.id:
-        return "hbm"
-    return device.kind
+    return "hbm" if stacked(device) else device.kind
+
+
+def stacked(device: Device) -> bool:
+    """Whether it is of a data centre and has stacked memory."""
+    return device.kind == "dc" and device.bandwidth > HBM and "pro" not in device.id
 
 
 def precision_class(precision: str) -> str:

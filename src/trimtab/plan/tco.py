@@ -5,6 +5,7 @@ from typing import Any
 from trimtab.errors import ConfigError
 from trimtab.plan import choose, cost, needs, options, prices
 from trimtab.plan.cost import House
+from trimtab.plan.option import Option
 
 VOLUMES = (0.1, 1, 2, 10, 100)
 
@@ -30,18 +31,27 @@ def compare(
     held = [one for one in able if "memory" not in one.fails]
     if not held:
         raise ConfigError(f"{on} does not hold {model}, or has no price in the catalog.", "trimtab plan fit says why.")
-    best = min(held, key=lambda one: one.cost or 0.0)
+
+    def cheapest(volume: float) -> tuple[float, Option]:
+        """USD a month, and of what."""
+        bills = ((choose.cost_at(one, asked, house, volume / requests) or 0.0, one) for one in held)
+        return min(bills, key=lambda pair: pair[0])
 
     def own(volume: float) -> float:
-        return min(choose.cost_at(one, asked, house, volume / requests) or 0.0 for one in held)
+        return cheapest(volume)[0]
 
     def api(volume: float) -> float:
         return cost.api(listed, asked.use.times(volume / requests))
 
-    rows = [{"requests": requests * n, "own": own(requests * n), "api": api(requests * n)} for n in VOLUMES]
+    rows = [
+        {"requests": requests * n, "own": bill, "option": one.kind, "api": api(requests * n)}
+        for n in VOLUMES for bill, one in (cheapest(requests * n),)
+    ]  # fmt: skip
     return {
-        "option": best.name, "against": against, "price_source": listed.source, "price_seen": listed.seen, "rows": rows,
+        "option": cheapest(requests)[1].name,
+        "against": against, "price_source": listed.source, "price_seen": listed.seen, "rows": rows,
         "crosses_at_requests": cost.threshold(own, api, requests / 1e4, requests * 1e4),
+        "training": training or None,
         "payback_months": cost.payback(training, api(requests), own(requests)) if training else None,
     }  # fmt: skip
 
@@ -50,11 +60,14 @@ def lines(found: dict[str, Any]) -> list[str]:
     """The comparison as lines."""
     shown = [f"{found['option']} against {found['against']} ({found['price_source']}, seen {found['price_seen']})"]
     shown += [
-        f"  {row['requests']:>14,.0f} requests a month: own USD {row['own']:>12,.0f}, provider USD {row['api']:>12,.0f}"
+        f"  {row['requests']:>14,.0f} requests a month: own USD {row['own']:>12,.0f}, provider USD "
+        f"{row['api']:>12,.0f}; own is {row['option']}"
         for row in found["rows"]
     ]
     at = found["crosses_at_requests"]
     shown.append(f"They cross at {at:,.0f} requests a month." if at else "They do not cross at any volume tried.")
-    if found["payback_months"] is not None:
+    if found["training"] and found["payback_months"] is None:
+        shown.append("The training is never paid back at this volume: the provider is cheaper.")
+    elif found["training"]:
         shown.append(f"The training is paid back after {found['payback_months']:.1f} months.")
     return shown
