@@ -1,8 +1,8 @@
 """Trains the first tier: a linear model over word pieces and pairs of them, on the rows that the heads are taught.
 
 No weight of injection and toxicity is negative: no word speaks against an attack, so that none can be appended to clear
-one (Fleshman et al., "Non-Negative Networks Against Adversarial Attacks", 2018). Of instruction some are: with prose alone
-around them, words tell a story from a task.
+one (Fleshman et al., "Non-Negative Networks Against Adversarial Attacks", 2018). Of instruction some are: words tell a
+story from a task.
 
     python -m trimtab.train.static WORK OUT
 
