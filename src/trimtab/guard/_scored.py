@@ -101,13 +101,11 @@ class Scored:
         ]  # fmt: skip
         readings = await _readings.read(self._tools, [texts[at][0][part.start : part.end] for at, part in doubted])
         read = {(at, part.start): reading for (at, part), reading in zip(doubted, readings, strict=True)}
-        return [
-            max(
-                (Worst(_any(read.get((at, one.start), one), names[at]), one.start, one.end) for one in parts),
-                default=Worst(0.0, 0, 0),
-            )
+        judged = [
+            [Worst(_any(read.get((at, one.start), one), names[at]), one.start, one.end) for one in parts]
             for at, parts in enumerate(looked)
         ]
+        return [max(found, default=Worst(0.0, 0, 0)) for found in judged]
 
 
 def limits(
@@ -132,9 +130,8 @@ def _doubted(parts: Sequence[Any], names: Sequence[str], limit: float) -> list[A
     ones the first of every `EVERY` parts of the text, by their doubt.
     """
     doubts = {part.start: _any(part, names) for part in parts if not part.doubtful.isdisjoint(names)}
-    surely = {
-        part.start for part in parts if not part.likely.isdisjoint(names) or doubts.get(part.start, 0.0) > limit
-    }  # fmt: skip
+    likely = {part.start for part in parts if not part.likely.isdisjoint(names)}
+    surely = likely | {start for start, doubt in doubts.items() if doubt > limit}
     rest = sorted(doubts.keys() - surely, key=lambda start: -doubts[start])[: 1 + len(parts) // EVERY]
     return [part for part in parts if part.start in surely or part.start in rest]
 

@@ -30,7 +30,7 @@ HEAD = Head(
     by="the encoder's injection and instruction heads and first tier, taught prose",
     user=("injection",),
     untrusted=("injection", "instruction"),
-    usual=(0.82, 0.95),  # found wrongly: 0.25 % of users' texts, 1 % of an encyclopedia's passages: benchmarks/heads.py
+    usual=(0.82, 0.97),  # found wrongly: 0.25 % of users' texts and of an encyclopedia's passages: benchmarks/heads.py
 )
 
 

