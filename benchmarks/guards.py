@@ -25,7 +25,7 @@ import guard_rules
 from trimtab import load, testing
 from trimtab.guard import patterns, pii, secrets
 from trimtab.guard._names import KNOWN
-from trimtab.train.corpus import part_of
+from trimtab.train.variants import part_of
 
 KINDS = {
     "EMAIL_ADDRESS": "EMAIL", "PHONE_NUMBER": "PHONE", "CREDIT_CARD": "CARD", "IBAN_CODE": "IBAN", "IP_ADDRESS": "IP",

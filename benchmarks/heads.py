@@ -32,8 +32,10 @@ from trimtab.encode.located import located
 from trimtab.evaluate.evasion import HARMLESS
 from trimtab.guard import injection as injections
 from trimtab.guard import toxicity as toxicities
-from trimtab.train.attacks import FILLERS, attacks, benign
-from trimtab.train.corpus import jailbreaks, part_of, read, theirs
+from trimtab.train.attacks import attacks, benign
+from trimtab.train.corpus import jailbreaks, read, theirs
+from trimtab.train.variants import part_of
+from trimtab.types import Origin
 
 BENIGN, DRAWS, BURIED = 1200, 1000, (500, 5000)
 RESULT = Path(__file__).parent / "results" / "heads.json"
@@ -89,34 +91,39 @@ def _f1(table: Any) -> tuple[float, float, float]:
 
 
 def injection(encoder: Encoder, data: Path, sources: Sequence[str], words: Path | None) -> dict[str, Any]:
-    """Recall of `sources` at 1 % of benign texts flagged; what that and 0.5 flag of harmless trigger words."""
+    """Recall of `sources` at 1 % of benign texts flagged and at the usual threshold; what those flag of harmless texts
+    with attackers' words; and at the usual one what appended words and long texts hide.
+    """
     plain = _scores(encoder, _benign(data))
-    limit = float(np.quantile(plain, 0.99))
-    found: dict[str, Any] = {"benign": len(plain), "threshold": round(limit, 4), "benign_over_half": _share(plain, 0.5)}
+    limit, usual = float(np.quantile(plain, 0.99)), injections.HEAD.usual[0]
+    found: dict[str, Any] = {
+        "benign": len(plain),
+        "threshold": round(limit, 4),
+        "benign_over_usual": _share(plain, usual),
+    }
     for source, texts in _positives(data, sources).items():
         scores = _scores(encoder, texts)
-        found[source] = {"texts": len(texts), "recall": _share(scores, limit), "recall_at_half": _share(scores, 0.5)}
+        found[source] = {"texts": len(texts), "recall": _share(scores, limit), "at_usual": _share(scores, usual)}
     drawn = {n.text for n in benign(3000, 7) if part_of(n.template) == "test"}
     harmless = {"templates kept apart": sorted(drawn)[:600]}
     if words:
         harmless["words"] = [row["text"] for row in read(words) if row["label"] == 0]
     for name, texts in harmless.items():
         scores = _scores(encoder, texts)
-        shares = {"at_limit": _share(scores, limit), "at_half": _share(scores, 0.5)}
+        shares = {"at_limit": _share(scores, limit), "at_usual": _share(scores, usual)}
         found[f"flagged: {name}"] = {"texts": len(texts), **shares}
-    return found | {"appended": appended(encoder, limit), "buried": buried(encoder, data, limit)}
+    return found | {"appended": appended(encoder, usual), "buried": buried(encoder, data, usual)}
 
 
 def appended(encoder: Encoder, limit: float) -> dict[str, Any]:
     """How many attacks of templates kept apart are no longer found once 1 to 10 harmless words follow them.
 
-    None of these words is one that training appended.
+    None of these words is one that training appended (`train/padding.py`).
     """
-    harmless = sorted(set(HARMLESS) - set(FILLERS))
     drawn = random.Random(9)
     texts = sorted({one.text for one in attacks(2000, 11) if part_of(one.template) == "test"})[:300]
     caught = [text for text, score in zip(texts, _scores(encoder, texts), strict=True) if score > limit]
-    longer = [f"{text} {' '.join(drawn.choices(harmless, k=drawn.randint(1, 10)))}" for text in caught]
+    longer = [f"{text} {' '.join(drawn.choices(HARMLESS, k=drawn.randint(1, 10)))}" for text in caught]
     lost = 1 - _share(_scores(encoder, longer), limit) if longer else None
     return {"attacks": len(texts), "caught": len(caught), "flipped": lost}
 
@@ -139,20 +146,44 @@ def buried(encoder: Encoder, data: Path, limit: float) -> dict[str, Any]:
     return shares
 
 
-def documents(encoder: Encoder, data: Path) -> dict[str, Any]:
-    """What the usual threshold for documents finds of an encyclopedia's passages, and of attacks planted in them: of
-    jailbreaks kept apart, and of BIPIA's harmless-looking tasks, which were taught as no injections."""
+def documents(encoder: Encoder, data: Path, sources: Sequence[str]) -> dict[str, Any]:
+    """What a threshold for documents finds of an encyclopedia's passages, and of attacks planted in them: of jailbreaks
+    kept apart, and of BIPIA's harmless-looking tasks, by sorts of task kept apart, or all where `sources` names them.
+
+    The threshold is the usual one; of heads that ship nowhere it is what 2 % of 400 other passages exceed.
+    """
     path, limit = data / "retrieval" / "squad2_docs.jsonl", injections.HEAD.usual[1]
     if not path.exists():
         return {}
-    passages = random.Random(2).sample([row["text"] for row in read(path)], 800)[400:]  # the first 400 set it
-    tasks = [row["text"] for row in read(data / "guard" / "bipia_attack_strings.jsonl")]
-    planted = {"jailbreaks": _positives(data, ())["inthewild_jailbreak"], "tasks": tasks}
-    found = {"passages": len(passages), "found wrongly": _share(_scores(encoder, passages), limit)}
+    drawn = random.Random(2).sample([row["text"] for row in read(path)], 800)
+    others, passages = drawn[:400], drawn[400:]
+    shown = _documents(encoder, others)
+    limit = float(np.quantile(shown, 0.98)) if sources else limit
+    rows = read(data / "guard" / "bipia_attack_strings.jsonl")
+    tasks = [row["text"] for row in rows if "bipia" in sources or part_of(row["category"]) == "test"]
+    planted = {"jailbreaks": _positives(data, sources)["inthewild_jailbreak"], "tasks": tasks}
+    found = {"passages": len(passages), "found wrongly": _share(_documents(encoder, passages), limit)}
+    found["98 % of 400 others are below"] = round(float(np.quantile(shown, 0.98)), 4)
     for name, texts in planted.items():
         inside = [f"{page[:400]}\n{text[:600]}\n{page[400:800]}" for page, text in zip(passages, texts, strict=False)]
-        found[name] = {"texts": len(inside), "recall": _share(_scores(encoder, inside), limit)}
-    return {"threshold": limit, **found}
+        found[name] = {"texts": len(inside), "recall": _share(_documents(encoder, inside), limit)}
+    wrongly = {name: [_share(_documents(encoder, texts), limit), len(texts)] for name, texts in _prose(data).items()}
+    return {"threshold": round(limit, 4), **found, "other prose found wrongly": wrongly}
+
+
+def _prose(data: Path) -> dict[str, list[str]]:
+    """Texts that are no encyclopedia's: plots of films and a newspaper's of BEGIN's, and pages on programs, our own."""
+    kinds = {"plots of films": "cmu", "newspaper": "tc"}
+    found = {name: read(data / "guard" / f"ground_begin_dev_{source}.jsonl") for name, source in kinds.items()}
+    pages = [path.read_text("utf-8") for path in sorted((Path(__file__).parents[1] / "docs").rglob("*.md"))]
+    plain = [part for page in pages for part in page.split("\n\n") if part[:1].isalpha() and 200 < len(part) < 1500]
+    return {name: sorted({row["knowledge"] for row in rows}) for name, rows in found.items()} | {
+        "this project's docs": random.Random(6).sample(plain, min(len(plain), 200))
+    }
+
+
+def _documents(encoder: Encoder, texts: Sequence[str]) -> Any:
+    return _scores(encoder, texts, origin=Origin.RETRIEVED)
 
 
 def _positives(data: Path, sources: Sequence[str]) -> dict[str, list[str]]:
@@ -182,11 +213,11 @@ def toxicity(encoder: Encoder, data: Path) -> dict[str, Any]:
     return {"tweets": len(rows), "harmless": len(rows) - positive, "auc": round(float(area), 4)}
 
 
-def _scores(encoder: Encoder, texts: Sequence[str], guard: Any = injections) -> Any:
-    """As the guard scores them."""
+def _scores(encoder: Encoder, texts: Sequence[str], guard: Any = injections, origin: Origin = Origin.USER) -> Any:
+    """As the guard scores what `origin` wrote."""
     with tempfile.TemporaryDirectory() as home:
         built = guard.build(guard.Options(), testing.tools(Path(home), encoder=lambda: encoder))
-        return np.array(asyncio.run(built.scores(texts)))
+        return np.array(asyncio.run(built.scores(texts, origin)))
 
 
 def cleared(encoder: Encoder, data: Path, words: Path | None) -> dict[str, Any]:
@@ -224,12 +255,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     found["first_tier"] = cleared(encoder, chosen.data, chosen.words)
     found["toxicity"] = toxicity(encoder, chosen.data)
     found["injection"] = injection(encoder, chosen.data, (), chosen.words)
-    found["documents"] = documents(encoder, chosen.data)
+    found["documents"] = documents(encoder, chosen.data, ())
     encoder.close()
     for one in chosen.left:
         folder, _, sources = one.partition("=")
         encoder = Encoder.load(HOME, heads=Path(folder))
-        found[f"injection without {sources}"] = injection(encoder, chosen.data, sources.split(","), chosen.words)
+        left = sources.split(",")
+        found[f"injection without {sources}"] = injection(encoder, chosen.data, left, chosen.words)
+        found[f"documents without {sources}"] = documents(encoder, chosen.data, left)
         encoder.close()
     print(json.dumps(found, indent=1))
     chosen.out.write_text(json.dumps(found, indent=1) + "\n", "utf-8")

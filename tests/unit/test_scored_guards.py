@@ -124,9 +124,9 @@ async def test_text_that_nobody_vouches_for_is_held_to_a_stricter_bar(built):
     assert (await asked(guard, "override it")).ok
     for origin in (Origin.RETRIEVED, Origin.TOOL):
         assert not (await asked(guard, "override it", origin=origin)).ok
-        assert (await asked(guard, "please do this", origin=origin)).ok, "a manual tells its reader what to do"
+        assert not (await asked(guard, "please do this", origin=origin)).ok, "a document has no tasks to give"
+    assert (await asked(guard, "please do this")).ok, "a user has"
     assert (await asked(guard, "override it", origin=Origin.SYSTEM)).ok
-    assert injection.HEAD.usual[1] < injection.HEAD.usual[0]
 
 
 async def test_a_text_is_read_once_for_all_guards(tmp_path):
@@ -150,7 +150,7 @@ async def test_thresholds_come_from_settings_calibration_or_habit_in_this_order(
     assert (await asked(built(injection), "now do")).ok
     _limit.save(tmp_path, {"injection": _limit.benign(injection.HEAD.by, [0.005] * 200)})
     assert not (await asked(built(injection), "now do")).ok  # 0.01 is above what benign texts have
-    assert (await asked(built(injection), "now override", origin=Origin.TOOL)).score == 0.99
+    assert (await asked(built(injection), "now override", origin=Origin.TOOL)).score == 0.9901
     assert (await asked(built(injection, threshold=0.5), "now do")).ok
     with pytest.raises(ConfigError, match="too few"):
         built(injection, fpr=0.001)

@@ -33,9 +33,9 @@ class Tag(msgspec.Struct, frozen=True):
 class Reading(msgspec.Struct, frozen=True, eq=False):
     """One text, read once. `tags` are in order and do not overlap; scores are probabilities of the worst window.
 
-    `injection`: override, jailbreak, extraction of the prompt. `instruction`: it tells its reader to do something, the
-    stricter question for retrieved and tool text. `toxicity`: offensive or hateful. A text without tokens has no tags
-    and scores of 0.
+    `injection`: override, jailbreak, extraction of the prompt. `instruction`: it asks something of an assistant, the
+    stricter question for retrieved and tool text; what manuals and letters ask of people is none. `toxicity`: offensive
+    or hateful. A text without tokens has no tags and scores of 0.
     """
 
     tags: tuple[Tag, ...]

@@ -1,4 +1,4 @@
-"""A guard that speaks where a head of the house encoder scores a text above a threshold, by who wrote the text.
+"""A guard that speaks where heads of the house encoder score a text above a threshold, by who wrote the text.
 
 A text is looked at part by part. The words alone clear most parts at once. Of the others the encoder reads those in
 which an attack is likely, wherever they stand, and the most doubtful of the rest: so the price of a long text that is
@@ -6,6 +6,7 @@ none grows slowly with its length.
 """
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any, NamedTuple
 
 from trimtab.errors import ConfigError
@@ -19,7 +20,8 @@ UNTRUSTED = frozenset({Origin.RETRIEVED, Origin.TOOL})
 
 
 class Head(NamedTuple):
-    """What is found: `score` names that of a reading which counts; the verdict's code and words.
+    """What is found: the scores of a reading that count, for the user's text and for untrusted text; the verdict's code
+    and words.
 
     `by` names what scores, for calibrations; `usual` are the thresholds without one, of the user's and untrusted text.
     """
@@ -28,7 +30,8 @@ class Head(NamedTuple):
     code: str
     says: str
     by: str
-    score: str
+    user: tuple[str, ...]
+    untrusted: tuple[str, ...]
     usual: tuple[float, float]
 
 
@@ -90,18 +93,19 @@ class Scored:
     async def _worst(self, texts: Sequence[tuple[str, Origin]]) -> list[Worst]:
         """The worst part of each text; the parts that words alone leave in doubt (`_doubted`) are read in one call."""
         looked = await _readings.glance(self._tools, [text for text, _ in texts])
-        name = self._head.score
+        names = [self._head.untrusted if origin in UNTRUSTED else self._head.user for _, origin in texts]
         doubted = [
             (at, part)
             for at, parts in enumerate(looked)
-            for part in _doubted(parts, name, self._limit(texts[at][1]))
+            for part in _doubted(parts, names[at], self._limit(texts[at][1]))
         ]  # fmt: skip
         readings = await _readings.read(self._tools, [texts[at][0][part.start : part.end] for at, part in doubted])
         read = {(at, part.start): reading for (at, part), reading in zip(doubted, readings, strict=True)}
-        return [
-            max((_worst(part, read.get((at, part.start), part), name) for part in parts), default=Worst(0.0, 0, 0))
+        judged = [
+            [Worst(_any(read.get((at, one.start), one), names[at]), one.start, one.end) for one in parts]
             for at, parts in enumerate(looked)
         ]
+        return [max(found, default=Worst(0.0, 0, 0)) for found in judged]
 
 
 def limits(
@@ -121,16 +125,17 @@ def _whole(text: Text) -> Span:
     return Span(kind="UNREAD", start=0, end=len(text.text), path=text.path)
 
 
-def _doubted(parts: Sequence[Any], name: str, limit: float) -> list[Any]:
+def _doubted(parts: Sequence[Any], names: Sequence[str], limit: float) -> list[Any]:
     """The parts to read, in order: the likely ones and what words alone would call a finding; and of the other doubtful
     ones the first of every `EVERY` parts of the text, by their doubt.
     """
-    doubts = {part.start: getattr(part, name) for part in parts if name in part.doubtful}
-    surely = {part.start for part in parts if name in part.likely or doubts.get(part.start, 0.0) > limit}
+    doubts = {part.start: _any(part, names) for part in parts if not part.doubtful.isdisjoint(names)}
+    likely = {part.start for part in parts if not part.likely.isdisjoint(names)}
+    surely = likely | {start for start, doubt in doubts.items() if doubt > limit}
     rest = sorted(doubts.keys() - surely, key=lambda start: -doubts[start])[: 1 + len(parts) // EVERY]
     return [part for part in parts if part.start in surely or part.start in rest]
 
 
-def _worst(part: Any, said: Any, name: str) -> Worst:
-    """A part with the score that counts, of what was said of it."""
-    return Worst(getattr(said, name), part.start, part.end)
+def _any(said: Any, names: Sequence[str]) -> float:
+    """The probability that any of these scores is right, were they independent: 1 - the product of 1 - p."""
+    return 1 - prod(1 - getattr(said, name) for name in names)

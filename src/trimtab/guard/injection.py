@@ -1,7 +1,7 @@
 """Finds injections and jailbreaks in new words, by a head of the house encoder; `patterns` is the cheap one before it.
 
 Text that nobody vouches for (retrieved passages, tool results) is held to a stricter bar: a document has no business
-commanding anybody, and to lose a passage costs less than to lose a request.
+setting an assistant tasks, so that there any task counts, and to lose a passage costs less than to lose a request.
 """
 
 import msgspec
@@ -27,9 +27,10 @@ HEAD = Head(
     "INJECTION",
     code="injection",
     says="It reads like an injection",
-    by="the encoder's injection head and first tier, of attacks in many manners",
-    score="injection",
-    usual=(0.82, 0.73),  # found wrongly: 1 % of users' texts, 2 % of an encyclopedia's passages: benchmarks/heads.py
+    by="the encoder's injection and instruction heads and first tier, taught prose",
+    user=("injection",),
+    untrusted=("injection", "instruction"),
+    usual=(0.82, 0.97),  # found wrongly: 0.25 % of users' texts and of an encyclopedia's passages: benchmarks/heads.py
 )
 
 

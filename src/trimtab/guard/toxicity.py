@@ -21,7 +21,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 HEAD = Head(
     "TOXIC", code="toxicity", says="It is offensive or hateful", by="the encoder's toxicity head and first tier",
-    score="toxicity", usual=(0.9, 0.9),
+    user=("toxicity",), untrusted=("toxicity",), usual=(0.9, 0.9),
 )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ Each line is a template; `{slot}` draws from the list of that name, which may dr
 frame ("what does ... mean?") are harmless: the words alone must not decide.
 """
 
-# ruff: noqa: E501, S311, SIM905 - templates, and seeded draws of them
+# ruff: noqa: E501, S311 - templates, and seeded draws of them
 import base64
 import codecs
 import random
@@ -12,7 +12,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from trimtab.train import harmless, manners
+from trimtab.train import harmless, manners, prose, tasks
+from trimtab.train.padding import padded
 
 SLOT = re.compile(r"\{([a-z]+)\}")
 
@@ -245,9 +246,6 @@ CARRIERS = (
     "Thanks a lot for your help! ", "Have a nice day. ", "By the way, I like apples. ", "The weather is lovely today. ",
     "Best regards and see you soon. ", "The battery lasts for twelve hours. ", "This product is great, I love it. ",
 )  # fmt: skip
-FILLERS = (
-    "please thanks today kindly tomorrow weather lovely flower apple music garden hello friend maybe coffee".split()
-)
 
 
 class Drawn(NamedTuple):
@@ -277,6 +275,16 @@ def polite(count: int, seed: int) -> Iterator[Drawn]:
     return _written(POLITE, count, seed)
 
 
+def spoken(count: int, seed: int) -> Iterator[Drawn]:
+    """What documents say without asking anything of an assistant."""
+    return _drawn(prose.PROSE, count, random.Random(seed))
+
+
+def wanted(count: int, seed: int) -> Iterator[Drawn]:
+    """Tasks for an assistant in plain words."""
+    return _drawn(tasks.TASKS, count, random.Random(seed))
+
+
 def carriers(count: int, seed: int) -> Iterator[str]:
     """Plain statements that ask for nothing."""
     drawn = random.Random(seed)
@@ -291,13 +299,18 @@ def hidden(text: str, drawn: random.Random) -> str:
 
 
 def _written(lines: str, count: int, seed: int, carried: float = 0.0) -> Iterator[Drawn]:
-    drawn, templates = random.Random(seed), _lines(lines)
+    drawn = random.Random(seed)
+    for text, number in _drawn(lines, count, drawn):
+        whole = hidden(text, drawn) if drawn.random() < carried else text
+        yield Drawn(disguised(whole, drawn), number)
+
+
+def _drawn(lines: str, count: int, drawn: random.Random) -> Iterator[Drawn]:
+    templates = _lines(lines)
     for _ in range(count):
         number = drawn.randrange(len(templates))
         text = _fill(templates[number], drawn)
-        text = text[:1].upper() + text[1:] if drawn.random() < 0.7 else text
-        text = hidden(text, drawn) if drawn.random() < carried else text
-        yield Drawn(disguised(text, drawn), number)
+        yield Drawn(text[:1].upper() + text[1:] if drawn.random() < 0.7 else text, number)
 
 
 def _lines(templates: str) -> list[str]:
@@ -318,29 +331,25 @@ def _value(name: str, drawn: random.Random) -> str:
         return base64.b64encode(text.encode()).decode() if drawn.random() < 0.5 else codecs.encode(text, "rot13")
     if name == "plain":
         return base64.b64encode(drawn.choice(CARRIERS).encode()).decode()
-    return (
-        drawn.choice(MARKS)
-        if name == "mark"
-        else drawn.choice((LISTS | manners.LISTS | harmless.LISTS)[name].split("|"))
-    )
+    return drawn.choice(MARKS) if name == "mark" else drawn.choice(EVERY[name].split("|")).replace("\\n", "\n")
 
 
+EVERY = LISTS | manners.LISTS | harmless.LISTS | prose.LISTS | tasks.LISTS
 MARKS = ("###", "---", "[SYSTEM]", "<system>", "</user>", "<|im_start|>system", "[INST]", "BEGIN ADMIN MODE", "=====",
          "SYSTEM:", "Assistant:", "END OF DOCUMENT", "<<SYS>>", "</document>")  # fmt: skip
 
 
 def disguised(text: str, drawn: random.Random) -> str:
-    """The text as it is, or with up to 10 harmless words appended, in one case, or with letters swapped."""
+    """The text as it is, or with harmless words about it (`padding.py`), in one case, or with letters swapped."""
     luck = drawn.random()
-    if luck < 0.25:
-        return f"{text} {' '.join(drawn.choices(FILLERS, k=drawn.randint(1, 10)))}"
-    if luck < 0.31:
+    if luck < 0.38:
+        return padded(text, drawn)
+    if luck < 0.44:
         return text.upper()
-    if luck < 0.37:
+    if luck < 0.5:
         return text.lower()
-    if luck < 0.45 and len(text) > 8:
+    if luck < 0.58 and len(text) > 8:
         for _ in range(max(1, len(text) // 30)):
             at = drawn.randrange(1, len(text) - 1)
             text = text[:at] + text[at + 1] + text[at] + text[at + 2 :]
-        return text
     return text

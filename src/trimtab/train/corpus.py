@@ -8,7 +8,6 @@ templates, never rows of one, are kept for calibration and test. A label of `UNK
 import gzip
 import json
 import random
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from math import nan
@@ -17,9 +16,11 @@ from typing import Any, NamedTuple
 
 from trimtab.encode.tokenizer import WordPiece
 from trimtab.encode.windows import sentences
-from trimtab.train.attacks import attacks, benign, carriers, disguised, hidden, polite, rude
+from trimtab.train import passages
+from trimtab.train.attacks import attacks, benign, carriers, disguised, polite, rude
+from trimtab.train.padding import crowded
 from trimtab.train.personal import WORLD, Marked, Values, ours, refilled
-from trimtab.train.variants import families
+from trimtab.train.variants import families, part_of
 
 UNKNOWN = nan
 PARTS = ("train", "calibrate", "test")
@@ -30,6 +31,9 @@ ASKED = (
     ("cqa_palm540b_train", "question", 2500),
 )
 """Files of plain requests, the field of the text, and how many are drawn."""
+PROSE, TASKS, PLANTED = 7500, 4500, 1000
+"""How many passages, tasks, and attacks in prose are drawn, and as many harmless questions."""
+EVERYDAY = ("banking77", "clinc150")
 SHORT = ("en", "es", "pt", "fr", "de", "it", "pl", "vi")
 
 
@@ -53,6 +57,7 @@ def corpus(data: Path, pieces: WordPiece, seed: int, size: float = 1.0) -> list[
     every = chain(
         _personal(data, seed, size),
         _attacks(data, pieces, seed, size),
+        _prose(data, seed, size),
         _toxic(data, seed, size),
         _plain(data, seed, size),
     )
@@ -70,11 +75,6 @@ def kept(path: Path, data: Path, pieces: WordPiece, seed: int, size: float) -> l
 def taught(path: Path) -> list[Row]:
     """The rows that `kept` wrote."""
     return [Row(*row) for row in json.loads(path.read_text("utf-8"))]
-
-
-def part_of(group: str | int, seed: int = 0) -> str:
-    """The part a template or row belongs to: three fifths train, one fifth each of the others."""
-    return ("train", "train", "train", "calibrate", "test")[zlib.crc32(f"{seed}/{group}".encode()) % 5]
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -120,18 +120,39 @@ def _attacks(data: Path, pieces: WordPiece, seed: int, size: float) -> Iterator[
             yield Row(disguised(found[0], drawn), None, 1.0, 1.0, UNKNOWN, row["source"], part)
         for at, text in enumerate(kept):
             # what follows an attack's beginning is often only a story: it teaches half
-            yield Row(text, None, 1.0 if at == 0 else 0.7, 1.0, UNKNOWN, row["source"], part)
-    for number, row in enumerate(read(data / "guard" / "bipia_attack_strings.jsonl")):
-        for text in (row["text"], *(hidden(row["text"], drawn) for _ in range(4))):
-            yield Row(text, None, UNKNOWN, 1.0, UNKNOWN, "bipia", part_of(number))
+            sure = 1.0 if at == 0 else 0.7
+            yield Row(text, None, sure, sure, UNKNOWN, row["source"], part)
     ours = [Row(text, None, 1.0, 1.0, UNKNOWN, "attacks", part_of(n)) for text, n in attacks(int(7000 * size), seed)]
     fine = [Row(text, None, 0.0, UNKNOWN, 0.0, "benign", part_of(n)) for text, n in benign(int(12000 * size), seed)]
     yield from (*ours, *fine)
-    for said in (ours, fine):  # several of them on end, as those who write long ones do
+    plain = [row["text"] for name in EVERYDAY for row in read(data / "guard" / f"intent_{name}_train.jsonl")]
+    plain = [text for text in plain if part_of(text) == "train"]
+    for said, amid in ((ours, 2500), (fine, 800)):
         once = [row for row in said if row.part == "train"]
-        for _ in range(int(600 * size)):
+        for _ in range(int(600 * size)):  # several of them on end, as those who write long ones do
             some = drawn.sample(once, drawn.randint(2, 3))
             yield some[0]._replace(text=drawn.choice((" ", "\n")).join(row.text for row in some))
+        for row in drawn.sample(once, int(amid * size)):
+            yield row._replace(text=crowded(row.text, drawn.choice(plain), drawn))
+
+
+def _prose(data: Path, seed: int, size: float) -> Iterator[Row]:
+    """Prose, tasks in plain words alone and planted in prose, and attacks and harmless questions planted there."""
+    drawn, said, asked = random.Random(seed), passages.prose(data, seed), passages.tasks(data, seed)
+    parts = drawn.choices(("train", "calibrate", "test"), (0.8, 0.1, 0.1), k=int(PROSE * size))
+    yield from (Row(passages.passage(said, part, drawn), None, 0.0, 0.0, 0.0, "prose", part) for part in parts)
+    for number, part in enumerate(parts[: int(TASKS * size)]):
+        task = drawn.choice(asked[part])
+        text = passages.planted(task, said, part, drawn) if number % 4 else _disguised(task, drawn)
+        yield Row(text, None, UNKNOWN, 1.0, 0.0, "tasks", part)
+    for row in read(data / "guard" / "bipia_attack_strings.jsonl"):
+        part = part_of(row["category"])
+        for text in (row["text"], *(passages.planted(row["text"], said, part, drawn) for _ in range(4))):
+            yield Row(text, None, UNKNOWN, 1.0, UNKNOWN, "bipia", part)
+    for written, value, order in ((attacks, 1.0, 1.0), (benign, 0.0, UNKNOWN)):
+        for text, number in written(int(PLANTED * size), seed + 1):
+            if (part := part_of(number)) == "train":
+                yield Row(passages.planted(text, said, part, drawn), None, value, order, UNKNOWN, "planted", part)
 
 
 def jailbreaks(data: Path) -> list[tuple[dict[str, Any], str]]:
@@ -154,7 +175,7 @@ def _plain(data: Path, seed: int, size: float) -> Iterator[Row]:
     drawn = random.Random(seed)
     bank, clinc = (
         [row["text"] for row in drawn.sample(read(data / "guard" / f"intent_{name}_train.jsonl"), int(2500 * size))]
-        for name in ("banking77", "clinc150")
+        for name in EVERYDAY
     )
     # no personal data in Banking77; CLINC150 names places and dates that nobody has marked
     yield from (Row(text, [], 0.0, UNKNOWN, 0.0, "banking77", part_of(text)) for text in bank)
@@ -172,7 +193,7 @@ def _asked(data: Path, drawn: random.Random, size: float) -> Iterator[Row]:
         with gzip.open(data / "training" / f"{name}.jsonl.gz", "rt", encoding="utf-8") as file:
             texts = sorted({json.loads(line)[field] for line in file})
         for text in drawn.sample(texts, min(len(texts), int(count * size))):
-            yield Row(_disguised(text, drawn), None, 0.0, UNKNOWN, 0.0, name.partition("_")[0], part_of(text))
+            yield Row(_disguised(text, drawn), None, 0.0, 1.0, 0.0, name.partition("_")[0], part_of(text))
 
 
 def _disguised(text: str, drawn: random.Random) -> str:

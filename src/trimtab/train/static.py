@@ -1,5 +1,9 @@
 """Trains the first tier: a linear model over word pieces and pairs of them, on the rows that the heads are taught.
 
+No weight of injection and toxicity is negative: no word speaks against an attack, so that none can be appended to clear
+one (Fleshman et al., "Non-Negative Networks Against Adversarial Attacks", 2018). Of instruction some are: words tell a
+story from a task.
+
     python -m trimtab.train.static WORK OUT
 
 WORK holds `rows.json` as the heads' training drew it; OUT gets `static.npz`. Two minutes on two cores.
@@ -45,6 +49,8 @@ def fitted(rows: Sequence[Row], pieces: WordPiece) -> tuple[Any, Any]:
         best.zero_grad()
         (losses.sum() + RIDGE * weights.square().sum()).backward()
         best.step()
+        with torch.no_grad():
+            weights.clamp_(min=torch.tensor([-torch.inf if name == "instruction" else 0.0 for name in SCORES]))
         if step % 20 == 19:
             said = dict(zip(SCORES, np.round(losses.tolist(), 4), strict=True))
             print(f"step {step + 1}/{STEPS}: {said}", flush=True)  # noqa: T201
@@ -58,7 +64,7 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="folder of the heads")
     parser.add_argument("--leave", nargs="*", default=[], help="sources of attacks to leave out, for a benchmark")
     chosen = parser.parse_args()
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     chosen.out.mkdir(parents=True, exist_ok=True)
     rows = [row for row in taught(chosen.work / "rows.json") if row.part == "train" and row.source not in chosen.leave]
     packed(*fitted(rows, WordPiece.load(HOME / "vocab.txt")), chosen.out)

@@ -1,5 +1,8 @@
-"""Which texts are variants of one another: jailbreaks are handed on with few words changed, and must not be split."""
+"""Which part a text belongs to, and which are variants of one another: jailbreaks are handed on with few words changed,
+and must not be split.
+"""
 
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
@@ -7,6 +10,11 @@ RUN, WORDS = 5, 400
 """Words of a run, and the words from a text's beginning that are compared."""
 ALIKE = 0.3
 """The share of the shorter text's runs that two variants have in common, at least."""
+
+
+def part_of(group: str | int, seed: int = 0) -> str:
+    """The part a template or row belongs to: three fifths train, one fifth each of the others."""
+    return ("train", "train", "train", "calibrate", "test")[zlib.crc32(f"{seed}/{group}".encode()) % 5]
 
 
 def families(texts: Sequence[str]) -> list[int]:
