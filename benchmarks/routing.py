@@ -16,6 +16,7 @@ import json
 import os
 import random
 import time
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ import routing_baselines as baselines
 import routing_figures as figures
 from routing_data import CASES, FOLDS, Case, Embedded, features, part, read
 from trimtab.encode.encoder import Encoder
-from trimtab.odds import fitted, side
+from trimtab.odds import fitted, side, subject
 from trimtab.route import _contract
 
 TRAIN = Path("../shared/data/routing")
@@ -68,7 +69,8 @@ def main() -> None:
     shown, scores = dict[str, Any](), dict[str, Any]()
     for name, case in cases.items():
         shown[name], scores[name] = table(name, case)
-    shown |= {"unseen": unseen(cases), "contract": contract(cases, scores), "onboarding": onboarding(cases),
+    shown |= {"subjects": subjects(cases), "unseen": unseen(cases), "contract": contract(cases, scores)}
+    shown |= {"onboarding": onboarding(cases),
               "flips": flips(cases, asked.cache), "latency": latency(cases)}  # fmt: skip
     spent = {"seconds": round(time.monotonic() - began), "cpu_seconds": round(sum(os.times()[:2])),
              "load": round(os.getloadavg()[0], 1), "cores": os.cpu_count()}  # fmt: skip
@@ -161,6 +163,19 @@ def crossed(case: Case, score: Any, columns: int = 1) -> np.ndarray:
 # What is beside the table.
 
 
+def subjects(cases: dict[str, Case]) -> dict[str, Any]:
+    """How often the head that ships calls the subject or the field rightly, where the data names one for each row."""
+    found, head = {}, subject.shipped()
+    for (name, case), (group, names) in product(
+        cases.items(), (("subject", head.subject.names), ("field", head.field.names))
+    ):
+        if np.isin(case["label"], names).mean() > 0.5:
+            right = np.array(names)[case[group].argmax(1)] == case["label"]
+            found[f"{name}: {group}"] = round(float(right.mean()), 3)
+            print(f"| subjects, {name} | {group} | {right.mean():.3f} right |")
+    return found
+
+
 def unseen(cases: dict[str, Case]) -> dict[str, Any]:
     """Trained on one kind of task, tested on another, none of whose labels was seen."""
     shown = {}
@@ -185,11 +200,13 @@ def contract(cases: dict[str, Case], scores: dict[str, Any]) -> dict[str, Any]:
     """How often the quality kept on all rows is below 0.9 of the large model's, over draws of 400 calibration rows."""
     found, promise = {}, _contract.Contract(keep=0.9, confidence=0.9)
     for name in ("RouteLLM-GSM8K", "MMLU-Pro Llama 8B-70B"):
-        for method in ("threshold", "clt", "betting", "exact") if name in cases else ():
-            case, score = cases[name], -scores[name]["ours, small answer seen"]
+        for router, method in product(list(ROUTERS)[1:], ("threshold", "clt", "betting", "exact")):
+            if router not in scores.get(name, {}):
+                continue
+            case, score = cases[name], -scores[name][router]
             row = figures.violations(case["small"], case["large"], score, promise, method)
-            found[f"{name}: {method}"] = row
-            print(f"| contract, {name} | {method} | violations {row['violations']} | large calls {row['large']} |")
+            found[f"{name}, {router}: {method}"] = row
+            print(f"| contract, {name} | {router} | {method} | violations {row['violations']}, large {row['large']} |")
     return found
 
 
@@ -274,7 +291,7 @@ def latency(cases: dict[str, Case]) -> dict[str, Any]:
     made = fit(case, QUERY)
     for asked in case["asked"][:220]:
         began = time.perf_counter()
-        row = fitted.features(encoder.embed_now([asked])[0], asked)[None]
+        row = fitted.features(encoder.gist_now([asked])[0], asked)[None]
         made.stays(row)
         made.stays(row)
         took.append((time.perf_counter() - began) * 1e3)

@@ -31,7 +31,7 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "MMLU-Pro Llama 8B-70B": {
         "file": "mmlupro_29models", "small": "Meta-Llama-3_1-8B-Instruct", "large": "Meta-Llama-3_1-70B-Instruct",
-        "opinions": ("Phi-3-mini-4k-instruct", "Meta-Llama-3-8B"), "label": "task", "prices": (0.08, 0.79, 0.08, 0.08),
+        "opinions": ("Phi-3-mini-4k-instruct", "mathstral-7B"), "label": "task", "prices": (0.08, 0.79, 0.08, 0.08),
     },
     "MMLU-Pro flash-pro": {
         "file": "mmlupro_29models", "small": "gemini-1.5-flash-002", "large": "gemini-1.5-pro-002", "label": "task",
@@ -105,11 +105,11 @@ def length(row: Row, model: str, text: str) -> float:
 
 
 class Embedded:
-    """Embeddings of the house encoder, kept in a file by the question."""
+    """What the house encoder says of questions halfway, kept in a file by the question."""
 
     def __init__(self, cache: Path) -> None:
         cache.mkdir(parents=True, exist_ok=True)
-        self._file = cache / "embeddings.npz"
+        self._file = cache / "gists.npz"
         self._known: dict[str, np.ndarray] = dict(np.load(self._file)) if self._file.exists() else {}
 
     def __call__(self, asked: list[str]) -> np.ndarray:
@@ -120,7 +120,7 @@ class Embedded:
             encoder = Encoder.load(threads=2)
             for start in range(0, len(new), 64):
                 batch = new[start : start + 64]
-                rows = encoder.embed_now([one for _, one in batch])
+                rows = encoder.gist_now([one for _, one in batch])
                 self._known |= {key: row for (key, _), row in zip(batch, rows, strict=True)}
             encoder.close()
             np.savez(self._file, **self._known)
@@ -141,9 +141,12 @@ def case(rows: list[Row], about: dict[str, Any], embedded: Embedded) -> Case:
         found["answer"] = np.stack([answer.facts(*pair) for pair in zip(asked, said, strict=True)])
         found["answer"][:, CHARS] = np.log1p([length(row, small, text) for row, text in zip(rows, said, strict=True)])
         found["said"] = np.stack([words.hashed(one) for one in said])
-        for at, model in enumerate(about.get("opinions", ())):
-            other = [whole(row, model) for row in rows]
-            found[f"opinion {at}"] = np.stack([answer.second(*texts) for texts in zip(asked, said, other, strict=True)])
+        others = [[whole(row, model) for model in about.get("opinions", ())] for row in rows]
+        for at in range(len(about.get("opinions", ()))):
+            found[f"opinion {at}"] = np.stack([
+                answer.second(one, text, heard[at], heard[:at])
+                for one, text, heard in zip(asked, said, others, strict=True)
+            ])  # fmt: skip
     return found
 
 

@@ -141,6 +141,18 @@ def test_an_embedding_does_not_depend_on_its_batch(encoder):
     assert np.allclose(together, alone, atol=1e-4)
 
 
+async def test_a_gist_is_the_mean_of_the_middle_states_in_any_company(encoder):
+    texts = ["Where is my card?", "", "How do I open an account? " * 60]
+    gists, _ = await asyncio.gather(encoder.gist(texts), encoder.embed(texts))
+    now = encoder.gist_now(texts[:1])
+    assert gists.dtype == np.float32
+    assert np.linalg.norm(gists, axis=1) == pytest.approx([1, 0, 1], abs=1e-5)
+    assert gists[0] == pytest.approx(now[0], abs=1e-5)
+    _, middle = encoder._middles([encoder.pieces.ids(texts[0])])
+    mean = middle[0, 1:-1].mean(axis=0)
+    assert gists[0] == pytest.approx(mean / np.linalg.norm(mean), abs=1e-4)
+
+
 async def test_concurrent_calls_get_their_own_rows(encoder):
     texts = [
         f"question {n}: {word} please" for n in range(10) for word in ("refund", "transfer", "passport", "weather")

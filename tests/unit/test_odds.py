@@ -54,6 +54,12 @@ def test_answers_agree_as_numbers_and_nothing_agrees_with_a_missing_one():
     assert (same[0], differs[0], differs[1]) == (1, 0, 1)
 
 
+@pytest.mark.parametrize(("earlier", "against"), [((), 0), (("A",), 1), (("A", "(A)", "C", None), 2), (("B",), 0)])
+def test_an_opinion_that_another_shares_outvotes_the_answer(earlier, against):
+    assert answer.second(CHOICES, "The answer is (B).", "A", earlier)[answer.SECOND.index("against")] == against
+    assert answer.second(CHOICES, "The answer is (B).", "B", earlier)[answer.SECOND.index("against")] == 0
+
+
 @given(st.text(max_size=400), st.text(max_size=400))
 def test_any_text_has_facts_that_are_numbers(asked, said):
     for found, names in (
@@ -143,6 +149,12 @@ def test_odds_come_back_as_they_were_and_a_changed_byte_is_seen(trained, tmp_pat
         (tmp_path / name).write_bytes((trained / "odds" / name).read_bytes())
     (tmp_path / "odds.npz").write_bytes(b"x" + (tmp_path / "odds.npz").read_bytes()[1:])
     with pytest.raises(ConfigError, match="sealed"):
+        fitted.Odds.load(tmp_path)
+
+
+def test_odds_of_other_features_are_refused(trained, tmp_path):
+    fitted.Odds.load(trained / "odds").save(tmp_path, {"features": 1})
+    with pytest.raises(ConfigError, match="another version"):
         fitted.Odds.load(tmp_path)
 
 

@@ -93,9 +93,9 @@ def test_the_shipped_head_knows_law_from_physics_and_a_changed_one_is_refused(tm
     from trimtab.encode.encoder import Encoder
 
     encoder = Encoder.load()
-    texts = ["Which of the following is a holding of the Supreme Court on the Fourth Amendment search of a car?",
+    texts = ["Is a contract that was signed by a minor enforceable?",
              "A proton moves at a velocity of 3 m/s in a magnetic field of 2 T. What is the force on it?"]  # fmt: skip
-    rows = np.stack([fitted.features(row, text) for row, text in zip(encoder.embed_now(texts), texts, strict=True)])
+    rows = np.stack([fitted.features(row, text) for row, text in zip(encoder.gist_now(texts), texts, strict=True)])
     encoder.close()
     assert rows.shape == (2, sum(fitted.QUERY))
     fields = rows[:, subject.SUBJECTS : subject.SUBJECTS + subject.FIELDS]

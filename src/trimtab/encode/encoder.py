@@ -99,6 +99,17 @@ class Encoder:
         """`embed` for code without an event loop; it blocks."""
         return self._pooled(self._turns.ask(_listed(texts), self._split, _sentence).result())
 
+    async def gist(self, texts: Sequence[str]) -> Floats:
+        """Like `embed`, from four of the six layers: the mean of the tokens' states there, a third of the time less.
+
+        It tells kinds of questions apart, and how hard they are, better than an embedding; what is alike, worse.
+        """
+        return self._pooled(await asyncio.wrap_future(self._turns.ask(_listed(texts), self._begun, lambda _, row: row)))
+
+    def gist_now(self, texts: Sequence[str]) -> Floats:
+        """`gist` for code without an event loop; it blocks."""
+        return self._pooled(self._turns.ask(_listed(texts), self._begun, lambda _, row: row).result())
+
     async def states(self, texts: Sequence[str]) -> list[Floats]:
         """Each text's token embeddings, float32 (tokens, dims): a row for each of its word pieces, no marks."""
         found = await asyncio.wrap_future(self._turns.ask(_listed(texts), self._split, _tokens))
@@ -154,6 +165,9 @@ class Encoder:
     def _split(self, text: str) -> list[Ids]:
         return windows(text, self.pieces, self.window - 2)
 
+    def _begun(self, text: str) -> list[tuple[int, ...]]:
+        return [tuple(window) for window in self._split(text)]
+
     def _runs(self, text: str) -> list[Run]:
         if self._heads is None:
             raise ConfigError(NONE, fix="Load it with the folder of its heads.")
@@ -163,9 +177,11 @@ class Encoder:
         return list(pairs(question, text, self.pieces, BESIDE))
 
     def _pass(self, batch: list[Any]) -> list[Any]:
-        """What each window says: of a `Pair` its span, of a `Run` what the heads say, of ids what the encoder says."""
+        """What each window says: of a `Pair` its span, of a `Run` what the heads say, of ids what the encoder says, in
+        a tuple what it says halfway."""
         found: list[Any] = [None] * len(batch)
-        for kind, reads in ((Pair, self._spanned), (Run, self._headed), (list, self._whole)):
+        kinds = ((Pair, self._spanned), (Run, self._headed), (list, self._whole), (tuple, self._halfway))
+        for kind, reads in kinds:
             rows = [row for row, run in enumerate(batch) if isinstance(run, kind)]
             if rows:
                 for row, said in zip(rows, reads([batch[row] for row in rows]), strict=True):
@@ -188,6 +204,11 @@ class Encoder:
         feed, middle = self._middles(batch)
         sentences, states = self._upper.run(OUTPUTS, {MIDDLE: middle, **feed})
         return [Read(sentences[row], states[row, 1 : len(run) + 1]) for row, run in enumerate(batch)]
+
+    def _halfway(self, batch: list[tuple[int, ...]]) -> list[Floats]:
+        _, middle = self._middles([list(run) for run in batch])
+        rows = [middle[row, 1 : len(run) + 1].mean(axis=0) for row, run in enumerate(batch)]
+        return [np.append(row, np.float32(len(run))) for row, run in zip(rows, batch, strict=True)]
 
     def _middles(self, batch: Sequence[Ids]) -> tuple[Feed, Floats]:
         feed, lower = self._states([(self.pieces.cls, *ids, self.pieces.sep) for ids in batch])

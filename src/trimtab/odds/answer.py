@@ -5,6 +5,7 @@ import json
 import math
 import re
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -40,7 +41,8 @@ NAMES = (
     "chosen_rank", "choice_number", "code", "code_broken", "none", *_MARKS,
 )  # fmt: skip
 """The names of `facts`, in its order."""
-SECOND = ("agrees", "differs", "missing", "second_chars", "second_wrong", "length_gap", "second_hedges", "far")
+SECOND = ("agrees", "differs", "missing", "second_chars", "second_wrong", "length_gap", "second_hedges", "far",
+          "against")  # fmt: skip
 """The names of `second`, in its order."""
 
 
@@ -55,16 +57,21 @@ def facts(question: str, text: str | None) -> Floats:
     ], np.float32)  # fmt: skip
 
 
-def second(question: str, text: str | None, other: str | None) -> Floats:
-    """`len(SECOND)` numbers: does a second cheap opinion end in the same answer, and how sound does it look?"""
+def second(question: str, text: str | None, other: str | None, earlier: Sequence[str | None] = ()) -> Floats:
+    """`len(SECOND)` numbers: does another cheap opinion end in the same answer, and how sound does it look?
+
+    Where it differs, how many of the `earlier` opinions end as it does: the answer may be outvoted.
+    """
     choices = bool(CHOICE.search(question[-SAMPLE:]))
     said, opinion = (text or "")[-SAMPLE:], (other or "")[-SAMPLE:]
     (one, _), (two, _) = final(said, choices), final(opinion, choices)
     same, a, b = agree(one, two), number(one), number(two)
+    alike = 0 if same else sum(agree(two, final((before or "")[-SAMPLE:], choices)[0]) for before in earlier)
     far = 0.0 if a is None or b is None or same else math.log1p(min(1e6, abs(a - b) / max(1.0, abs(a))))
     return np.array([
         same, bool(one and two and not same), not two, math.log1p(len(opinion)), math.log1p(checked(opinion).wrong),
         abs(math.log1p(len(opinion)) - math.log1p(len(said))), math.log1p(len(_HEDGE.findall(opinion))), far,
+        alike,
     ], np.float32)  # fmt: skip
 
 

@@ -56,7 +56,7 @@ def embedded(outcomes: Sequence[Outcome], encoder: "Encoder") -> Matrix:
     order = sorted(range(len(outcomes)), key=lambda at: len(outcomes[at].question))
     for start in range(0, len(order), BATCH):
         batch = order[start : start + BATCH]
-        found[batch] = encoder.embed_now([outcomes[at].question for at in batch])
+        found[batch] = encoder.gist_now([outcomes[at].question for at in batch])
     return found
 
 

@@ -22,6 +22,8 @@ from trimtab.odds.side import Side
 
 FILES = ["odds.npz", "sides.json"]
 FIX = "Make it again with `trimtab route train`."
+FEATURES = 2
+"""The version of what is known of a question; odds of another one are not read."""
 LEAST = 100
 """Labelled outcomes under which a model gets no odds of its own."""
 DIMS = 384
@@ -71,7 +73,8 @@ class Odds(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     @classmethod
     def load(cls, folder: Path) -> "Odds":
         """Read and check. Raises `ConfigError` where a file is missing, changed or not what this version reads."""
-        opened(folder, FILES, FIX)
+        if opened(folder, FILES, FIX).get("features") != FEATURES:
+            raise ConfigError(f"The odds in {folder} are of another version of Trimtab.", FIX)
         try:
             kept = msgspec.json.decode((folder / "sides.json").read_bytes(), type=list[tuple[Key, Prospect | None]])
             with np.load(folder / "odds.npz", allow_pickle=False) as arrays:
@@ -94,23 +97,23 @@ class Odds(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         np.savez_compressed(folder / "odds.npz", **arrays)
         named = [(key, self.prospects.get(key)) for key in self.sides]
         (folder / "sides.json").write_bytes(msgspec.json.encode(named))
-        seal(folder, FILES, facts)
+        seal(folder, FILES, {"features": FEATURES, **facts})
 
 
-def plain(embedding: Matrix, asked: str) -> Matrix:
-    """(PLAIN,) of one question and its embedding: what the subjects are told from."""
-    return np.concatenate([embedding, question.facts(asked), words.hashed(asked)]).astype(float)
+def plain(gist: Matrix, asked: str) -> Matrix:
+    """(PLAIN,) of one question and its gist: what the subjects are told from."""
+    return np.concatenate([gist, question.facts(asked), words.hashed(asked)]).astype(float)
 
 
-def features(embedding: Matrix, asked: str) -> Matrix:
-    """(QUERY,) of one question and its embedding: the chances of its subjects, and what they are told from."""
-    row = plain(embedding, asked)[None]
+def features(gist: Matrix, asked: str) -> Matrix:
+    """(QUERY,) of one question and its gist: the chances of its subjects, and what they are told from."""
+    row = plain(gist, asked)[None]
     return np.concatenate([*subject.shipped().chances(row), row], 1)[0]
 
 
 def seen(query: Matrix, asked: str, said: str | None, opinions: Sequence[str | None] = ()) -> Matrix:
     """`features` with those of an answer before them, and before these those of each opinion."""
-    others = [answer.second(asked, said, other) for other in opinions]
+    others = [answer.second(asked, said, other, opinions[:at]) for at, other in enumerate(opinions)]
     return np.concatenate([*others, answer.facts(asked, said), query]).astype(float)
 
 
@@ -137,13 +140,13 @@ def options(own: int) -> list[tuple[int, ...]]:
     return [(*first, *(own + at for at in one)) for one in more]
 
 
-def train(outcomes: Sequence[Outcome], embeddings: Matrix, opinions: tuple[str, ...] = ()) -> Odds:
+def train(outcomes: Sequence[Outcome], gists: Matrix, opinions: tuple[str, ...] = ()) -> Odds:
     """Odds of every model with `LEAST` outcomes or more, alone and against each model that is right more often.
 
-    With its answers, and with `opinions` one after the other, where so many were recorded. `embeddings` (n, 384) in the
+    With its answers, and with `opinions` one after the other, where so many were recorded. `gists` (n, 384) in the
     order of `outcomes`. Raises `ConfigError` where no model has enough, or for an opinion that no row has.
     """
-    queries = [features(one, outcome.question) for one, outcome in zip(embeddings, outcomes, strict=True)]
+    queries = [features(one, outcome.question) for one, outcome in zip(gists, outcomes, strict=True)]
     sides: dict[Key, Side] = {}
     prospects: dict[Key, Prospect] = {}
     for key in _keys(outcomes, opinions):

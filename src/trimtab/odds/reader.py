@@ -35,7 +35,7 @@ class Reader:
         from trimtab.odds.fitted import features
 
         if (found := self._kept.get(question)) is None:
-            found = self._kept[question] = features((await self._encoder().embed([question]))[0], question)
+            found = self._kept[question] = features((await self._encoder().gist([question]))[0], question)
             while len(self._kept) > KEPT:
                 del self._kept[next(iter(self._kept))]
         return found

@@ -20,7 +20,7 @@ class Ridge(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     def predict(self, features: Matrix) -> Matrix:
         """(n, d) features to (n, k) predictions."""
-        return _standard(features, self.centre, self.spread) @ self.weights + self.bias
+        return standard(features, self.centre, self.spread) @ self.weights + self.bias
 
 
 def fit(features: Matrix, targets: Matrix, blocks: tuple[int, ...]) -> tuple[Ridge, Matrix]:
@@ -34,7 +34,7 @@ def fit(features: Matrix, targets: Matrix, blocks: tuple[int, ...]) -> tuple[Rid
     spread = features.std(0)
     centre, spread = features.mean(0), np.where(spread < 1e-6, np.inf, spread)
     share = 3.0 / np.sqrt(np.repeat(np.array(blocks, float), blocks))  # 3: the penalties are then of the right size
-    rows = _standard(features, centre, spread) * share
+    rows = standard(features, centre, spread) * share
     bias = targets.mean(0)
     values, vectors = np.linalg.eigh(rows @ rows.T if len(rows) <= rows.shape[1] else rows.T @ rows)
     values = np.maximum(values, 1e-9)
@@ -58,7 +58,8 @@ def _left_out(left: Matrix, shrunk: Matrix, turned: Matrix, goal: Matrix) -> Mat
     return goal - (goal - fitted) / (1 - own)
 
 
-def _standard(features: Matrix, centre: Matrix, spread: Matrix) -> Matrix:
+def standard(features: Matrix, centre: Matrix, spread: Matrix) -> Matrix:
+    """(n, d) features in standard deviations off their mean, `WIDEST` at most."""
     return np.clip((features - centre) / spread, -WIDEST, WIDEST)
 
 

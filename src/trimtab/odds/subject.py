@@ -1,7 +1,7 @@
 """What a question is about: the chances of the subjects of MMLU and of the fields of MMLU-Pro, from its other features.
 
-One ridge for each (least squares on labels gives probabilities, if rough ones), then a softmax. The head that ships was
-taught by labels of questions alone, by no model's outcome: see `subjects/CARD.md`.
+A linear score for each, then a softmax. The head that ships was taught by labels of questions alone, by no model's
+outcome: see `topics/CARD.md`.
 """
 
 import zipfile
@@ -13,26 +13,24 @@ import numpy as np
 
 from trimtab.encode.sealed import opened
 from trimtab.errors import ConfigError
-from trimtab.odds.ridge import Matrix, Ridge, fit
+from trimtab.odds.ridge import Matrix, Ridge
 
-HOME = Path(__file__).parent / "subjects"
+HOME = Path(__file__).parent / "topics"
 FILES = ["subjects.npz", "names.json"]
 GROUPS = ("subject", "field")
 PARTS = ("centre", "spread", "weights", "bias")
 SUBJECTS, FIELDS = 56, 14
-SHARP = 5.0
-"""How sharp the softmax is."""
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """The ridge of one group of labels and their names."""
+    """The linear scores of one group of labels, kept as a ridge is, and their names."""
 
     ridge: Ridge
     names: tuple[str, ...]
 
     def chances(self, features: Matrix) -> Matrix:
         """(n, d) to (n, names): each row adds up to 1."""
-        score = SHARP * self.ridge.predict(features)
+        score = self.ridge.predict(features)
         odds = np.exp(score - score.max(1, keepdims=True))
         return odds / odds.sum(1, keepdims=True)
 
@@ -63,14 +61,6 @@ class Subjects(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     def chances(self, features: Matrix) -> tuple[Matrix, Matrix]:
         """(n, d) features of questions to the chances of each group."""
         return self.subject.chances(features), self.field.chances(features)
-
-
-def group(features: Matrix, labels: list[str], blocks: tuple[int, ...]) -> tuple[Group, float]:
-    """A group fitted to (n, d) features and a label for each row, and its accuracy on rows left out."""
-    names = sorted(set(labels))
-    goal = np.array([[label == name for name in names] for label in labels], float)
-    ridge, held = fit(features, goal, blocks)
-    return Group(ridge=ridge, names=tuple(names)), float((held.argmax(1) == goal.argmax(1)).mean())
 
 
 @cache
