@@ -31,7 +31,9 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1500, help="rows that the benchmark takes of a file, at most")
     asked = parser.parse_args()
     rows = free(asked.data, asked.rows)
-    features = np.stack([fitted.plain(*pair) for pair in zip(embedded(rows), map(sent, rows), strict=True)])
+    features = np.stack(
+        [fitted.plain(*pair) for pair in zip(embedded(list(map(sent, rows))), map(sent, rows), strict=True)]
+    )
     named = [at for at, row in enumerate(rows) if (row["orig"] or "").startswith(MMLU)]
     subjects, right = subject.group(features[named], [rows[at]["orig"][len(MMLU) :] for at in named], fitted.PLAIN)
     fields, also = subject.group(features, [row["task"] for row in rows], fitted.PLAIN)
@@ -79,12 +81,13 @@ def marked(asked: str) -> int:
     return int(hashlib.sha256(" ".join(asked.lower().split()).encode()).hexdigest()[:8], 16)
 
 
-def embedded(rows: list[dict[str, Any]]) -> np.ndarray:
+def embedded(texts: list[str]) -> np.ndarray:
+    """(n, 384), in batches of like length."""
     encoder = Encoder.load(threads=2)
-    found, order = np.zeros((len(rows), encoder.dims)), sorted(range(len(rows)), key=lambda at: len(sent(rows[at])))
+    found, order = np.zeros((len(texts), encoder.dims)), sorted(range(len(texts)), key=lambda at: len(texts[at]))
     for start in range(0, len(order), BATCH):
         batch = order[start : start + BATCH]
-        found[batch] = encoder.embed_now([sent(rows[at]) for at in batch])
+        found[batch] = encoder.embed_now([texts[at] for at in batch])
     encoder.close()
     return found
 
