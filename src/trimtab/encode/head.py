@@ -85,8 +85,9 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         said = views @ self.weights + self.bias
         if not self.share:
             return said
-        share = np.float32(self.share)
-        return (1 - share) * (said - log_sum(said)) + share * self.votes(views)
+        said -= log_sum(said)
+        said += np.float32(self.share) * (self.votes(views) - said)
+        return said
 
     def votes(self, views: Floats) -> Floats:
         """(n, k): the log of each label's share of the centres' votes."""
