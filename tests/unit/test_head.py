@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from trimtab.encode import encoder as house
+from trimtab.encode.encoder import VIEWS
 from trimtab.encode.head import Head, Scope
 from trimtab.encode.sealed import seal
 from trimtab.errors import ConfigError
@@ -55,7 +57,7 @@ def blobs(seed: int, n: int = 240, k: int = 3, dims: int = 8, spread: float = 0.
     middle = np.eye(k, dims)
     y = np.arange(n) % k
     x = middle[y] + random.normal(0, spread, (n, dims))
-    return Part((x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32), y)
+    return Part((x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32), y, dims)
 
 
 def elsewhere(seed: int):
@@ -66,38 +68,53 @@ def elsewhere(seed: int):
 LABELS = ("a", "b", "c")
 
 
+def fit(part: Part, penalty: float = 1e-4) -> Head:
+    return training.fit(part, LABELS, penalty, *training.known(part, seed=1))
+
+
+def plain(labels: tuple[str, ...], weights, **changed) -> Head:
+    """A head of given weights, whose centres are the axes."""
+    centres = np.eye(len(weights), dtype=np.float32)
+    given = {
+        "bias": np.zeros(len(labels), np.float32),
+        "centres": centres,
+        "owners": np.arange(len(weights)) % len(labels),
+    }
+    return Head(labels=labels, weights=np.float32(weights), **(given | changed))
+
+
 def test_fit_learns_what_can_be_learned():
     fresh = blobs(2, n=2400)
     best = (fresh.x[:, :3].argmax(axis=1) == fresh.y).mean()  # the rule that knows the true axes
     assert 0.8 < best < 0.99
-    assert training.accuracy(training.fit(blobs(1), LABELS, 1e-4), fresh) > best - 0.05
+    assert training.accuracy(fit(blobs(1)), fresh) > best - 0.05
 
 
 def test_fit_is_repeatable():
-    first, second = (training.fit(blobs(1), LABELS, 1e-4) for _ in range(2))
+    first, second = (fit(blobs(1)) for _ in range(2))
     assert np.array_equal(first.weights, second.weights)
 
 
 def test_probabilities_sum_to_one_even_for_extreme_logits():
-    head = Head(labels=LABELS, weights=np.eye(3, dtype=np.float32) * 1e6, bias=np.zeros(3, np.float32))
+    head = plain(LABELS, np.eye(3) * 1e6)
     found = head.probabilities(np.float32([[1, 0, 0], [-1, 1, 1]]))
     assert np.allclose(found, [[1, 0, 0], [0, 0.5, 0.5]])
 
 
 def test_temperature_mends_an_overconfident_head():
-    sure = training.fit(blobs(1), LABELS, 0.0)
-    sure = Head(labels=LABELS, weights=sure.weights * 8, bias=sure.bias * 8)
+    sure = fit(blobs(1), 0.0)
+    sure = replace(sure, weights=sure.weights * 8, bias=sure.bias * 8)
     mended = training.calibrated(sure, blobs(2))
     assert mended.temperature > 1
     assert training.log_loss(mended, blobs(3)) < training.log_loss(sure, blobs(3))
     assert training.calibration_error(mended, blobs(3)) < training.calibration_error(sure, blobs(3))
-    assert training.accuracy(mended, blobs(3)) == training.accuracy(sure, blobs(3))
+    assert training.accuracy(mended, blobs(3)) >= training.accuracy(sure, blobs(3)) - 0.02  # votes may turn a few
 
 
 def test_calibration_error_by_hand():
-    head = Head(labels=("a", "b"), weights=np.float32([[1, 0]]), bias=np.float32([0, 0]))
+    head = plain(("a", "b"), [[1, 0]])
     x = np.float32([[np.log(9)]] * 4)  # P(a) = 0.9, four times
-    assert training.calibration_error(head, Part(x, np.array([0, 0, 0, 1]))) == pytest.approx(0.15, abs=1e-5)
+    assert training.calibration_error(head, Part(x, np.array([0, 0, 0, 1]), 1)) == pytest.approx(0.15, abs=1e-5)
 
 
 def test_split_is_stratified_disjoint_complete_and_seeded():
@@ -110,15 +127,34 @@ def test_split_is_stratified_disjoint_complete_and_seeded():
 
 
 def test_scope_keeps_the_inside_and_rejects_the_outside():
-    head = training.fit(blobs(1), LABELS, 1e-4)
-    head = training.scoped(head, blobs(1), blobs(2), elsewhere(4), seed=1)
+    head = fit(blobs(1))
+    head = training.scoped(head, blobs(2), elsewhere(4))
     assert training.rejected(head, blobs(2).x) == pytest.approx(0.05, abs=0.01)
     assert training.rejected(head, elsewhere(5)) > 0.6
 
 
+def test_votes_are_shares_and_the_nearest_centre_has_the_most():
+    found = np.exp(plain(LABELS, np.zeros((3, 3))).votes(np.float32([[0.9, 0.4, 0.1], [0, 0, 1]])))
+    assert np.allclose(found.sum(axis=1), 1)
+    assert found.argmax(axis=1).tolist() == [0, 2]
+
+
+def test_a_share_of_votes_decides_where_the_map_is_blind():
+    blind = plain(LABELS, np.zeros((3, 3)), share=0.3)
+    assert blind.probabilities(np.float32([[0, 1, 0]]))[0].argmax() == 1
+
+
+def test_votes_are_taken_only_where_they_help():
+    square = blobs(2)
+    blind = replace(fit(blobs(1)), weights=np.zeros((8, 3), np.float32))
+    assert training.calibrated(blind, square).share == training.SHARE
+    wrong = replace(fit(blobs(1)), owners=(fit(blobs(1)).owners + 1) % 3)
+    assert training.calibrated(wrong, square).share == 0
+
+
 def test_outside_without_scope_says_what_to_do():
     with pytest.raises(ConfigError, match="--outside"):
-        training.fit(blobs(1), LABELS, 1e-4).outside(blobs(1).x)
+        fit(blobs(1)).outside(blobs(1).x)
 
 
 def test_rows_leave_labels_out_and_survive_line_separators_in_texts(tmp_path):
@@ -132,7 +168,7 @@ def test_rows_leave_labels_out_and_survive_line_separators_in_texts(tmp_path):
 
 @pytest.fixture
 def saved(tmp_path):
-    head = training.scoped(training.fit(blobs(1), LABELS, 1e-4), blobs(1), blobs(2), elsewhere(4), seed=1)
+    head = training.scoped(training.calibrated(fit(blobs(1)), blobs(2)), blobs(2), elsewhere(4))
     head.save(tmp_path, {"licence": "Apache-2.0"})
     return tmp_path, head
 
@@ -141,8 +177,8 @@ def test_a_head_comes_back_as_it_was_saved(saved):
     folder, head = saved
     again = Head.load(folder)
     assert again.labels == LABELS
-    assert np.array_equal(again.probabilities(blobs(3).x), head.probabilities(blobs(3).x))
-    assert np.array_equal(again.outside(blobs(3).x), head.outside(blobs(3).x))
+    assert np.allclose(again.probabilities(blobs(3).x), head.probabilities(blobs(3).x), atol=0.01)  # 16 bits
+    assert np.allclose(again.outside(blobs(3).x), head.outside(blobs(3).x), atol=0.02)
     assert again.scope.limit == pytest.approx(head.scope.limit, rel=1e-6)
 
 
@@ -159,9 +195,12 @@ def change(folder, **arrays):
         {"bias": np.zeros(4, np.float32)},
         {"weights": np.zeros((8, 2), np.float32)},
         {"weights": np.full((8, 3), np.nan, np.float32)},
-        {"weights": np.zeros((8, 3))},
+        {"share": np.float32(1.5)},
+        {"owners": np.full(96, 3, np.int16)},
+        {"owners": np.zeros(2, np.int16)},
+        {"strange": np.float32(1)},
         {"temperature": np.float32(0)},
-        {"centres": np.zeros((2, 7), np.float32)},
+        {"centres": np.zeros((96, 9), np.float32)},
         {"outside": np.zeros(2, np.float32)},
         {"bias": np.array([{}, {}, {}])},
     ],
@@ -190,14 +229,14 @@ def test_a_changed_banking_label_is_refused(tmp_path):
 
 
 def test_banking_knows_plain_questions(encoder, banking):
-    given = banking.probabilities(encoder.embed_now(list(QUESTIONS)))
+    given = banking.probabilities(encoder.views_now(list(QUESTIONS)))
     assert {text: banking.labels[row.argmax()] for text, row in zip(QUESTIONS, given, strict=True)} == QUESTIONS
 
 
 def test_banking_keeps_its_own_and_rejects_the_rest(encoder, banking):
     limit = banking.scope.limit
-    assert (banking.outside(encoder.embed_now(list(QUESTIONS))) <= limit).mean() >= 0.75
-    assert (banking.outside(encoder.embed_now(ELSEWHERE)) > limit).all()
+    assert (banking.outside(encoder.views_now(list(QUESTIONS))) <= limit).mean() >= 0.75
+    assert (banking.outside(encoder.views_now(ELSEWHERE)) > limit).all()
 
 
 def test_every_banking_label_has_a_reply_and_no_other_has():
@@ -230,5 +269,6 @@ def test_the_card_quotes_the_scores_of_the_manifest():
 
 
 def test_the_banking_head_fits_the_encoder(encoder, banking):
-    assert banking.weights.shape == (encoder.dims, 77)
+    assert banking.weights.shape == (VIEWS * encoder.dims, 77)
+    assert banking.centres.shape[1] == encoder.dims
     assert isinstance(banking.scope, Scope)

@@ -53,6 +53,24 @@ def test_a_skill_decides_by_its_name_or_by_instruction(house: House) -> None:
     assert found["few"]["choice"] == "lost_or_stolen_card"
 
 
+def test_what_exam_questions_taught_tells_subject_field_and_difficulty(house: House) -> None:
+    state = "A proton moves at right angles to a magnetic field. What is the direction of the force on it?"
+    found = answers(
+        house, state, subject={"type": "choice"}, about={"type": "choice", "instructions": "field"},
+        difficulty={"type": "noul"}, hard={"type": "score", "instructions": "difficulty", "criteria": ["easy", "hard"]},
+    )  # fmt: skip
+    assert (found["about"]["choice"], found["about"]["by"]) == ("physics", "head:field")
+    assert "physics" in found["subject"]["choice"]
+    assert (len(found["subject"]["probabilities"]), len(found["about"]["probabilities"])) == (56, 14)
+    assert 0 < found["difficulty"]["noul"] == found["hard"]["score"] < 1
+    assert found["difficulty"]["by"] == "head:difficulty"
+
+
+def test_a_subject_with_options_of_its_own_is_decided_by_meaning(house: House) -> None:
+    found = answers(house, "My parcel has not arrived yet", subject={"type": "choice", "criteria": TEAMS})["subject"]
+    assert (found["choice"], found["by"]) == ("delivery", "meaning")
+
+
 def test_a_skill_says_what_is_outside_of_it(house: House) -> None:
     found = answers(house, "Which planet has the most moons?", banking77={"type": "choice"})
     assert found["banking77"]["outside"] > 0.5

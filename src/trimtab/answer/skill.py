@@ -95,10 +95,10 @@ class Skill:
     async def _judged(self, question: str) -> tuple[str, float, float]:
         """The likeliest intent, its calibrated probability, and P(outside)."""
         head = await self._loaded()
-        embedding = await self._tools.encoder().embed([question])
-        probabilities = head.probabilities(embedding)[0]
+        views = await self._tools.encoder().views([question])
+        probabilities = head.probabilities(views)[0]
         best = int(probabilities.argmax())
-        outside = float(head.outside(embedding)[0]) if head.scope else 0.0
+        outside = float(head.outside(views)[0]) if head.scope else 0.0
         return head.labels[best], float(probabilities[best]), outside
 
     async def _loaded(self) -> "Head":

@@ -11,6 +11,7 @@ from trimtab.cli import _out, _recipe
 
 if TYPE_CHECKING:
     from trimtab.odds.outcomes import Outcome
+    from trimtab.wiring import System
 
 PREVIEW = """Show what the policy makes of a request: what the guards say, the signals, the ladder and why.
 
@@ -148,10 +149,21 @@ async def _preview(recipe: str, ask: str, model: str) -> dict[str, Any]:
 
     async with open_system(rehearsal.dry(settings.load(recipe)), _out.say) as system:
         asked = rehearsal.request(ask, model=model)
-        return _shape(await rehearsal.preview(system.desk, asked), asked)
+        trace = await rehearsal.preview(system.desk, asked)
+        return _shape(trace, asked, await _about(system, ask) if trace.decision else [])
 
 
-def _shape(trace: Any, asked: Any) -> dict[str, Any]:
+async def _about(system: "System", ask: str) -> list[dict[str, Any]]:
+    """What the heads make of the question, as signals; no rule can ask for them."""
+    from trimtab.odds.about import about
+
+    began = time.perf_counter()
+    found = about((await system.encoder.gist([ask]))[0], ask).likeliest()
+    us = (time.perf_counter() - began) * 1e6 / len(found)
+    return [{"name": name, "value": value, "us": us} for name, value in found.items()]
+
+
+def _shape(trace: Any, asked: Any, about: list[dict[str, Any]]) -> dict[str, Any]:
     import msgspec
 
     from trimtab.route._signals import signals
@@ -162,7 +174,7 @@ def _shape(trace: Any, asked: Any) -> dict[str, Any]:
         "refused": {"code": trace.code, "why": trace.why} if trace.outcome == "refused" else None,
         "ladder": decision.get("ladder", []), "reasons": decision.get("reasons", []),
         "left_out": decision.get("left_out", {}), "impact": decision.get("impact", "low"),
-        "signals": msgspec.to_builtins(signals(asked, timed=True)) if decision else [], "guards": guards,
+        "signals": [*msgspec.to_builtins(signals(asked, timed=True)), *about] if decision else [], "guards": guards,
     }  # fmt: skip
 
 

@@ -41,6 +41,7 @@ OUTPUTS = ["sentence_embedding", "last_hidden_state"]
 LOWER, MIDDLE = "lower_state", "middle_state"
 Feed: TypeAlias = dict[str, NDArray[np.int64]]
 NONE = "This encoder has no heads."
+VIEWS = 4
 BESIDE = 100
 """Pieces of a window that is read beside a question: what the span head was trained on."""
 
@@ -109,6 +110,18 @@ class Encoder:
     def gist_now(self, texts: Sequence[str]) -> Floats:
         """`gist` for code without an event loop; it blocks."""
         return self._pooled(self._turns.ask(_listed(texts), self._begun, lambda _, row: row).result())
+
+    async def views(self, texts: Sequence[str]) -> Floats:
+        """What a head of intents sees, float32 (n, VIEWS * dims): the embedding, then three others of unit length.
+
+        Those are the greatest of the token states after the last layer, and their mean and greatest after the middle
+        one: a mean of all tokens forgets what one of them says.
+        """
+        return self._seen(await asyncio.wrap_future(self._turns.ask(_listed(texts), self._split, _views)))
+
+    def views_now(self, texts: Sequence[str]) -> Floats:
+        """`views` for code without an event loop; it blocks."""
+        return self._seen(self._turns.ask(_listed(texts), self._split, _views).result())
 
     async def states(self, texts: Sequence[str]) -> list[Floats]:
         """Each text's token embeddings, float32 (tokens, dims): a row for each of its word pieces, no marks."""
@@ -203,7 +216,8 @@ class Encoder:
     def _whole(self, batch: list[Ids]) -> list[Read]:
         feed, middle = self._middles(batch)
         sentences, states = self._upper.run(OUTPUTS, {MIDDLE: middle, **feed})
-        return [Read(sentences[row], states[row, 1 : len(run) + 1]) for row, run in enumerate(batch)]
+        cut = [slice(1, len(run) + 1) for run in batch]
+        return [Read(sentences[row], states[row, at], middle[row, at]) for row, at in enumerate(cut)]
 
     def _halfway(self, batch: list[tuple[int, ...]]) -> list[Floats]:
         _, middle = self._middles([list(run) for run in batch])
@@ -235,9 +249,13 @@ class Encoder:
         pooled = np.zeros((len(found), self.dims), np.float32)
         for row, kept in enumerate(found):
             if kept:
-                total = np.sum([weighted[:-1] * weighted[-1] for weighted in kept], axis=0)
-                pooled[row] = total / max(float(np.linalg.norm(total)), 1e-12)
+                pooled[row] = _unit(np.sum([weighted[:-1] * weighted[-1] for weighted in kept], axis=0))
         return pooled
+
+    def _seen(self, found: list[list[Floats]]) -> Floats:
+        """The same view by view, of windows' (VIEWS, dims + 1)."""
+        each = [self._pooled([[views[at] for views in kept] for kept in found]) for at in range(VIEWS)]
+        return np.concatenate(each, axis=1)
 
 
 def _listed(texts: Sequence[str]) -> Sequence[str]:
@@ -254,6 +272,16 @@ def _reading(text: str, parts: Sequence[Part]) -> Reading:
 
 def _sentence(_: Ids, read: Read) -> Floats:
     return np.append(read.sentence, np.float32(len(read.tokens)))
+
+
+def _views(_: Ids, read: Read) -> Floats:
+    said, before = read.tokens, read.middle
+    views = np.stack([read.sentence, *map(_unit, (said.max(axis=0), before.mean(axis=0), before.max(axis=0)))])
+    return np.concatenate([views, np.full((VIEWS, 1), len(said), np.float32)], axis=1)
+
+
+def _unit(x: Floats) -> Floats:
+    return x / max(float(np.linalg.norm(x)), 1e-12)
 
 
 def _tokens(_: Ids, read: Read) -> Floats:

@@ -19,10 +19,14 @@ Split: TypeAlias = Callable[[str], Sequence[Any]]
 
 
 class Read(NamedTuple):
-    """What one window says: its embedding (dims,) and its tokens' (tokens, dims), marks not counted."""
+    """What one window says: its embedding (dims,) and its tokens' (tokens, dims), marks not counted.
+
+    `middle` (tokens, dims) are the tokens' states after the middle layer.
+    """
 
     sentence: Floats
     tokens: Floats
+    middle: Floats
 
 
 class Turns:

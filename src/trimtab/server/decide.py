@@ -3,8 +3,9 @@
 The shape is System One's, which llama.cpp's server and hosted decision models speak at `/v1/systemone`: a `state`, and
 `questions` by name, each of a type: `noul` (yes or no), `choice` (one of `criteria`, an object of options and what they
 mean) or `score` (a level of `criteria`, a list from low to high). What decides is told by the question's name, or by
-its instructions where they are no more than a name: a head of the encoder, or a skill. A choice that names neither is
-decided by meaning: how near each description lies. No other question can be answered: it is refused, never guessed.
+its instructions where they are no more than a name: a head of the encoder, a skill, or what exam questions taught
+(`odds/about.py`). A choice that names none, or gives options to the last, is decided by meaning: how near each
+description lies. No other question can be answered: it is refused, never guessed.
 """
 
 import asyncio
@@ -28,8 +29,10 @@ from trimtab.types import Json
 if TYPE_CHECKING:
     from trimtab.encode.encoder import Encoder
     from trimtab.encode.head import Head
+    from trimtab.odds.about import About
 
-HEADS = ("injection", "instruction", "toxicity")
+ABOUT, HARD = ("subject", "field"), "difficulty"
+HEADS = ("injection", "instruction", "toxicity", HARD)
 TYPES = ("noul", "choice", "score")
 QUESTIONS, OPTIONS, CHARACTERS = 64, 255, 100_000
 """Caps of one call: questions, options of a choice, and the characters of the state and of all options."""
@@ -116,7 +119,7 @@ def _question(param: str, name: str, given: Any, known: Mapping[str, Path]) -> Q
     if not isinstance(given, Mapping) or given.get("type") not in TYPES:
         raise _wrong(f"{param}.type", f"one of {', '.join(TYPES)}")
     kind, criteria = given["type"], given.get("criteria")
-    names: Sequence[str] = HEADS if kind != "choice" else tuple(known)
+    names: Sequence[str] = HEADS if kind != "choice" else (*known, *(ABOUT if criteria is None else ()))
     decider = next((one for one in names if one in (name, given.get("instructions"))), "")
     if kind == "choice":
         return _choice(param, decider, criteria)
@@ -149,7 +152,7 @@ def _choice(param: str, decider: str, criteria: Any) -> Question:
 async def _answers(
     encoder: "Encoder", known: Mapping[str, Path], state: str, questions: Mapping[str, Question]
 ) -> dict[str, Json]:
-    """The encoder reads the state once for all questions, and the options beside it."""
+    """The encoder reads the state once for all questions of a kind, and the options beside it."""
     heads = {
         question.decider: await asyncio.to_thread(_head, known[question.decider])
         for question in questions.values() if question.decider in known
@@ -158,16 +161,24 @@ async def _answers(
         if head := heads.get(question.decider):
             _check(f"questions.{name}.criteria", question, head)
     said = [option for question in questions.values() for option in question.said]
-    scored = any(question.type != "choice" for question in questions.values())
-    reading, (embedding, *options) = await asyncio.gather(
-        encoder.read([state]) if scored else _nothing(), encoder.embed([state, *said])
-    )
+    scored = any(question.type != "choice" and question.decider != HARD for question in questions.values())
+    from trimtab.odds.about import about
+
+    deciders = {question.decider for question in questions.values()} - set(heads)
+    reading, views, gist = await asyncio.gather(
+        encoder.read([state]) if scored else _nothing(), encoder.views([state, *said]),
+        encoder.gist([state]) if deciders & {*ABOUT, HARD} else _nothing(),
+    )  # fmt: skip
+    embedding, *options = views[:, : encoder.dims]
+    told = await asyncio.to_thread(about, gist[0], state) if len(gist) else None
     left, answers = iter(options), {}
     for name, question in questions.items():
-        if question.type != "choice":
+        if told and question.decider in deciders & {*ABOUT, HARD}:
+            answers[name] = _of_question(question, told)
+        elif question.type != "choice":
             answers[name] = _of_head(question, getattr(reading[0], question.decider))
         elif head := heads.get(question.decider):
-            answers[name] = _of_skill(question, head, embedding)
+            answers[name] = _of_skill(question, head, views[:1])
         else:
             answers[name] = _of_meaning(question, embedding, [next(left) for _ in question.said])
     return answers
@@ -186,11 +197,17 @@ def _of_head(question: Question, p: float) -> Json:
     return {"type": "score", "score": p, "legend": legend, "probabilities": given, "confidence": _sure(given), **by}
 
 
-def _of_skill(question: Question, head: "Head", embedding: Any) -> Json:
+def _of_question(question: Question, told: "About") -> Json:
+    if question.decider == HARD:
+        return _of_head(question, told.difficulty)
+    return {**_chosen(getattr(told, question.decider)), "by": f"head:{question.decider}"}
+
+
+def _of_skill(question: Question, head: "Head", views: Any) -> Json:
     """The skill's own probabilities, over the options given; `outside` is that of none of all its labels."""
-    given = dict(zip(head.labels, head.probabilities(embedding[None])[0].tolist(), strict=True))
+    given = dict(zip(head.labels, head.probabilities(views)[0].tolist(), strict=True))
     kept = {option: given[option] for option in question.options or head.labels}
-    outside = float(head.outside(embedding[None])[0]) if head.scope else None
+    outside = float(head.outside(views)[0]) if head.scope else None
     return {**_chosen(kept), "outside": outside, "by": f"skill:{question.decider}"}
 
 

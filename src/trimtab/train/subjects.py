@@ -69,9 +69,8 @@ def group(features: Matrix, labels: list[str]) -> subject.Group:
     spread = rows.std(0)
     centre, spread = rows.mean(0), np.where(spread < 1e-6, np.inf, spread)
     share = 1 / np.sqrt(np.repeat(np.array(fitted.PLAIN, float), fitted.PLAIN) * len(fitted.PLAIN))
-    part = head.Part((standard(rows, centre, spread) * share).astype(np.float32), numbers)
-    made = head.fit(part, names, PENALTY)
-    ridge = Ridge(centre=centre, spread=spread, weights=share[:, None] * made.weights, bias=made.bias.astype(float))
+    weights, bias = head.logistic((standard(rows, centre, spread) * share).astype(np.float32), numbers, len(names), PENALTY)
+    ridge = Ridge(centre=centre, spread=spread, weights=share[:, None] * weights, bias=bias.astype(float))
     return subject.Group(ridge=ridge, names=names)
 
 
@@ -103,12 +102,13 @@ def marked(asked: str) -> int:
     return int(hashlib.sha256(" ".join(asked.lower().split()).encode()).hexdigest()[:8], 16)
 
 
-def embedded(asked: list[str]) -> Matrix:
+def embedded(texts: list[str]) -> Matrix:
+    """(n, 384), in batches of like length."""
     encoder = Encoder.load(threads=2)
-    found, order = np.zeros((len(asked), encoder.dims)), sorted(range(len(asked)), key=lambda at: len(asked[at]))
+    found, order = np.zeros((len(texts), encoder.dims)), sorted(range(len(texts)), key=lambda at: len(texts[at]))
     for start in range(0, len(order), BATCH):
         batch = order[start : start + BATCH]
-        found[batch] = encoder.gist_now([asked[at] for at in batch])
+        found[batch] = encoder.gist_now([texts[at] for at in batch])
     encoder.close()
     return found
 
