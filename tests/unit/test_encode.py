@@ -184,13 +184,6 @@ def test_the_end_of_a_long_text_counts(encoder):
     assert mixed @ cake > plain @ cake + 0.1
 
 
-async def test_token_states_have_a_row_for_each_token(encoder):
-    hello, none, long = await encoder.states(["hello world", "", LONG])
-    assert hello.shape == (2, encoder.dims)
-    assert none.shape == (0, encoder.dims)
-    assert long.shape == (encoder.tokens(LONG), encoder.dims)
-
-
 def test_a_megabyte_is_windowed_whole(encoder):
     text = LONG * (1_000_000 // len(LONG))
     assert sum(map(len, windows(text, encoder.pieces, encoder.window - 2))) == encoder.tokens(text) > 200_000

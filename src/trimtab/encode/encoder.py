@@ -27,7 +27,7 @@ from trimtab.encode.sealed import opened
 from trimtab.encode.session import Session, session
 from trimtab.encode.span import Span, SpanHead
 from trimtab.encode.tokenizer import WordPiece
-from trimtab.encode.turns import Floats, Ids, Read, Turns
+from trimtab.encode.turns import Floats, Ids, Turns
 from trimtab.encode.windows import windows
 from trimtab.errors import ConfigError
 
@@ -37,7 +37,7 @@ FILES = [*LAYERS, "vocab.txt"]
 FIX = "Reinstall trimtab, or make the encoder again with runs/encoder.sh."
 HEADS = Path(__file__).parent / "heads"
 SPAN = Path(__file__).parent / "span"
-OUTPUTS = ["sentence_embedding", "last_hidden_state"]
+OUTPUTS = ["sentence_embedding"]
 LOWER, MIDDLE = "lower_state", "middle_state"
 Feed: TypeAlias = dict[str, NDArray[np.int64]]
 NONE = "This encoder has no heads."
@@ -98,11 +98,6 @@ class Encoder:
     def embed_now(self, texts: Sequence[str]) -> Floats:
         """`embed` for code without an event loop; it blocks."""
         return self._pooled(self._turns.ask(_listed(texts), self._split, _sentence).result())
-
-    async def states(self, texts: Sequence[str]) -> list[Floats]:
-        """Each text's token embeddings, float32 (tokens, dims): a row for each of its word pieces, no marks."""
-        found = await asyncio.wrap_future(self._turns.ask(_listed(texts), self._split, _tokens))
-        return [np.concatenate(rows) if rows else np.zeros((0, self.dims), np.float32) for rows in found]
 
     async def read(self, texts: Sequence[str]) -> list[Reading]:
         """What the heads say of each text, in order; no part of a long text is left out.
@@ -180,10 +175,10 @@ class Encoder:
         feed, middle = self._middles([run.ids for run in batch])
         return self._heads.said(middle, feed["attention_mask"], batch)
 
-    def _whole(self, batch: list[Ids]) -> list[Read]:
+    def _whole(self, batch: list[Ids]) -> list[Floats]:
         feed, middle = self._middles(batch)
-        sentences, states = self._upper.run(OUTPUTS, {MIDDLE: middle, **feed})
-        return [Read(sentences[row], states[row, 1 : len(run) + 1]) for row, run in enumerate(batch)]
+        (sentences,) = self._upper.run(OUTPUTS, {MIDDLE: middle, **feed})
+        return list(sentences)
 
     def _middles(self, batch: Sequence[Ids]) -> tuple[Feed, Floats]:
         feed, lower = self._states([(self.pieces.cls, *ids, self.pieces.sep) for ids in batch])
@@ -227,9 +222,5 @@ def _reading(text: str, parts: Sequence[Part]) -> Reading:
     return Reading(joined(text, parts), injection, instruction, toxicity)
 
 
-def _sentence(_: Ids, read: Read) -> Floats:
-    return np.append(read.sentence, np.float32(len(read.tokens)))
-
-
-def _tokens(_: Ids, read: Read) -> Floats:
-    return read.tokens.copy()  # a view would keep its whole batch alive
+def _sentence(ids: Ids, embedding: Floats) -> Floats:
+    return np.append(embedding, np.float32(len(ids)))

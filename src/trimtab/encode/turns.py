@@ -18,13 +18,6 @@ Kept = TypeVar("Kept")  # what a caller keeps of each window
 Split: TypeAlias = Callable[[str], Sequence[Any]]
 
 
-class Read(NamedTuple):
-    """What one window says: its embedding (dims,) and its tokens' (tokens, dims), marks not counted."""
-
-    sentence: Floats
-    tokens: Floats
-
-
 class Turns:
     """A queue in front of `read`, which reads a batch of windows; a window's length is that of its ids, 1 or more."""
 
