@@ -49,10 +49,12 @@ FILES = ("squad2_docs.jsonl", "squad2_queries.jsonl")
 """What is needed of `--data`, in its folder retrieval: docs/reference/data.md."""
 
 
-ALONE = (0.9, 0.836)
+ALONE = (0.87, 0.813)
 """The confidence from which an answer to its own paragraph is given, by F1 on the calibration articles (`--fit`):
 without a span head, and with it.
 """
+HOPE = 0.6
+"""How much of what the span head says of sentences adds less than `Weights.hope`."""
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
@@ -97,7 +99,9 @@ def load(folder: Path, limit: int, fit: bool) -> Data:
 
 
 @contextlib.asynccontextmanager
-async def opened(recipe: Path, folder: str, home: Path, words: bool) -> AsyncIterator[tuple[hybrid.Hybrid, Any]]:
+async def opened(
+    recipe: Path, folder: str, home: Path, words: bool, whole: bool = False
+) -> AsyncIterator[tuple[hybrid.Hybrid, Any]]:
     """The real kinds over the documents in `folder` of `recipe`; with `words`, without the span head."""
     encoder = Encoder.load(HOME, heads=HEADS) if words else Encoder.load()
     tools = Tools(
@@ -108,7 +112,7 @@ async def opened(recipe: Path, folder: str, home: Path, words: bool) -> AsyncIte
     await found.start()
     await found.ready()
     try:
-        yield found, reader.Reader(reader.Options(), tools, kept=8000)
+        yield found, reader.Reader(reader.Options(), tools, whole)
     finally:
         await found.close()
         encoder.close()
@@ -155,20 +159,33 @@ def holds(one: reader.Found, source: str, spans: list[tuple[int, int]]) -> bool:
     return one.one.passage.source == source and any(start <= a and b <= end for a, b in spans)
 
 
-def fit(rows: Sequence[Row], kept: tuple[int, ...]) -> reader.Weights:
+def fit(rows: Sequence[Row]) -> reader.Weights:
     """What picks is fitted on answerable questions, what says how sure on the mix."""
     answerable = [row for row in rows if row.sort == "answerable" and len(row.right)]
     x = np.concatenate([row.features for row in answerable])
     y = np.concatenate([row.right for row in answerable])
     pick = logistic(x, y, np.ones(len(y)))
-    asked = [row for row in rows if row.sort != "alone" and len(row.right)]
+    heads = len(reader.FEATURES)
+    hope = float(np.quantile(x[:, heads:] @ pick[1 + heads :], HOPE))
+    others = np.concatenate([row.features[1:, heads:] for row in rows if row.sort != "alone" and len(row.right) > 1])
+    weights = reader.Weights(rounded(pick), (), round(hope, 3), rounded(np.median(others, axis=0)))
+    asked = [cut(row, weights) for row in rows if row.sort != "alone" and len(row.right)]
     seen, hits = [], []
     for row in asked:
         scores = row.features @ pick[1:] + pick[0]
-        seen.append(reader.sureness(row.features, scores, kept))
+        seen.append(reader.sureness(row.features, scores))
         hits.append(row.right[int(scores.argmax())])
     sure = logistic(np.array(seen), np.array(hits), mixed(np.array([row.sort for row in asked])))
-    return reader.Weights(rounded(pick), rounded(sure), kept)
+    return weights._replace(sure=rounded(sure))
+
+
+def cut(row: Row, weights: reader.Weights) -> Row:
+    """A question of which `spans` sentences were read, as if the reader had stopped where it does."""
+    if len(row.right) < 2 or not weights.unread or not reader.settled(row.features, weights):
+        return row
+    features = row.features.copy()
+    features[1:, len(reader.FEATURES) :] = weights.unread
+    return row._replace(features=features)
 
 
 def rounded(values: np.ndarray) -> tuple[float, ...]:
@@ -266,12 +283,13 @@ async def main() -> None:
             print(json.dumps(await starter(home, options.words), indent=1))
             return
         data = load(options.data, options.limit, options.fit)
-        rows = await measured(data, home, options.words)
+        rows = await measured(data, home, options.words, options.fit)
     fitted = [row for row in rows if data.docs[row.doc]["title"] in articles()["calibrate"]]
     rows = [row for row in rows if data.docs[row.doc]["title"] not in articles()["calibrate"]]
     name, weights, at = ("WORDS", reader.WORDS, ALONE[0]) if options.words else ("SPANS", reader.SPANS, ALONE[1])
     if options.fit:
-        weights = fit(fitted, weights.kept)
+        weights = fit(fitted)
+        fitted, rows = ([cut(row, weights) for row in part] for part in (fitted, rows))
         one = scored(fitted, weights, "alone")
         at = best_threshold(one.p, one.said, one.golds)
         print(f"{name} = {weights}\nALONE: {at:.3f}")
@@ -315,13 +333,13 @@ class Unheard:
     def lost(self, usage: Any, ms: float) -> None: ...
 
 
-async def measured(data: Data, home: Path, words: bool) -> list[Row]:
+async def measured(data: Data, home: Path, words: bool, whole: bool) -> list[Row]:
     began = time.perf_counter()
     corpus = home / "corpus"
     corpus.mkdir(parents=True, exist_ok=True)
     for doc in data.docs:
         (corpus / f"{doc['id']}.md").write_text(data.head(doc["id"]) + doc["text"], "utf-8")
-    async with opened(home, "corpus", home, words) as (found, reads):
+    async with opened(home, "corpus", home, words, whole) as (found, reads):
         print(f"index ready after {time.perf_counter() - began:.1f} s")
         return [row for query in data.queries for row in await examined(data, query, found, reads)]
 

@@ -4,13 +4,14 @@ import asyncio
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trimtab import testing
 from trimtab.answer import reader
-from trimtab.answer._candidates import DEFINED, candidates, cue, readable
+from trimtab.answer._candidates import DEFINED, candidates, cue, features, readable
 from trimtab.encode.encoder import HOME, Encoder
 from trimtab.errors import ConfigError
 from trimtab.retrieve import hybrid
@@ -119,7 +120,7 @@ def test_terms_match_over_forms_and_leave_out_little_words():
 
 
 def test_a_sentence_that_points_back_takes_the_one_before():
-    one = next(one for one in candidates("checked", evidence(TIDES).passages, 9) if one.text.startswith("It is"))
+    one = next(one for one in candidates(evidence(TIDES).passages) if one.text.startswith("It is"))
     assert leans(one.text)
     start, end = readable(one)
     assert TIDES[start:end] == "High tide is at 6:12 and 18:40. It is checked every week."
@@ -130,6 +131,30 @@ def test_cues():
     assert cue("How long does it take?", "It takes patience.") == 0
     assert cue("What is a trim tab?", "A trim tab is a small surface.") == DEFINED
     assert cue("Does it float?", "It floats.") == 0.5
+
+
+@pytest.mark.parametrize(
+    ("question", "nearer", "other"),
+    [
+        ("When is the harbour closed?", "It closes at noon.", "It opens at noon."),
+        (
+            "Wann schließt die Hafenmeisterei?",
+            "Die Hafenmeistereien schließen um zwölf.",
+            "Die Fähre legt um zwölf ab.",
+        ),
+        ("潮汐表在哪里", "办公室里挂着潮汐表。", "船在港口停泊。"),
+    ],
+)
+def test_a_word_in_another_form_counts_for_some(question, nearer, other):
+    (one, two) = features(question, candidates(evidence(nearer, other).passages))[:, 0]
+    assert 1 >= one > two >= 0
+
+
+def test_a_figure_is_the_same_or_is_not():
+    cover = features("What was built in 1931?", candidates(evidence("In 1931 a pier.", "In 1932 a pier.").passages))[
+        :, 0
+    ]
+    assert cover[0] > cover[1] == 0
 
 
 # --- the kind -------------------------------------------------------------------------------------------------------
@@ -182,21 +207,6 @@ async def test_it_survives_scripts_it_does_not_read(reads):
         assert isinstance(said, Answer | Verdict)
 
 
-async def test_what_it_remembers_is_bounded_and_changes_nothing(tmp_path):
-    bare = Encoder.load(HOME)
-    reads = reader.Reader(
-        reader.Options(threshold=0.0), testing.tools(tmp_path, name="reader", encoder=lambda: bare), kept=2
-    )
-    try:
-        first = await reads.answer(testing.ask("When is high tide?"), evidence(TIDES), testing.Hears(live=False))
-        assert len(reads._states) == 2
-        assert (
-            await reads.answer(testing.ask("When is high tide?"), evidence(TIDES), testing.Hears(live=False)) == first
-        )
-    finally:
-        bare.close()
-
-
 def test_it_is_free_local_and_reads_evidence(tmp_path):
     spec = reader.spec(reader.Options())
     assert (spec.where, spec.price, spec.abilities) == ("local", FREE, {"question", "evidence"})
@@ -226,6 +236,20 @@ async def test_without_a_span_head_sentences_are_weighed(tmp_path):
         bare.close()
     assert said.text == "High tide is at 6:12 and 18:40."
     assert said.citations[0].span is None
+
+
+async def test_it_reads_on_until_nothing_unread_is_likely_to_be_better(tmp_path, encoder):
+    texts = ("High tide is at 6:12 and 18:40.", "The office sells maps.", "High tide has a table of its own.")
+    tools = testing.tools(tmp_path, name="reader", encoder=lambda: encoder)
+    passages = evidence(*texts).passages
+    whole, _ = await reader.Reader(reader.Options(), tools, whole=True).read("When is high tide?", passages)
+    few, rows = await reader.Reader(reader.Options(), tools).read("When is high tide?", passages)
+    assert all(one.span for one in whole)
+    assert [bool(one.span) for one in few] == [True, False, False]
+    assert (rows[1:, -2:] == reader.SPANS.unread).all()
+    unread = (0.2, 0.5, 0.9, *reader.SPANS.unread)
+    assert reader.settled(np.array([(1.0, 0.5, 1.0, 0.5, 0.5), unread]))
+    assert not reader.settled(np.array([(0.3, 0.5, 1.0, -1.0, -1.0), unread]))
 
 
 # --- the starter's documents ----------------------------------------------------------------------------------------
@@ -261,7 +285,7 @@ async def test_what_no_document_says_is_passed_on(ask, question):
 
 async def test_concurrent_questions_do_not_disturb_each_other(tmp_path, encoder):
     tools = testing.tools(tmp_path, name="reader", encoder=lambda: encoder)
-    reads = reader.Reader(reader.Options(threshold=0.0), tools, kept=1)
+    reads = reader.build(reader.Options(threshold=0.0), tools)
     asked = ["When is high tide?", "Where does the tide table hang?", "How often is the table checked?"] * 4
     alone = [await reads.answer(testing.ask(one), evidence(TIDES), testing.Hears(live=False)) for one in asked]
     together = await asyncio.gather(

@@ -1,27 +1,25 @@
 """The sentences that may answer a question, and the numbers that say how well each fits. Pure.
 
-Words are compared as stems and weighted by how rare they are among the candidates; meanings are compared between the
-token embeddings of the house encoder, word by word (as in ColBERT, Khattab & Zaharia 2020) and as a whole.
+Words are compared as stems and weighted by how rare they are among the candidates; one that a sentence lacks counts by
+how much of its spelling is there, which is all there is to go by in compounds and in scripts without spaces.
 """
 
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Collection, Sequence
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from trimtab.sentences import STOP_WORDS, Sentence, leans, plain, sentences, stem, terms
+from trimtab.sentences import Sentence, leans, sentences, terms
 from trimtab.types import Passage
 
-FEATURES = ("cover", "meaning", "late", "worst", "cue", "passage")
-"""cover: share of the question's words in the sentence; meaning: cosine; late: each word's best cosine, averaged;
-worst: the least of these; cue: has what the question asks for (a time, a figure...); passage: the retriever's score."""
+FEATURES = ("cover", "cue", "passage")
+"""cover: share of the question's words in the sentence; cue: has what the question asks for (a time, a figure...);
+passage: the retriever's score."""
 
-_PIECES = re.compile(r"[^\W_]+|[^\w\s]|_")
 _NUMBER = re.compile(
     r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|forty|fifty|sixty|hundred|"
     r"thousand|million|billion|half|third|quarter|once|twice|dozen|no|none|free|nothing|several)\b",
@@ -78,25 +76,17 @@ class Candidate(msgspec.Struct, frozen=True):
 
     @property
     def heading(self) -> str:
+        """A section often does not repeat its subject."""
         return self.passage.title.rpartition(" > ")[2]
 
-    @property
-    def read(self) -> str:
-        """What is encoded: the heading too, since a section often does not repeat its subject."""
-        return f"{self.heading}: {plain(self.text)}"
 
-
-def candidates(question: str, passages: Sequence[Passage], limit: int) -> list[Candidate]:
-    """The sentences worth reading closely, at most `limit`: those that share the question's rarer words come first."""
+def candidates(passages: Sequence[Passage]) -> list[Candidate]:
+    """Every sentence of the passages; one that two of them have counts as the first's."""
     seen: dict[tuple[str, int], Candidate] = {}
     for passage in passages:
         for place in sentences(passage.text):
             seen.setdefault((passage.source, passage.start + place.start), Candidate(passage, place))
-    found = list(seen.values())
-    if not found:
-        return []
-    worth = _covers(question, found, _rarity(found)) + np.array([one.passage.score for one in found])
-    return [found[i] for i in sorted(np.argsort(-worth, kind="stable")[:limit])]
+    return list(seen.values())
 
 
 def readable(chosen: Candidate) -> tuple[int, int]:
@@ -108,76 +98,39 @@ def readable(chosen: Candidate) -> tuple[int, int]:
     return (before[-1].start if before else place.start), place.end
 
 
-def features(
-    question: str, found: Sequence[Candidate], states: Sequence[NDArray[np.float32]], tokens: Callable[[str], int]
-) -> NDArray[np.float64]:
-    """A row for each candidate, a column for each of `FEATURES`, all in about 0 to 1.
-
-    `states` are unit token embeddings, those of the question first and then each candidate's `read`; `tokens` counts
-    the tokens of a text.
-    """
-    rare = _rarity(found)
-    words, weights = _words(question, len(states[0]), rare, tokens)
-    asked = [states[0][start:end] for start, end in words]
+def features(question: str, found: Sequence[Candidate]) -> NDArray[np.float64]:
+    """A row for each candidate, a column for each of `FEATURES`, all in about 0 to 1."""
+    said = [(terms(one.text), {*terms(one.heading)}) for one in found]
+    having = Counter(word for words, heading in said for word in {*words, *heading})
+    worth = {word: _rarity(having[word], len(found)) for word in terms(question)}
     rows = [
-        (*_near(states[0], asked, weights, read), cue(question, one.text), one.passage.score)
-        for one, read in zip(found, states[1:], strict=True)
+        (_cover(worth, *words), cue(question, one.text), one.passage.score)
+        for one, words in zip(found, said, strict=True)
     ]
-    return np.column_stack([_covers(question, found, rare), np.array(rows)])
+    return np.array(rows, np.float64).reshape(-1, len(FEATURES))
 
 
-Rarity: TypeAlias = Callable[[str], float]
+def _rarity(having: int, of: int) -> float:
+    """How telling a word is: the log of how few of the candidates have it (the idf of BM25)."""
+    return math.log(1 + (of - having + 0.5) / (having + 0.5))
 
 
-def _rarity(found: Sequence[Candidate]) -> Rarity:
-    """How telling a stem is: the log of how few of the candidates have it (the idf of BM25)."""
-    having = Counter(word for one in found for word in {*terms(one.read)})
-    return lambda word: math.log(1 + (len(found) - having[word] + 0.5) / (having[word] + 0.5))
+def _cover(worth: dict[str, float], words: Sequence[str], heading: Collection[str]) -> float:
+    """The share of the question's words, by their worth, that a sentence has; one in the heading only counts half."""
+    known, spelt = {*words}, f"^{'$^'.join(words)}$"
+    here = sum(
+        weight * (1.0 if word in known else max(_spelling(word, spelt), 0.5 * (word in heading)))
+        for word, weight in worth.items()
+    )
+    return here / (sum(worth.values()) or 1.0)
 
 
-def _covers(question: str, found: Sequence[Candidate], rare: Rarity) -> NDArray[np.float64]:
-    """The share of the question's words, by rarity, that each candidate has; one in the heading only counts half."""
-    weights = {word: rare(word) for word in terms(question)}
-    total = sum(weights.values()) or 1.0
-    return np.array([_shared(one, weights) / total for one in found])
-
-
-def _shared(one: Candidate, weights: dict[str, float]) -> float:
-    said, under = {*terms(one.text)}, {*terms(one.heading)}
-    return sum(weight * (1.0 if word in said else 0.5 * (word in under)) for word, weight in weights.items())
-
-
-def _words(
-    question: str, rows: int, rare: Rarity, tokens: Callable[[str], int]
-) -> tuple[list[tuple[int, int]], NDArray[np.float64]]:
-    """Where each telling word of the question stands among its `rows` token embeddings, and its weight."""
-    places: list[tuple[int, int]] = []
-    weights: list[float] = []
-    at = 0
-    for word in _PIECES.findall(question):
-        size = tokens(word)
-        if size and word.casefold() not in STOP_WORDS and word[0].isalnum():
-            places.append((at, at + size))
-            weights.append(rare(stem(word.casefold())))
-        at += size
-    if at != rows or not places:  # a script that the two split differently
-        return [(i, i + 1) for i in range(rows)], np.ones(rows)
-    return places, np.array(weights)
-
-
-def _near(
-    asked: NDArray[np.float32],
-    words: Sequence[NDArray[np.float32]],
-    weights: NDArray[np.float64],
-    read: NDArray[np.float32],
-) -> tuple[float, float, float]:
-    """`meaning`, `late` and `worst` of one candidate."""
-    if not len(read) or not len(asked):
-        return 0.0, 0.0, 0.0
-    near = np.array([(word @ read.T).max(axis=1).mean() for word in words])
-    one, other = asked.mean(axis=0), read.mean(axis=0)
-    meaning = float(one @ other) / max(float(np.linalg.norm(one) * np.linalg.norm(other)), 1e-9)
-    return meaning, float(near @ weights) / max(float(weights.sum()), 1e-9), float(near.min())
+def _spelling(word: str, spelt: str) -> float:
+    """The share of a word's runs of three characters that others have, squared; a figure is the same or is not."""
+    if any(char.isdigit() for char in word):
+        return 0.0
+    marked = f"^{word}$"
+    return (sum(marked[at : at + 3] in spelt for at in range(len(word))) / len(word)) ** 2
 
 
 def cue(question: str, text: str) -> float:

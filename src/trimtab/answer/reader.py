@@ -1,15 +1,15 @@
 """Answers from the evidence by quoting: picks the sentence that answers, says how sure it is, or passes.
 
 It writes nothing of its own, so it cannot invent; what it can do is pick a wrong sentence, which is what the confidence
-is about. Sentences are weighed by their words and meanings; where the encoder has a span head, that reads the best of
-them beside the question, has a say in which it is and how sure, and says where in it the answer stands. Made for
-English; one question at a time.
+is about. Sentences are weighed by their words; where the encoder has a span head, that reads the best of them beside
+the question, has a say in which it is and how sure, and says where in it the answer stands. Made for English; one
+question at a time.
 """
 
 import math
 import re
-from collections import OrderedDict
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
 import msgspec
@@ -26,29 +26,31 @@ from trimtab.sentences import plain, terms
 from trimtab.types import FREE, Answer, Citation, Evidence, ModelSpec, Passage, Request, Usage, Verdict
 
 MAX_QUESTION = 600
-KEPT = 512  # sentences whose token embeddings stay in memory: about 15 MB
-MAX_LEAD = 3.0  # a larger lead says no more; also that of an only candidate
+MAX_LEAD = 3.0  # a larger lead says no more; also that of an only row
 SPREAD = 8.0  # of the span head's logits: divided by it they are much like the other features
 
 
 class Weights(NamedTuple):
     """Of two logistic regressions, their bias first: what picks a row, and what says how sure.
 
-    The second weighs the best row's score, its lead over the next, and its features in the columns `kept`.
+    The second weighs the best row's score, its lead over the next, and its features. Of sentences that the span head
+    has not read, `hope` is what it would be as likely as not to add to the score, `unread` the opinion they get.
     """
 
     pick: tuple[float, ...]
     sure: tuple[float, ...]
-    kept: tuple[int, ...]
+    hope: float = 0.0
+    unread: tuple[float, ...] = ()
 
 
 # Of `FEATURES`, and with the span head of its `lead` and `here` as well. Both from:
 # python benchmarks/reader.py --data ../shared/data --fit (WORDS with --words)
-WORDS = Weights((-15.108, 1.808, 2.045, 5.122, -0.411, 0.423, 9.338), (1.953, 1.324, 0.577, -3.384, -1.142), (0, 3))
+WORDS = Weights((-13.307, 4.063, 0.401, 10.053), (1.283, 1.438, 0.405, -3.346, -0.563, 1.518))
 SPANS = Weights(
-    (-4.723, 0.834, -0.165, 3.014, -0.213, 0.195, 2.455, 1.83, -0.808),
-    (-2.102, 2.221, 0.408, -2.309, -0.179, 0.099, -0.232, 0.005, 3.283, -2.289, 0.126),
-    (0, 1, 2, 3, 4, 5, 6, 7),
+    (-3.593, 2.204, 0.16, 2.243, 1.849, -0.647),
+    (-3.86, 1.786, 0.567, -1.754, 0.076, 4.152, -2.048, -0.176),
+    hope=-0.432,
+    unread=(-0.638, -0.165),
 )
 
 _TASK = re.compile(
@@ -60,12 +62,9 @@ _TASK = re.compile(
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`threshold`: the P(right) below which it passes; `sentences`: how many are weighed by their words and meanings;
-    `spans`: how many of these the span head reads.
-    """
+    """`threshold`: the P(right) below which it passes; `spans`: how many sentences the span head reads at most."""
 
     threshold: float = 0.45
-    sentences: int = 16
     spans: int = 3
 
 
@@ -77,17 +76,16 @@ def spec(options: Options) -> ModelSpec:
 
 def build(options: Options, tools: Tools) -> Model:
     """Raises `ConfigError` for an option out of range."""
-    if not (0 <= options.threshold <= 1 and 1 <= options.spans <= 20 and 1 <= options.sentences <= 200):
-        raise ConfigError("The reader's options are out of range.", "threshold: 0-1; sentences: 1-200; spans: 1-20.")
+    if not (0 <= options.threshold <= 1 and 1 <= options.spans <= 20):
+        raise ConfigError("The reader's options are out of range.", "threshold: 0-1; spans: 1-20.")
     return Reader(options, tools)
 
 
 class Reader:
-    """The rung; it remembers the token embeddings of the sentences it read last."""
+    """The rung. With `whole` it reads `spans` sentences of every question: what the constants are fitted on."""
 
-    def __init__(self, options: Options, tools: Tools, kept: int = KEPT) -> None:
-        self._options, self._tools, self._kept = options, tools, kept
-        self._states: OrderedDict[str, NDArray[np.float16]] = OrderedDict()
+    def __init__(self, options: Options, tools: Tools, whole: bool = False) -> None:
+        self._options, self._tools, self._whole = options, tools, whole
 
     async def answer(self, request: Request, evidence: Evidence, sink: Sink) -> Answer | Verdict:
         question = texts.question(request).strip()
@@ -109,37 +107,22 @@ class Reader:
     async def read(self, question: str, passages: Sequence[Passage]) -> "tuple[list[Found], NDArray[np.float64]]":
         """What may be quoted, and what `choose` goes by: a row for each.
 
-        With a span head these are the `spans` sentences that the words prefer, and the head's opinion of each.
+        With a span head these are the `spans` sentences that the words prefer, and the head's opinion of each; only
+        the first is read where that settles it.
         """
         encoder = self._tools.encoder()
-        found = candidates(question, passages, self._options.sentences)
-        if not found:
-            return [], np.zeros((0, len(FEATURES)))
-        states = await self._embedded(question, [one.read for one in found])
-        rows = features(question, found, states, encoder.tokens)
-        if not encoder.spans:
-            return [Found(one, readable(one)) for one in found], rows
-        best = np.argsort(-(rows @ np.array(WORDS.pick[1:])), kind="stable")[: self._options.spans]
-        read = [Found(found[at], readable(found[at])) for at in best]
-        said = await encoder.span(question, [one.text for one in read])
-        opinions = [(span.lead / SPREAD, span.here / SPREAD) if span else (-1.0, -1.0) for span in said]
-        return [one.at(span) for one, span in zip(read, said, strict=True)], np.hstack([rows[best], opinions])
-
-    async def _embedded(self, question: str, read: list[str]) -> list[NDArray[np.float32]]:
-        """Unit token embeddings of the question, which is not remembered, and of each text."""
-        known = {text: self._states[text] for text in read if text in self._states}
-        new = [text for text in dict.fromkeys(read) if text not in known]
-        asked, *states = map(_unit, await self._tools.encoder().states([question, *new]))
-        known |= zip(new, states, strict=True)
-        self._remember(known)
-        return [state.astype(np.float32) for state in (asked, *(known[text] for text in read))]
-
-    def _remember(self, known: dict[str, NDArray[np.float16]]) -> None:
-        self._states |= known
-        for text in known:
-            self._states.move_to_end(text)
-        while len(self._states) > self._kept:
-            self._states.popitem(last=False)
+        found = candidates(passages)
+        rows = features(question, found)
+        best = np.argsort(-(rows @ np.array(WORDS.pick[1:])), kind="stable")
+        if encoder.spans:
+            best = best[: self._options.spans]
+        read, rows = [Found(found[at], readable(found[at])) for at in best], rows[best]
+        if not (encoder.spans and read):
+            return read, rows
+        said = await encoder.span(question, [read[0].text])
+        if self._whole or not settled(np.hstack([rows, opinions(said, len(read))])):
+            said += await encoder.span(question, [one.text for one in read[1:]])
+        return [one.at(span) for one, span in zip_longest(read, said)], np.hstack([rows, opinions(said, len(read))])
 
     def _pass(self, code: str, why: str, score: float | None = None) -> Verdict:
         return Verdict(ok=False, by=self._tools.name, code=code, why=why, score=score)
@@ -177,18 +160,32 @@ class Found(NamedTuple):
         return self._replace(span=(start + span.start, start + span.end)) if span else self
 
 
+def opinions(said: Sequence[Span | None], of: int) -> NDArray[np.float64]:
+    """A row of two features for each of so many sentences, of which the span head has read the first."""
+    rows = [(span.lead / SPREAD, span.here / SPREAD) if span else (-1.0, -1.0) for span in said]
+    return np.array([*rows, *[SPANS.unread] * (of - len(said))])
+
+
+def settled(rows: NDArray[np.float64], weights: Weights = SPANS) -> bool:
+    """Whether none of the others, which the head has not read yet, is likely to come out above the first row."""
+    first, *others = rows
+    columns = slice(0, len(FEATURES))
+    words = np.array(weights.pick[1:])[columns]
+    return all(first @ np.array(weights.pick[1:]) >= row[columns] @ words + weights.hope for row in others)
+
+
 def choose(features: NDArray[np.float64], weights: Weights) -> tuple[int, float]:
     """The row picked, and the calibrated P(right)."""
     scores = features @ np.array(weights.pick[1:]) + weights.pick[0]
-    logit = sureness(features, scores, weights.kept) @ np.array(weights.sure[1:]) + weights.sure[0]
+    logit = sureness(features, scores) @ np.array(weights.sure[1:]) + weights.sure[0]
     return int(scores.argmax()), 1 / (1 + math.exp(-float(np.clip(logit, -30, 30))))
 
 
-def sureness(features: NDArray[np.float64], scores: NDArray[np.float64], kept: Sequence[int]) -> NDArray[np.float64]:
-    """What P(right) is reckoned from: the best row's score, its lead, and its features in the columns `kept`."""
+def sureness(features: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What P(right) is reckoned from: the best row's score, its lead, and its features."""
     order = np.argsort(-scores, kind="stable")
     lead = float(scores[order[0]] - scores[order[1]]) if len(scores) > 1 else MAX_LEAD
-    return np.array([float(scores[order[0]]), min(lead, MAX_LEAD), *features[order[0], list(kept)]])
+    return np.array([float(scores[order[0]]), min(lead, MAX_LEAD), *features[order[0]]])
 
 
 def unfit(question: str) -> tuple[str, str] | None:
@@ -198,8 +195,3 @@ def unfit(question: str) -> tuple[str, str] | None:
     if not terms(question) or _TASK.match(question):
         return "not_a_question", "The reader only looks things up."
     return None
-
-
-def _unit(states: NDArray[np.float32]) -> NDArray[np.float16]:
-    norms = np.maximum(np.linalg.norm(states, axis=1, keepdims=True), 1e-9)
-    return (states / norms).astype(np.float16)

@@ -62,7 +62,9 @@ def losses(branch: SpanBranch, served: Any, batch: Batch) -> tuple[Any, Any]:
     """Minus the log likelihood of any marked answer (or of none), and of there being one."""
     ids, mask, marks = padded([made for _, made in batch])
     (states,) = served.run([LOWER], {"input_ids": ids, "attention_mask": mask})
-    ends, here = branch(torch.from_numpy(states), torch.from_numpy(mask), torch.from_numpy(marks))
+    with torch.autocast("cpu", torch.bfloat16):  # three times as fast where the processor has it
+        ends, here = branch(torch.from_numpy(states), torch.from_numpy(mask), torch.from_numpy(marks))
+    ends, here = ends.float(), here.float()
     wanted = np.zeros((*ids.shape, 2), np.float32)
     for row, (one, made) in enumerate(batch):
         wanted[row, : len(made)] = targets(one, made)

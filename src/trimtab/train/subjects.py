@@ -69,7 +69,8 @@ def group(features: Matrix, labels: list[str]) -> subject.Group:
     spread = rows.std(0)
     centre, spread = rows.mean(0), np.where(spread < 1e-6, np.inf, spread)
     share = 1 / np.sqrt(np.repeat(np.array(fitted.PLAIN, float), fitted.PLAIN) * len(fitted.PLAIN))
-    weights, bias = head.logistic((standard(rows, centre, spread) * share).astype(np.float32), numbers, len(names), PENALTY)
+    x = (standard(rows, centre, spread) * share).astype(np.float32)
+    weights, bias = head.logistic(x, numbers, len(names), PENALTY)
     ridge = Ridge(centre=centre, spread=spread, weights=share[:, None] * weights, bias=bias.astype(float))
     return subject.Group(ridge=ridge, names=names)
 
