@@ -1,5 +1,6 @@
 """Virtual keys in the store: what is kept of them, how they change, and what a crash or an upgrade leaves."""
 
+import asyncio
 import hashlib
 import hmac
 import sqlite3
@@ -236,3 +237,11 @@ async def test_a_key_made_just_after_a_wrong_one_was_tried_is_let_in(store, tmp_
             await lock.caller(bearer(token.replace(first.id, f"{number}" + first.id[1:])))
         key, fresh = await keys.create(store, tmp_path, Draft(name=f"new{number}"))
         assert (await lock.caller(bearer(fresh))).principal == key.id
+
+
+async def test_a_timer_that_rings_early_locks_no_new_key_out(store, tmp_path, monkeypatch):
+    lock, sleep = ring(store, auth="key"), asyncio.sleep
+    monkeypatch.setattr(keyring.asyncio, "sleep", lambda seconds: sleep(seconds / 2))
+    for number in range(3):
+        key, token = await keys.create(store, tmp_path, Draft(name=f"new{number}"))
+        assert (await lock.caller(bearer(token))).principal == key.id

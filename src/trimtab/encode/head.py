@@ -72,7 +72,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         arrays: dict[str, Any] = {name: np.asarray(array, np.float16) for name, array in large.items()}
         arrays |= {name: np.asarray(array, np.float32) for name, array in small.items()}
         arrays["owners"] = self.owners.astype(np.int16)
-        np.savez(folder / "head.npz", **arrays)
+        np.savez_compressed(folder / "head.npz", **arrays)
         (folder / "labels.json").write_text(json.dumps(self.labels, indent=1) + "\n", "utf-8")
         seal(folder, FILES, facts)
 

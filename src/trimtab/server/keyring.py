@@ -95,9 +95,10 @@ class Keyring:
         """Read again for a key that the ring does not have, no sooner than `MISSED` after the last time: a key that was
         made just then is found, and who guesses keys waits.
         """
-        if (early := self._missed - time.monotonic()) > 0:
-            await asyncio.sleep(early)
-        if time.monotonic() >= self._missed:
+        due = self._missed
+        if (early := due - time.monotonic()) > 0:
+            await asyncio.sleep(early)  # a timer may ring a little early: who is first behind it looks
+        if self._missed == due:
             self._missed = time.monotonic() + MISSED
             if self._reading and not self._reading.done():
                 await asyncio.shield(self._reading)  # it may have begun before the key was there
