@@ -214,7 +214,7 @@ def test_the_command_prints_writes_and_refuses(tmp_path, capsys):
     assert run([*flags, "--html", str(page_at), "--write", str(recipe)]) == 0
     shown = capsys.readouterr().out
     assert shown.startswith("Recommended: ")
-    for part in ("Memory of each server", "Pareto front", "Rejected", "Run:", "Check:", "Terms:"):
+    for part in ("Memory of each device", "Pareto front", "Rejected", "Run:", "Check:", "Terms:"):
         assert part in shown
     assert page_at.read_text("utf-8").startswith("<!doctype html>")
     assert tomllib.loads(recipe.read_text("utf-8"))["model"]

@@ -33,7 +33,7 @@ def page(plan: Plan, stack: Mapping[str, Figure]) -> str:
         "<h2>Time to the first token by load</h2>", _latency(plan),
     ]  # fmt: skip
     if stack:
-        parts += ["<h2>Memory of each server</h2>", _stack(stack)]
+        parts += ["<h2>Memory of each device</h2>", _stack(stack)]
     parts += [
         "<h2>What the cost rests on</h2>", _tornado(plan), "<h2>What would change the decision</h2>",
         "<ul>" + "".join(f"<li>{escape(flip.says)}</li>" for flip in plan.flips) + "</ul>",

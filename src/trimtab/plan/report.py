@@ -50,7 +50,7 @@ def text(plan: Plan, stack: Mapping[str, Figure], explain: Mapping[str, str] | N
     if plan.needs.quality is None and plan.needs.least:
         lines.append(f"  {'':16} models below {plan.needs.least:g} % were left out: --quality asks for another limit")
     if stack:
-        lines += ["", "Memory of each server:"]
+        lines += ["", "Memory of each device:"]
         lines += [f"  {name:16} {shown(figure)}" for name, figure in stack.items()]
     lines += ["", "Load:"]
     for name, (money, waits, servers) in plan.growth.items():
