@@ -25,10 +25,10 @@ from trimtab.settings import Settings
 if TYPE_CHECKING:
     from trimtab.server.supervised import Supervised
 
-GARBAGE = (20_000, 5, 5)
-"""When the collector looks for cycles: a request makes hundreds of objects and hardly any cycle, a fault or a client
-that leaves makes some. All but what is frozen is looked through every ten thousand requests or so: more rarely, and
-the cycles of two hundred thousand were 20 MB."""
+GARBAGE = (5_000, 5, 5)
+"""When the collector looks for cycles: an answered request leaves none, a fault or a client that leaves makes some, so
+that what counts here is mostly theirs. At four times as many objects those of two hundred thousand mixed requests were
+5 MB more; more often, and what lives longer is looked through too often."""
 FAREWELL = 5.0
 """Seconds for requests that were cut at the end of the drain to say so and to be recorded."""
 
