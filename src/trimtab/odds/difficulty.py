@@ -14,11 +14,10 @@ import numpy as np
 
 from trimtab.encode.sealed import opened, seal
 from trimtab.errors import ConfigError
-from trimtab.odds.ridge import Matrix, Ridge, fit, platt, sigmoid
+from trimtab.odds.ridge import PARTS, Matrix, Ridge, fit, platt, sigmoid
 
 HOME = Path(__file__).parent / "difficulty"
 FILES = ["difficulty.npz"]
-PARTS = ("centre", "spread", "weights", "bias")
 
 
 class Difficulty(msgspec.Struct, frozen=True, kw_only=True, eq=False):

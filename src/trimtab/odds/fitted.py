@@ -17,7 +17,7 @@ from trimtab.errors import ConfigError
 from trimtab.odds import answer, question, side, subject, words
 from trimtab.odds.opinion import Prospect, prospect
 from trimtab.odds.outcomes import Outcome
-from trimtab.odds.ridge import Matrix, Ridge
+from trimtab.odds.ridge import PARTS, Matrix, Ridge
 from trimtab.odds.side import Side
 
 FILES = ["odds.npz", "sides.json"]
@@ -29,7 +29,6 @@ LEAST = 100
 DIMS = 384
 PLAIN = (DIMS, len(question.NAMES), words.SLOTS)
 QUERY = (subject.SUBJECTS, subject.FIELDS, *PLAIN)
-PARTS = ("centre", "spread", "weights", "bias")
 
 
 class Key(msgspec.Struct, frozen=True, omit_defaults=True):

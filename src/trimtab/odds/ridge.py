@@ -23,6 +23,10 @@ class Ridge(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return standard(features, self.centre, self.spread) @ self.weights + self.bias
 
 
+PARTS = Ridge.__struct_fields__
+"""What is kept of one on disk, each under its name."""
+
+
 def fit(features: Matrix, targets: Matrix, blocks: tuple[int, ...]) -> tuple[Ridge, Matrix]:
     """A ridge for each column of `targets` (n, k), and (n, k) predictions of each row by the others.
 

@@ -13,12 +13,11 @@ import numpy as np
 
 from trimtab.encode.sealed import opened
 from trimtab.errors import ConfigError
-from trimtab.odds.ridge import Matrix, Ridge
+from trimtab.odds.ridge import PARTS, Matrix, Ridge
 
 HOME = Path(__file__).parent / "topics"
 FILES = ["subjects.npz", "names.json"]
 GROUPS = ("subject", "field")
-PARTS = ("centre", "spread", "weights", "bias")
 SUBJECTS, FIELDS = 56, 14
 
 

@@ -21,7 +21,7 @@ from trimtab.encode.encoder import Encoder
 from trimtab.encode.sealed import seal
 from trimtab.odds import fitted, subject
 from trimtab.odds.calibration import BATCH
-from trimtab.odds.ridge import Matrix, Ridge, standard
+from trimtab.odds.ridge import PARTS, Matrix, Ridge, standard
 from trimtab.train import head
 
 MMLU = "ori_mmlu-"
@@ -48,7 +48,7 @@ def main() -> None:
     groups = {"subject": subjects, "field": fields}
     arrays: dict[str, Any] = {
         f"{name}.{part}": getattr(one.ridge, part).astype(np.float16 if part == "weights" else np.float32)
-        for name, one in groups.items() for part in subject.PARTS
+        for name, one in groups.items() for part in PARTS
     }  # fmt: skip
     np.savez_compressed(asked.out / "subjects.npz", **arrays)
     (asked.out / "names.json").write_text(json.dumps({name: one.names for name, one in groups.items()}))
