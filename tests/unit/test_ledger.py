@@ -315,7 +315,7 @@ async def test_a_full_disk_is_loud_and_mends_itself(tmp_path):
 @pytest.fixture
 def held(tmp_path, monkeypatch):
     """A store whose file another connection holds for writing until `release`; what it says is in `lines`."""
-    monkeypatch.setattr(sqlite, "PRAGMAS", ("PRAGMA busy_timeout = 20", *sqlite.PRAGMAS[1:]))
+    monkeypatch.setattr(sqlite, "WAIT", 0.02)
     path, lines = tmp_path / "held.db", []
     store = Store.open(path, lines.append)
     holder = sqlite3.connect(path, isolation_level=None, check_same_thread=False)

@@ -21,6 +21,7 @@ from trimtab.retrieve._grams import Grams
 from trimtab.retrieve._index import Card, Floats, Piece, Scores
 from trimtab.retrieve._matrix import Matrix
 from trimtab.retrieve._words import Words
+from trimtab.store.wal import write_ahead
 from trimtab.types import Passage
 
 SCHEMA = 2
@@ -62,7 +63,7 @@ class Sqlite:
         if file:
             file.parent.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(file or ":memory:", timeout=WAIT, check_same_thread=False, isolation_level=None)
-        self._db.execute("PRAGMA journal_mode=WAL")
+        write_ahead(self._db, WAIT)
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._matrix = Matrix(dims)
         self._bytes = 4 * dims

@@ -9,9 +9,10 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Table, create_engine, event
 from sqlalchemy.dialects.sqlite import Insert, insert
 
+from trimtab.store.wal import write_ahead
+
+WAIT = 5.0  # seconds for another process that writes
 PRAGMAS = (
-    "PRAGMA busy_timeout = 5000",
-    "PRAGMA journal_mode = WAL",
     # NORMAL would not sync at a commit, and an acknowledged row could be gone after a power cut; commits are grouped.
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
@@ -22,7 +23,7 @@ PRAGMAS = (
 def engine(path: Path) -> Engine:
     """An engine on the file, which only its owner may read; connects on first use. Raises `OSError`."""
     private(path)
-    made = create_engine(f"sqlite+pysqlite:///{path}", pool_size=4, max_overflow=4)
+    made = create_engine(f"sqlite+pysqlite:///{path}", pool_size=4, max_overflow=4, connect_args={"timeout": WAIT})
     event.listen(made, "connect", _connected)
     event.listen(made, "begin", _began)
     return made
@@ -55,6 +56,7 @@ def upsert(table: Table) -> Insert:
 
 def _connected(connection: Any, _: Any) -> None:
     connection.isolation_level = None  # the driver's own BEGIN comes too late for a read before a write
+    write_ahead(connection, WAIT)
     for pragma in PRAGMAS:
         connection.execute(pragma)
 
