@@ -12,6 +12,7 @@ from tokenizers import Tokenizer, normalizers, pre_tokenizers
 from tokenizers.models import WordPiece as Reference
 
 from trimtab.encode.encoder import FILES, HOME, Encoder
+from trimtab.encode.recent import Known, Recent
 from trimtab.encode.sealed import opened, seal
 from trimtab.encode.tokenizer import CLS, SEP, UNKNOWN, WordPiece
 from trimtab.encode.windows import windows
@@ -134,14 +135,16 @@ def test_no_texts_are_no_rows(encoder):
     assert encoder.embed_now([]).shape == (0, encoder.dims)
 
 
-def test_an_embedding_does_not_depend_on_its_batch(encoder):
+def test_an_embedding_does_not_depend_on_its_batch(encoder, monkeypatch):
+    monkeypatch.setattr(encoder, "_recent", Recent(0))
     texts = [f"Where is card {n} that I ordered? " * (1 + n % 9) for n in range(40)]
     together = encoder.embed_now(texts)
     alone = np.concatenate([encoder.embed_now([text]) for text in texts])
     assert np.allclose(together, alone, atol=1e-4)
 
 
-async def test_a_gist_is_the_mean_of_the_middle_states_in_any_company(encoder):
+async def test_a_gist_is_the_mean_of_the_middle_states_in_any_company(encoder, monkeypatch):
+    monkeypatch.setattr(encoder, "_recent", Recent(0))
     texts = ["Where is my card?", "", "How do I open an account? " * 60]
     gists, _ = await asyncio.gather(encoder.gist(texts), encoder.embed(texts))
     now = encoder.gist_now(texts[:1])
@@ -153,12 +156,68 @@ async def test_a_gist_is_the_mean_of_the_middle_states_in_any_company(encoder):
     assert gists[0] == pytest.approx(mean / np.linalg.norm(mean), abs=1e-4)
 
 
-async def test_concurrent_calls_get_their_own_rows(encoder):
+async def test_concurrent_calls_get_their_own_rows(encoder, monkeypatch):
+    monkeypatch.setattr(encoder, "_recent", Recent(0))
     texts = [
         f"question {n}: {word} please" for n in range(10) for word in ("refund", "transfer", "passport", "weather")
     ]
     found = await asyncio.gather(*(encoder.embed([text]) for text in texts))
     assert np.allclose(np.concatenate(found), encoder.embed_now(texts), atol=1e-4)
+
+
+@pytest.fixture
+def counted(encoder, monkeypatch):
+    """An encoder that has read nothing of late, and how many rows each of its parts has read since."""
+    rows = {"lower": 0, "middle": 0, "upper": 0}
+
+    class Counting:
+        def __init__(self, name):
+            self.name, self.inner = name, getattr(encoder, f"_{name}")
+
+        def run(self, outputs, feed):
+            rows[self.name] += len(feed["attention_mask"])
+            return self.inner.run(outputs, feed)
+
+    monkeypatch.setattr(encoder, "_recent", Recent())
+    for name in rows:
+        monkeypatch.setattr(encoder, f"_{name}", Counting(name))
+    return encoder, rows
+
+
+async def test_guard_router_skill_and_index_share_one_pass(counted):
+    encoder, rows = counted
+    ask = "How do I change the address of my account?"
+    asked = [encoder.read([ask]), encoder.gist([ask]), encoder.views([ask]), encoder.embed([ask])]
+    said = [await one for one in asked]
+    assert rows == {"lower": 1, "middle": 1, "upper": 1}
+    again = [await one for one in (encoder.gist([ask]), encoder.views([ask]), encoder.embed([ask]))]
+    assert rows == {"lower": 1, "middle": 1, "upper": 1}
+    assert all(np.array_equal(one, other) for one, other in zip(said[1:], again, strict=True))
+    encoder._recent = Recent(0)
+    afresh = [encoder.gist_now([ask]), encoder.views_now([ask]), encoder.embed_now([ask])]
+    assert rows == {"lower": 4, "middle": 4, "upper": 3}
+    assert all(np.allclose(one, other, atol=1e-4) for one, other in zip(again, afresh, strict=True))
+
+
+def test_what_is_new_is_read_beside_what_is_known(counted):
+    encoder, rows = counted
+    texts = ["Where is my card?", "When does the branch in Quay Street open on Saturday?", "Where is it?"]
+    encoder.embed_now(texts[:1])
+    encoder.gist_now(texts[1:2])
+    found = encoder.embed_now(texts)
+    assert rows == {"lower": 3, "middle": 3, "upper": 3}
+    encoder._recent = Recent(0)
+    assert np.allclose(found, encoder.embed_now(texts), atol=1e-4)
+
+
+def test_of_what_was_read_of_late_the_oldest_goes_first():
+    recent, states = Recent(pieces=5), [Known(np.zeros((4, 1), np.float32)) for _ in range(3)]
+    for at, known in enumerate(states):
+        recent.put([at, at], known)
+        recent.get([0, 0])
+    assert [recent.get([at, at]) for at in range(3)] == [states[0], None, states[2]]
+    recent.put([2, 2], states[1])
+    assert (recent.get([2, 2]), recent.get([0, 0])) == (states[1], states[0])
 
 
 async def test_one_caller_among_many_is_cancelled_alone(encoder):

@@ -13,6 +13,7 @@ from trimtab.encode.encoder import HEADS, HOME, Encoder
 from trimtab.encode.heads import FILES, Heads
 from trimtab.encode.located import SHAPES, Run, located, runs, shape
 from trimtab.encode.reading import KINDS, SCORES, Part, Tag, joined, words
+from trimtab.encode.recent import Recent
 from trimtab.encode.sealed import seal
 from trimtab.encode.static import Static
 from trimtab.encode.tokenizer import words as plain
@@ -124,10 +125,11 @@ def test_the_layers_above_the_heads_are_not_run_for_them(encoder, monkeypatch):
     monkeypatch.setattr(encoder, "_upper", None)
     assert encoder.read_now(["Jane Doe lives in Paris."])[0].tags
     with pytest.raises(AttributeError):
-        encoder.embed_now(["Jane Doe lives in Paris."])
+        encoder.embed_now(["Jane Doe lives in Rome."])
 
 
-def test_readings_do_not_depend_on_the_batch(encoder):
+def test_readings_do_not_depend_on_the_batch(encoder, monkeypatch):
+    monkeypatch.setattr(encoder, "_recent", Recent(0))
     texts = ["Jane Doe lives in Paris.", "Where is my card? " * 60, "", "Call Bob."]
     for text, one in zip(texts, encoder.read_now(texts), strict=True):
         alone = encoder.read_now([text])[0]

@@ -8,13 +8,14 @@ depend on what else is in the batch (beyond float rounding).
 `read` gives what the heads say: they have two layers of their own over the encoder's first four (`heads.py`), and the
 two above those are not run for them. `glance` gives what the words alone say, and which parts are worth reading.
 `span` finds an answer: question and passage are read together, by the encoder's first two layers and four of its own.
+What was read of late is not read again (`recent.py`).
 """
 
 import asyncio
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from trimtab.encode.heads import Heads, Said
 from trimtab.encode.located import Run, runs
 from trimtab.encode.pairs import Pair, Word, asked, pairs
 from trimtab.encode.reading import SCORES, Glance, Part, Reading, joined
+from trimtab.encode.recent import Known, Recent
 from trimtab.encode.sealed import opened
 from trimtab.encode.session import Session, session
 from trimtab.encode.span import Span, SpanHead
@@ -46,6 +48,10 @@ BESIDE = 100
 """Pieces of a window that is read beside a question: what the span head was trained on."""
 
 
+class Half(list[int]):
+    """Ids of a window that is read halfway."""
+
+
 class Encoder:
     """One small model, loaded once; `load` makes one. Safe to call from several threads and event loops."""
 
@@ -56,7 +62,8 @@ class Encoder:
         self.dims, self.window = dims, window
         self.pieces, self._heads, self._span = pieces, heads, span
         self._lower, self._middle, self._upper = layers
-        self._turns = Turns(self._pass)
+        self._turns, self._recent = Turns(self._pass), Recent()
+        self._kinds = {Pair: self._spanned, Run: self._headed, Half: self._halfway, list: self._whole}
 
     @classmethod
     def load(
@@ -178,8 +185,8 @@ class Encoder:
     def _split(self, text: str) -> list[Ids]:
         return windows(text, self.pieces, self.window - 2)
 
-    def _begun(self, text: str) -> list[tuple[int, ...]]:
-        return [tuple(window) for window in self._split(text)]
+    def _begun(self, text: str) -> list[Half]:
+        return [Half(window) for window in self._split(text)]
 
     def _runs(self, text: str) -> list[Run]:
         if self._heads is None:
@@ -190,12 +197,11 @@ class Encoder:
         return list(pairs(question, text, self.pieces, BESIDE))
 
     def _pass(self, batch: list[Any]) -> list[Any]:
-        """What each window says: of a `Pair` its span, of a `Run` what the heads say, of ids what the encoder says, in
-        a tuple what it says halfway."""
+        """What each window says: of a `Pair` its span, of a `Run` what the heads say, of ids what the encoder says, of
+        a `Half` what it says halfway."""
         found: list[Any] = [None] * len(batch)
-        kinds = ((Pair, self._spanned), (Run, self._headed), (list, self._whole), (tuple, self._halfway))
-        for kind, reads in kinds:
-            rows = [row for row, run in enumerate(batch) if isinstance(run, kind)]
+        for kind, reads in self._kinds.items():
+            rows = [row for row, run in enumerate(batch) if type(run) is kind]
             if rows:
                 for row, said in zip(rows, reads([batch[row] for row in rows]), strict=True):
                     found[row] = said
@@ -214,30 +220,55 @@ class Encoder:
         return self._heads.said(middle, feed["attention_mask"], batch)
 
     def _whole(self, batch: list[Ids]) -> list[Read]:
-        feed, middle = self._middles(batch)
-        sentences, states = self._upper.run(OUTPUTS, {MIDDLE: middle, **feed})
-        cut = [slice(1, len(run) + 1) for run in batch]
-        return [Read(sentences[row], states[row, at], middle[row, at]) for row, at in enumerate(cut)]
+        found = [known.read if (known := self._recent.get(ids)) else None for ids in batch]
+        new = [row for row, read in enumerate(found) if read is None]
+        if new:
+            feed, middle = self._middles([batch[row] for row in new])
+            sentences, states = self._upper.run(OUTPUTS, {MIDDLE: middle, **feed})
+            for at, row in enumerate(new):
+                size = len(batch[row])
+                halfway = middle[at, : size + 2].copy()
+                read = Read(sentences[at].copy(), states[at, 1 : size + 1].copy(), halfway[1:-1])
+                self._recent.put(batch[row], Known(halfway, read))
+                found[row] = read
+        return cast("list[Read]", found)
 
-    def _halfway(self, batch: list[tuple[int, ...]]) -> list[Floats]:
-        _, middle = self._middles([list(run) for run in batch])
+    def _halfway(self, batch: list[Half]) -> list[Floats]:
+        _, middle = self._middles(batch)
         rows = [middle[row, 1 : len(run) + 1].mean(axis=0) for row, run in enumerate(batch)]
         return [np.append(row, np.float32(len(run))) for row, run in zip(rows, batch, strict=True)]
 
     def _middles(self, batch: Sequence[Ids]) -> tuple[Feed, Floats]:
-        feed, lower = self._states([(self.pieces.cls, *ids, self.pieces.sep) for ids in batch])
-        (middle,) = self._middle.run([MIDDLE], {LOWER: lower, **feed})
+        """Ids and mask, and the middle states; only windows that are new are read for them."""
+        feed = self._fed([(self.pieces.cls, *ids, self.pieces.sep) for ids in batch])
+        known = [self._recent.get(ids) for ids in batch]
+        new = [row for row, one in enumerate(known) if one is None]
+        middle = np.zeros((*feed["input_ids"].shape, self.dims), np.float32)
+        if new:
+            part = {name: rows[new] for name, rows in feed.items()}
+            (middle[new],) = self._middle.run([MIDDLE], {LOWER: self._lowest(part), **part})
+        for row, one in enumerate(known):
+            if one:
+                middle[row, : len(one.middle)] = one.middle
+            else:
+                self._recent.put(batch[row], Known(middle[row, : len(batch[row]) + 2].copy()))
         return feed, middle
 
     def _states(self, batch: Sequence[Sequence[int]]) -> tuple[Feed, Floats]:
-        """Ids and mask, and the lower states, of windows with their marks; the shorter ones are padded and masked."""
+        """Ids and mask, and the lower states, of windows with their marks."""
+        return (feed := self._fed(batch)), self._lowest(feed)
+
+    def _fed(self, batch: Sequence[Sequence[int]]) -> Feed:
+        """Ids and mask of windows with their marks; the shorter ones are padded and masked."""
         ids = np.full((len(batch), max(map(len, batch))), self.pieces.pad, np.int64)
         mask = np.zeros_like(ids)
         for row, run in enumerate(batch):
             ids[row, : len(run)], mask[row, : len(run)] = run, 1
-        feed = {"input_ids": ids, "attention_mask": mask}
+        return {"input_ids": ids, "attention_mask": mask}
+
+    def _lowest(self, feed: Feed) -> Floats:
         (lower,) = self._lower.run([LOWER], feed)
-        return feed, lower
+        return lower
 
     def _part(self, run: Run, said: Said) -> Part:
         if self._heads is None:
