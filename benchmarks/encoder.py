@@ -62,11 +62,11 @@ def _timed(encoder: Encoder, pieces: int) -> dict[str, float]:
 
 def shared(encoder: Encoder) -> dict[str, float]:
     """CPU milliseconds for heads, router, skill and index, 18 pieces: of one question, and of one each."""
-    text, numbers = "", itertools.count(100)
+    numbers = itertools.count(100)
     readers = (encoder.read_now, encoder.gist_now, encoder.views_now, encoder.embed_now)
 
     def spent(same: bool) -> float:
-        start = time.process_time()
+        start, text = time.process_time(), ""
         for _ in range(ROUNDS):
             for read in readers:
                 if not same or read is readers[0]:
