@@ -82,7 +82,10 @@ def build(options: Options, tools: Tools) -> Model:
 
 
 class Reader:
-    """The rung. With `whole` it reads `spans` sentences of every question: what the constants are fitted on."""
+    """The rung. With `whole` it reads `spans` sentences of every question: what the constants are fitted on.
+
+    Without a span head that is every sentence.
+    """
 
     def __init__(self, options: Options, tools: Tools, whole: bool = False) -> None:
         self._options, self._tools, self._whole = options, tools, whole
@@ -102,15 +105,15 @@ class Reader:
     async def read(self, question: str, passages: Sequence[Passage]) -> "tuple[list[Found], NDArray[np.float64]]":
         """What may be quoted, and what `choose` goes by: a row for each.
 
-        With a span head these are the `spans` sentences that the words prefer, and the head's opinion of each; only
-        the first is read where that settles it. It has none of what is answered by yes or no.
+        These are the `spans` sentences that the words prefer, and with a span head its opinion of each; only the first
+        is read where that settles it. It has none of what is answered by yes or no.
         """
         encoder = self._tools.encoder()
         found = candidates(passages)
         rows = features(question, found)
         best = np.argsort(-(rows @ np.array(WORDS.pick[1:])), kind="stable")
         heard = encoder.spans and not yes_or_no(question)
-        if heard:
+        if heard or not self._whole:
             best = best[: self._options.spans]
         read, rows = [Found(found[at], readable(found[at])) for at in best], rows[best]
         if not (heard and read):
