@@ -77,13 +77,14 @@ async def one(row: dict[str, Any], found: Any, reads: reader.Reader) -> Asked:
 
 
 def tally(rows: list[Asked]) -> dict[str, Any]:
-    """How many there are of each sort; by threshold, how many are answered rightly, and wrongly by sort."""
+    """How many there are of each sort, of how many the first choice is right, however sure; and what is answered."""
     counts = {}
     for at in THRESHOLDS:
         given = [row for row in rows if row.sure >= at]
         wrong = Counter(row.sort for row in given if not row.right)
         counts[str(at)] = {"right": sum(row.right for row in given), "wrong": dict(sorted(wrong.items()))}
-    return {"questions": dict(sorted(Counter(row.sort for row in rows).items())), "from": counts}
+    sorts = Counter(row.sort for row in rows)
+    return {"questions": dict(sorted(sorts.items())), "chosen": sum(row.right for row in rows), "from": counts}
 
 
 if __name__ == "__main__":

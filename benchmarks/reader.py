@@ -184,6 +184,7 @@ def fit(rows: Sequence[Row]) -> reader.Weights:
     x = np.concatenate([row.features for row in answerable])
     y = np.concatenate([row.right for row in answerable])
     pick = logistic(x, y, np.ones(len(y)))
+    print(f"NEAR = {np.median(x[y, reader.FEATURES.index('near')]):.2f}")
     heads = len(reader.FEATURES)
     hope = float(np.quantile(x[:, heads:] @ pick[1 + heads :], HOPE))
     others = np.concatenate([row.features[1:, heads:] for row in rows if row.sort != "alone" and len(row.right) > 1])
