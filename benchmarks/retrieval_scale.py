@@ -27,7 +27,7 @@ from trimtab.types import Evidence, Request
 
 QUESTIONS, WARM = 300, 20
 DOCUMENT = 50  # chunks
-ENCODED = 512  # chunks that are really encoded, to reckon with
+ENCODED = 2000  # chunks that are really encoded, to reckon with
 
 
 def measured(corpus: Any, chunks: int, home: Path) -> dict[str, Any]:
