@@ -3,13 +3,13 @@
     python benchmarks/reader.py --data ../shared/data            scores articles that nothing was trained or fitted on
     python benchmarks/reader.py --data ../shared/data --fit      also fits the constants on the calibration articles
     python benchmarks/reader.py --data ../shared/data --words    the reader as it is without a span head
-    python benchmarks/reader.py --starter                        asks the starter's questions of its documents instead
 
 `--data DIR` may hold other files of that schema; then all of their articles count that are not the span head's.
 Alone, the reader gets the question's own paragraph, as SQuAD asks; from end to end it gets what the retriever finds
 among all paragraphs (each a Markdown file under its article's title). From end to end an answerable question is asked
 twice: as it is, and with its paragraph withheld. Right is a quote that holds a gold answer at its place in the gold
-paragraph. Intervals are of whole paragraphs. SQuAD 2.0 (Rajpurkar et al. 2018), CC BY-SA 4.0.
+paragraph. Intervals are of whole paragraphs. `--fit` also asks of the same paragraphs what has nothing to do with them
+(CLINC150, Larson et al. 2019, CC BY 3.0). SQuAD 2.0 (Rajpurkar et al. 2018), CC BY-SA 4.0.
 """
 
 import argparse
@@ -19,7 +19,6 @@ import json
 import random
 import tempfile
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,14 +41,14 @@ from trimtab.answer import reader
 from trimtab.encode.encoder import HEADS, HOME, SPAN, Encoder
 from trimtab.ports import Tools
 from trimtab.retrieve import hybrid
-from trimtab.settings import RECIPES
-from trimtab.types import Answer, Evidence, Passage, Request
+from trimtab.types import Evidence, Passage, Request
 
-FILES = ("squad2_docs.jsonl", "squad2_queries.jsonl")
-"""What is needed of `--data`, in its folder retrieval: docs/reference/data.md."""
+FILES = ("retrieval/squad2_docs.jsonl", "retrieval/squad2_queries.jsonl")
+ELSEWHERE = "guard/intent_clinc150_train.jsonl"
+"""What is needed of `--data`, the last of them for `--fit`: docs/reference/data.md."""
 
 
-ALONE = (0.87, 0.813)
+ALONE = (0.881, 0.819)
 """The confidence from which an answer to its own paragraph is given, by F1 on the calibration articles (`--fit`):
 without a span head, and with it.
 """
@@ -61,7 +60,7 @@ THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 class Row(NamedTuple):
     """One question read once: what may be quoted with its features and whether it is right, and the answers' texts.
 
-    `sort` is alone, answerable, withheld or impossible; `rank` that of the gold paragraph among the passages.
+    `sort` is alone, answerable, withheld, impossible or elsewhere; `rank` the gold paragraph's among the passages.
     """
 
     features: np.ndarray
@@ -87,10 +86,13 @@ def articles() -> dict[str, list[str]]:
     return json.loads((SPAN / "manifest.json").read_text("utf-8"))["articles"]
 
 
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
 def load(folder: Path, limit: int, fit: bool) -> Data:
     """The questions of articles that count, and with `fit` those of the calibration articles as well."""
-    lines = [(folder / "retrieval" / name).read_text("utf-8").splitlines() for name in FILES]
-    docs, queries = ([json.loads(line) for line in part] for part in lines)
+    docs, queries = (lines(folder / name) for name in FILES)
     known = articles()
     left = {*known["train"], *(() if fit else known["calibrate"])}
     queries = [query for query in queries if docs[query["doc"]]["title"] not in left]
@@ -127,8 +129,7 @@ async def examined(data: Data, query: dict[str, Any], found: hybrid.Hybrid, read
     whole = Passage(text=doc["text"], source="alone", start=0, end=len(doc["text"]), score=1.0, title=title)
     rows = [await judged(query, [whole], "alone", 0, reads, "alone")]
     began = time.perf_counter()
-    request = Request(id="tr_benchmark", messages=({"role": "user", "content": query["q"]},))
-    evidence: Evidence = await found.retrieve(request)
+    evidence: Evidence = await found.retrieve(put(query["q"]))
     spent = (time.perf_counter() - began) * 1e3
     source, sort = f"corpus/{query['doc']}.md", "impossible" if query["impossible"] else "answerable"
     row = await judged(query, evidence.passages, source, shift, reads, sort)
@@ -145,7 +146,7 @@ async def judged(
     began = time.perf_counter()
     ones, features = await reads.read(query["q"], passages)
     if len(ones):
-        reader.choose(features, reads.weights)
+        reader.choose(features, reader.weighing(features))
     ms = (time.perf_counter() - began) * 1e3
     gold = [(shift + at, shift + at + len(said)) for at, said in zip(query["starts"], query["answers"], strict=True)]
     ranks = [at for at, passage in enumerate(passages) if passage.source == source]
@@ -159,12 +160,31 @@ def holds(one: reader.Found, source: str, spans: list[tuple[int, int]]) -> bool:
     return one.one.passage.source == source and any(start <= a and b <= end for a, b in spans)
 
 
+async def strangers(others: Sequence[str], found: hybrid.Hybrid, reads: reader.Reader) -> list[Row]:
+    """Questions that these documents have nothing to do with."""
+    kept = [question for question in others if not reader.unfit(question)]
+    return [
+        await judged(
+            {"q": question, "answers": [], "starts": [], "doc": -1}, (await found.retrieve(put(question))).passages,
+            "", 0, reads, "elsewhere",
+        )
+        for question in kept
+    ]  # fmt: skip
+
+
+def put(question: str) -> Request:
+    return Request(id="tr_benchmark", messages=({"role": "user", "content": question},))
+
+
 def fit(rows: Sequence[Row]) -> reader.Weights:
-    """What picks is fitted on answerable questions, what says how sure on the mix."""
+    """What picks is fitted on answerable questions, what says how sure on the mix and on some from elsewhere."""
+    width = max(row.features.shape[1] for row in rows)  # with a span head: not those of yes or no
+    rows = [row for row in rows if row.features.shape[1] == width]
     answerable = [row for row in rows if row.sort == "answerable" and len(row.right)]
     x = np.concatenate([row.features for row in answerable])
     y = np.concatenate([row.right for row in answerable])
     pick = logistic(x, y, np.ones(len(y)))
+    print(f"NEAR = {np.median(x[y, reader.FEATURES.index('near')]):.2f}")
     heads = len(reader.FEATURES)
     hope = float(np.quantile(x[:, heads:] @ pick[1 + heads :], HOPE))
     others = np.concatenate([row.features[1:, heads:] for row in rows if row.sort != "alone" and len(row.right) > 1])
@@ -175,17 +195,23 @@ def fit(rows: Sequence[Row]) -> reader.Weights:
         scores = row.features @ pick[1:] + pick[0]
         seen.append(reader.sureness(row.features, scores))
         hits.append(row.right[int(scores.argmax())])
-    sure = logistic(np.array(seen), np.array(hits), mixed(np.array([row.sort for row in asked])))
+    sorts = np.array([row.sort for row in asked])
+    sure = logistic(np.array(seen), np.array(hits), mixed(sorts, MIX | {"elsewhere": 0.1}))
     return weights._replace(sure=rounded(sure))
 
 
 def cut(row: Row, weights: reader.Weights) -> Row:
     """A question of which `spans` sentences were read, as if the reader had stopped where it does."""
-    if len(row.right) < 2 or not weights.unread or not reader.settled(row.features, weights):
+    if len(row.right) < 2 or not weights.unread or not fits(row, weights) or not reader.settled(row.features, weights):
         return row
     features = row.features.copy()
     features[1:, len(reader.FEATURES) :] = weights.unread
     return row._replace(features=features)
+
+
+def fits(row: Row, weights: reader.Weights) -> bool:
+    """Whether the weights are of this row's features: those of yes or no have none of the span head's."""
+    return row.features.shape[1] == len(weights.pick) - 1
 
 
 def rounded(values: np.ndarray) -> tuple[float, ...]:
@@ -215,7 +241,10 @@ class Scored(NamedTuple):
 
 def scored(rows: Sequence[Row], weights: reader.Weights, *sorts: str) -> Scored:
     kept = [row for row in rows if row.sort in sorts]
-    picked = [reader.choose(row.features, weights) if len(row.right) else (None, 0.0) for row in kept]
+    picked = [
+        reader.choose(row.features, weights if fits(row, weights) else reader.WORDS) if len(row.right) else (None, 0.0)
+        for row in kept
+    ]
     hits = [best is not None and bool(row.right[best]) for row, (best, _) in zip(kept, picked, strict=True)]
     said = ["" if best is None else row.said[best] for row, (best, _) in zip(kept, picked, strict=True)]
     return Scored(np.array([p for _, p in picked]), np.array(hits), said, kept)
@@ -269,23 +298,20 @@ async def main() -> None:
     parser.add_argument("--fit", action="store_true", help="fit the constants on the calibration articles, print them")
     parser.add_argument("--words", action="store_true", help="without the span head")
     parser.add_argument("--home", type=Path, help="a folder that keeps the corpus and its embeddings between runs")
-    parser.add_argument("--starter", action="store_true", help="ask the starter's questions of its documents instead")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "reader.json")
     options = parser.parse_args()
-    missing = [name for name in FILES if not (options.data / "retrieval" / name).is_file()]
-    if missing and not options.starter:
-        place = options.data / "retrieval"
-        print(f"Skipped, reader.json left as it was: no {', '.join(missing)} in {place} (give --data).")
+    needed = (*FILES, ELSEWHERE) if options.fit else FILES
+    if missing := [name for name in needed if not (options.data / name).is_file()]:
+        print(f"Skipped, reader.json left as it was: no {', '.join(missing)} in {options.data} (give --data).")
         return
     with tempfile.TemporaryDirectory() as scratch:
         home = options.home or Path(scratch)
-        if options.starter:
-            print(json.dumps(await starter(home, options.words), indent=1))
-            return
         data = load(options.data, options.limit, options.fit)
-        rows = await measured(data, home, options.words, options.fit)
-    fitted = [row for row in rows if data.docs[row.doc]["title"] in articles()["calibrate"]]
-    rows = [row for row in rows if data.docs[row.doc]["title"] not in articles()["calibrate"]]
+        asked = [row["text"] for row in lines(options.data / ELSEWHERE)] if options.fit else []
+        others = random.Random(7).sample(asked, min(300, len(asked)))
+        rows = await measured(data, others, home, options.words, options.fit)
+    calibrate = {at for at, doc in enumerate(data.docs) if doc["title"] in articles()["calibrate"]} | {-1}
+    fitted, rows = ([row for row in rows if (row.doc in calibrate) == mine] for mine in (True, False))
     name, weights, at = ("WORDS", reader.WORDS, ALONE[0]) if options.words else ("SPANS", reader.SPANS, ALONE[1])
     if options.fit:
         weights = fit(fitted)
@@ -298,42 +324,8 @@ async def main() -> None:
     options.out.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
 
 
-async def starter(home: Path, words: bool) -> dict[str, Any]:
-    """What the reader makes of the starter's questions: those looked at while tuning, and the fresh ones."""
-    lines = (Path(__file__).parents[1] / "tests" / "data" / "starter_questions.jsonl").read_text("utf-8").splitlines()
-    counts: dict[str, Counter[str]] = {"tuned": Counter(), "fresh": Counter()}
-    async with opened(RECIPES / "starter", "docs", home, words) as (found, reads):
-        for question in map(json.loads, lines):
-            request = Request(id="tr_benchmark", messages=({"role": "user", "content": question["ask"]},))
-            said = await reads.answer(request, await found.retrieve(request), Unheard())
-            result = graded(question, said)
-            counts[question["part"]][result] += 1
-            if result in ("answered wrongly", "passed, though answerable"):
-                print(f"{result}: {question['ask']}")
-    return {part: dict(sorted(count.items())) for part, count in counts.items()}
-
-
-def graded(question: dict[str, Any], said: Any) -> str:
-    possible, answered = question["source"] is not None, isinstance(said, Answer)
-    if not answered:
-        return "passed, though answerable" if possible else "passed rightly"
-    good = possible and said.citations[0].source == question["source"] and question["has"].lower() in said.text.lower()
-    return "answered rightly" if good else "answered wrongly"
-
-
-class Unheard:
-    """A sink that nobody listens to."""
-
-    live = False
-
-    async def emit(self, delta: Any) -> None: ...
-
-    def spent(self, usage: Any) -> None: ...
-
-    def lost(self, usage: Any, ms: float) -> None: ...
-
-
-async def measured(data: Data, home: Path, words: bool, whole: bool) -> list[Row]:
+async def measured(data: Data, others: Sequence[str], home: Path, words: bool, whole: bool) -> list[Row]:
+    """Every question of `data`, and those from elsewhere."""
     began = time.perf_counter()
     corpus = home / "corpus"
     corpus.mkdir(parents=True, exist_ok=True)
@@ -341,7 +333,8 @@ async def measured(data: Data, home: Path, words: bool, whole: bool) -> list[Row
         (corpus / f"{doc['id']}.md").write_text(data.head(doc["id"]) + doc["text"], "utf-8")
     async with opened(home, "corpus", home, words, whole) as (found, reads):
         print(f"index ready after {time.perf_counter() - began:.1f} s")
-        return [row for query in data.queries for row in await examined(data, query, found, reads)]
+        rows = [row for query in data.queries for row in await examined(data, query, found, reads)]
+        return rows + await strangers(others, found, reads)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import re
 import string
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,10 +56,10 @@ def half(p: np.ndarray, hits: np.ndarray, weights: np.ndarray) -> float:
     return float((weights * hits)[kept].sum() / weights[kept].sum())
 
 
-def mixed(sorts: np.ndarray) -> np.ndarray:
-    """A weight for each row, so that the sorts count as in `MIX`."""
+def mixed(sorts: np.ndarray, mix: Mapping[str, float] = MIX) -> np.ndarray:
+    """A weight for each row, so that the sorts count as in `mix`."""
     weights = np.zeros(len(sorts))
-    for sort, part in MIX.items():
+    for sort, part in mix.items():
         weights[sorts == sort] = part * len(sorts) / max((sorts == sort).sum(), 1)
     return weights
 

@@ -96,6 +96,7 @@ async def answered(rows: list[dict]) -> list[dict]:
         settings = load("starter", {"TRIMTAB_HOME": home})
         discover = msgspec.structs.replace(settings.discover, loopback=False)
         async with open_system(msgspec.structs.replace(settings, discover=discover)) as system:
+            await system.desk.retriever.ready()  # until then words alone decide
             return [await one(system, i, row) for i, row in enumerate(rows)]
 
 

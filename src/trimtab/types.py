@@ -177,7 +177,11 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Passage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A retrieved passage: `start` and `end` are character offsets into the source."""
+    """A retrieved passage: `start` and `end` are character offsets into the source.
+
+    `score` tells the best of this search from the rest; `near` is how alike question and passage are by themselves:
+    the cosine of their embeddings, None where it was not reckoned.
+    """
 
     text: str
     source: str
@@ -185,6 +189,7 @@ class Passage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     end: int
     score: float = 0.0
     title: str = ""
+    near: float | None = None
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -60,6 +60,8 @@ def _indexes_words(index: Index, other: Index) -> None:
     assert _sources(other, found) == ["a.md"], "by the stems of its words"
     (passage,) = other.passages(found, None)
     assert (passage.text, passage.start, passage.end) == ("The pilots board the ships at the outer buoy.", 0, 45)
+    assert passage.near is None
+    assert [one.near for one in other.passages(found, None, dict.fromkeys(found, 0.5))] == [0.5], "how near, where told"
     assert _sources(other, other.words("b", 5, None)) == ["b.md"], "by its title"
     assert len(other.words("the pilots crane berth", 2, None)) == 2, "no more than asked for"
     card = other.cards()["a.md"]

@@ -4,6 +4,7 @@ import asyncio
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from trimtab import testing
 from trimtab.answer import reader
-from trimtab.answer._candidates import DEFINED, candidates, cue, features, readable
+from trimtab.answer._candidates import DEFINED, FEATURES, candidates, cue, features, readable, yes_or_no
 from trimtab.encode.encoder import HOME, Encoder
 from trimtab.errors import ConfigError
 from trimtab.retrieve import hybrid
@@ -247,9 +248,31 @@ async def test_it_reads_on_until_nothing_unread_is_likely_to_be_better(tmp_path,
     assert all(one.span for one in whole)
     assert [bool(one.span) for one in few] == [True, False, False]
     assert (rows[1:, -2:] == reader.SPANS.unread).all()
-    unread = (0.2, 0.5, 0.9, *reader.SPANS.unread)
-    assert reader.settled(np.array([(1.0, 0.5, 1.0, 0.5, 0.5), unread]))
-    assert not reader.settled(np.array([(0.3, 0.5, 1.0, -1.0, -1.0), unread]))
+    unread = (0.2, 0.5, 0.9, 0.5, *reader.SPANS.unread)
+    assert reader.settled(np.array([(1.0, 0.5, 1.0, 0.5, 0.5, 0.5), unread]))
+    assert not reader.settled(np.array([(0.3, 0.5, 1.0, 0.5, -1.0, -1.0), unread]))
+
+
+async def test_it_asks_the_span_head_nothing_that_yes_or_no_answers(tmp_path, encoder):
+    passages = evidence("High tide cannot be moved.", "The office sells maps.").passages
+    read = reader.Reader(reader.Options(), testing.tools(tmp_path, name="reader", encoder=lambda: encoder)).read
+    ones, rows = await read("Can high tide be moved?", passages)
+    assert ones[0].text == "High tide cannot be moved."
+    assert ones[0].span is None
+    assert rows.shape == (2, len(FEATURES))
+    assert reader.weighing(rows) is reader.WORDS
+    assert yes_or_no("Is it open on Sunday?")
+    assert not yes_or_no("Can you tell me when it is open?")
+
+
+async def test_the_nearer_the_passage_the_surer_it_is(tmp_path, encoder):
+    reads = reader.Reader(reader.Options(), testing.tools(tmp_path, name="reader", encoder=lambda: encoder))
+    sure = []
+    for near in (0.1, None, 0.9):
+        passages = [msgspec.structs.replace(one, near=near) for one in evidence(TIDES).passages]
+        _, rows = await reads.read("When is high tide?", passages)
+        sure.append(reader.choose(rows, reader.weighing(rows))[1])
+    assert sure == sorted(sure)
 
 
 # --- the starter's documents ----------------------------------------------------------------------------------------

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from trimtab.sentences import Sentence, leans, sentences, terms
 from trimtab.types import Passage
 
-FEATURES = ("cover", "cue", "passage")
+FEATURES = ("cover", "cue", "passage", "near")
 """cover: share of the question's words in the sentence; cue: has what the question asks for (a time, a figure...);
-passage: the retriever's score."""
+passage: the retriever's score; near: how alike its passage and the question are."""
+NEAR = 0.56  # where nobody reckoned it: the median of passages with the right sentence, benchmarks/reader.py --fit
 
 _NUMBER = re.compile(
     r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|forty|fifty|sixty|hundred|"
@@ -60,6 +61,11 @@ _CUES = tuple(
     )
 )
 _DEFINES = re.compile(r"\W*what(?: is|'s|’s| are) (?:an? |the )?([^?.!]{1,60})", re.IGNORECASE)
+_YES_NO = re.compile(
+    r"\W*(?:is|are|was|were|am|do|does|did|can|could|will|would|may|might|must|should|shall|has|have|had)\b"
+    r"(?!.*\b(?:who|whom|whose|what|which|when|where|why|how)\b)",  # "can you tell me when ..."
+    re.IGNORECASE | re.DOTALL,
+)
 DEFINED = 5.0  # set by hand: SQuAD has next to no such questions to fit it on
 _ARTICLE = re.compile(r"^\W*(?:an?|the)\s", re.IGNORECASE)
 
@@ -104,10 +110,19 @@ def features(question: str, found: Sequence[Candidate]) -> NDArray[np.float64]:
     having = Counter(word for words, heading in said for word in {*words, *heading})
     worth = {word: _rarity(having[word], len(found)) for word in terms(question)}
     rows = [
-        (_cover(worth, *words), cue(question, one.text), one.passage.score)
+        (_cover(worth, *words), cue(question, one.text), one.passage.score, _near(one.passage))
         for one, words in zip(found, said, strict=True)
     ]
     return np.array(rows, np.float64).reshape(-1, len(FEATURES))
+
+
+def yes_or_no(question: str) -> bool:
+    """Whether yes or no would answer: then no span of a text does, and its sentence as a whole says which."""
+    return _YES_NO.match(question) is not None
+
+
+def _near(passage: Passage) -> float:
+    return NEAR if passage.near is None else passage.near
 
 
 def _rarity(having: int, of: int) -> float:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimtab import texts
-from trimtab.answer._candidates import FEATURES, Candidate, candidates, features, readable
+from trimtab.answer._candidates import FEATURES, Candidate, candidates, features, readable, yes_or_no
 from trimtab.encode.span import Span
 from trimtab.errors import ConfigError
 from trimtab.money import estimate
@@ -45,12 +45,12 @@ class Weights(NamedTuple):
 
 # Of `FEATURES`, and with the span head of its `lead` and `here` as well. Both from:
 # python benchmarks/reader.py --data ../shared/data --fit (WORDS with --words)
-WORDS = Weights((-13.307, 4.063, 0.401, 10.053), (1.283, 1.438, 0.405, -3.346, -0.563, 1.518))
+WORDS = Weights((-13.282, 4.12, 0.42, 9.375, 1.143), (0.943, 1.39, 0.469, -3.158, -0.575, 1.558, 0.032))
 SPANS = Weights(
-    (-3.593, 2.204, 0.16, 2.243, 1.849, -0.647),
-    (-3.86, 1.786, 0.567, -1.754, 0.076, 4.152, -2.048, -0.176),
-    hope=-0.432,
-    unread=(-0.638, -0.165),
+    (-3.578, 2.178, 0.197, 2.492, -0.568, 1.845, -0.472),
+    (-5.122, 1.796, 0.525, -1.664, 0.037, 4.268, 2.093, -2.178, 0.039),
+    hope=-0.404,
+    unread=(-0.712, -0.194),
 )
 
 _TASK = re.compile(
@@ -82,7 +82,10 @@ def build(options: Options, tools: Tools) -> Model:
 
 
 class Reader:
-    """The rung. With `whole` it reads `spans` sentences of every question: what the constants are fitted on."""
+    """The rung. With `whole` it reads `spans` sentences of every question: what the constants are fitted on.
+
+    Without a span head that is every sentence.
+    """
 
     def __init__(self, options: Options, tools: Tools, whole: bool = False) -> None:
         self._options, self._tools, self._whole = options, tools, whole
@@ -94,30 +97,26 @@ class Reader:
         read, numbers = await self.read(question, evidence.passages)
         if not read:
             return self._pass("not_in_documents", "No passage of the documents fits the question.")
-        best, sure = choose(numbers, self.weights)
+        best, sure = choose(numbers, weighing(numbers))
         if sure < self._options.threshold:
             return self._pass("not_in_documents", "The documents do not clearly say.", sure)
         return self._quoted(question, read[best], sure)
 
-    @property
-    def weights(self) -> Weights:
-        """What `choose` weighs the features with."""
-        return SPANS if self._tools.encoder().spans else WORDS
-
     async def read(self, question: str, passages: Sequence[Passage]) -> "tuple[list[Found], NDArray[np.float64]]":
         """What may be quoted, and what `choose` goes by: a row for each.
 
-        With a span head these are the `spans` sentences that the words prefer, and the head's opinion of each; only
-        the first is read where that settles it.
+        These are the `spans` sentences that the words prefer, and with a span head its opinion of each; only the first
+        is read where that settles it. It has none of what is answered by yes or no.
         """
         encoder = self._tools.encoder()
         found = candidates(passages)
         rows = features(question, found)
         best = np.argsort(-(rows @ np.array(WORDS.pick[1:])), kind="stable")
-        if encoder.spans:
+        heard = encoder.spans and not yes_or_no(question)
+        if heard or not self._whole:
             best = best[: self._options.spans]
         read, rows = [Found(found[at], readable(found[at])) for at in best], rows[best]
-        if not (encoder.spans and read):
+        if not (heard and read):
             return read, rows
         said = await encoder.span(question, [read[0].text])
         if self._whole or not settled(np.hstack([rows, opinions(said, len(read))])):
@@ -172,6 +171,11 @@ def settled(rows: NDArray[np.float64], weights: Weights = SPANS) -> bool:
     columns = slice(0, len(FEATURES))
     words = np.array(weights.pick[1:])[columns]
     return all(first @ np.array(weights.pick[1:]) >= row[columns] @ words + weights.hope for row in others)
+
+
+def weighing(rows: NDArray[np.float64]) -> Weights:
+    """What `choose` weighs such rows with: those of which the span head has an opinion, or by their words alone."""
+    return SPANS if rows.shape[1] > len(FEATURES) else WORDS
 
 
 def choose(features: NDArray[np.float64], weights: Weights) -> tuple[int, float]:

@@ -102,8 +102,11 @@ class Index(Protocol):
         """The cosine of each of these chunks that has a vector."""
         ...
 
-    def passages(self, scores: Scores, reader: str | None) -> list[Passage]:
-        """The passages of these chunks in their order; those that are gone, or not for this reader, left out."""
+    def passages(self, scores: Scores, reader: str | None, cosines: Scores | None = None) -> list[Passage]:
+        """The passages of these chunks in their order, with their cosines where they are given.
+
+        Those that are gone, or not for this reader, are left out.
+        """
         ...
 
     def languages(self) -> Mapping[str, int]:

@@ -145,7 +145,7 @@ class Postgres:
         sql = "SELECT id, -(vector <#> %s::vector) FROM chunks WHERE id = ANY(%s) AND vector IS NOT NULL"
         return dict(self._rows(sql, (_vector(vector), list(chunks))))
 
-    def passages(self, scores: Scores, reader: str | None) -> list[Passage]:
+    def passages(self, scores: Scores, reader: str | None, cosines: Scores | None = None) -> list[Passage]:
         allowed, who = _allowed(reader, "c.")
         rows = self._rows(
             "SELECT c.id, c.text, d.source, c.start, c.stop, c.title "  # noqa: S608
@@ -153,11 +153,15 @@ class Postgres:
             f"WHERE c.id = ANY(%s) {allowed}", (list(scores), *who),
         )  # fmt: skip
         found = {row[0]: row for row in rows}
+        near = cosines or {}
         return [
-            Passage(text=row[1], source=row[2], start=row[3], end=row[4], score=round(score, 6), title=row[5])
+            Passage(
+                text=row[1], source=row[2], start=row[3], end=row[4], title=row[5], score=round(score, 6),
+                near=near.get(chunk),
+            )
             for chunk, score in scores.items()
             if (row := found.get(chunk))
-        ]
+        ]  # fmt: skip
 
     def languages(self) -> Mapping[str, int]:
         return dict(self._rows("SELECT language, count(*) FROM chunks GROUP BY language"))

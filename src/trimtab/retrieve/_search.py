@@ -52,5 +52,6 @@ def search(index: Index, question: str, vector: Floats | None, k: int, reader: s
            meaning: float | None = None) -> list[Passage]:  # fmt: skip
     """The best `k` passages that `reader` may see, best first, with scores from 0 to 1."""
     weights = mix(index, question, 0.0 if vector is None else meaning)
-    scores = _fusion.fused(legs(index, question, vector, weights, reader), weights)
-    return index.passages(dict(list(scores.items())[:k]), reader)
+    found = legs(index, question, vector, weights, reader)
+    scores = _fusion.fused(found, weights)
+    return index.passages(dict(list(scores.items())[:k]), reader, found.near)

@@ -131,7 +131,7 @@ class Sqlite:
         self._follow()
         return self._matrix.cosines(chunks, vector)
 
-    def passages(self, scores: Scores, reader: str | None) -> list[Passage]:
+    def passages(self, scores: Scores, reader: str | None, cosines: Scores | None = None) -> list[Passage]:
         marks = ", ".join("?" * len(scores))
         sql = (
             "SELECT c.id, c.text, d.source, c.start, c.stop, c.title "  # noqa: S608
@@ -139,11 +139,15 @@ class Sqlite:
             f"WHERE c.id IN ({marks}) {self._allowed('c.access', reader)}"
         )
         rows = {row[0]: row for row in self._db.execute(sql, tuple(scores))}
+        near = cosines or {}
         return [
-            Passage(text=row[1], source=row[2], start=row[3], end=row[4], score=round(score, 6), title=row[5])
+            Passage(
+                text=row[1], source=row[2], start=row[3], end=row[4], title=row[5], score=round(score, 6),
+                near=near.get(chunk),
+            )
             for chunk, score in scores.items()
             if (row := rows.get(chunk))
-        ]
+        ]  # fmt: skip
 
     def languages(self) -> Mapping[str, int]:
         state = self._state()
