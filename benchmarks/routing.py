@@ -26,6 +26,7 @@ import routing_apart
 import routing_band
 import routing_baselines as baselines
 import routing_figures as figures
+import routing_floor as floor
 from routing_data import CASES, FOLDS, Case, Embedded, features, part, read
 from trimtab.encode.encoder import Encoder
 from trimtab.odds import fitted, side, subject
@@ -70,7 +71,7 @@ def main() -> None:
     for name, case in cases.items():
         shown[name], scores[name] = table(name, case)
     shown |= {"subjects": subjects(cases), "unseen": unseen(cases), "contract": contract(cases, scores)}
-    shown |= {"onboarding": onboarding(cases),
+    shown |= {"floor": floors(cases), "onboarding": onboarding(cases),
               "flips": flips(cases, asked.cache), "latency": latency(cases)}  # fmt: skip
     spent = {"seconds": round(time.monotonic() - began), "cpu_seconds": round(sum(os.times()[:2])),
              "load": round(os.getloadavg()[0], 1), "cores": os.cpu_count()}  # fmt: skip
@@ -196,14 +197,28 @@ def unseen(cases: dict[str, Case]) -> dict[str, Any]:
     return shown
 
 
+def floors(cases: dict[str, Case]) -> dict[str, Any]:
+    """What a router that knows the chances would win, and one that is taught, on outcomes that are drawn."""
+    shown = {}
+    for name, router in product(("RouteLLM-MMLU", "MMLU-Pro Llama 8B-70B"), (*ROUTERS,)):
+        if name in cases and all(block in cases[name] for block in ROUTERS[router]):
+            shown[f"{name}, {router}"] = row = floor.router(cases[name], ROUTERS[router])
+            print(f"| floor, {name} | {router} | recorded {row['recorded']}, ceiling {row['ceiling']} |", flush=True)
+    return shown
+
+
 def contract(cases: dict[str, Case], scores: dict[str, Any]) -> dict[str, Any]:
     """How often the quality kept on all rows is below 0.9 of the large model's, over draws of 400 calibration rows."""
     found, promise = {}, _contract.Contract(keep=0.9, confidence=0.9)
     for name in ("RouteLLM-GSM8K", "MMLU-Pro Llama 8B-70B"):
-        for router, method in product(list(ROUTERS)[1:], ("threshold", "clt", "betting", "exact")):
+        for router, method in product(list(ROUTERS)[1:], ("floor", "threshold", "clt", "betting", "exact")):
             if router not in scores.get(name, {}):
                 continue
             case, score = cases[name], -scores[name][router]
+            if method == "floor":
+                found[f"{name}, {router}"] = row = floor.promise(case, ROUTERS[router], score, promise)
+                print(f"| contract, {name} | {router} | {row} |")
+                continue
             row = figures.violations(case["small"], case["large"], score, promise, method)
             found[f"{name}, {router}: {method}"] = row
             print(f"| contract, {name} | {router} | {method} | violations {row['violations']}, large {row['large']} |")
@@ -213,8 +228,9 @@ def contract(cases: dict[str, Case], scores: dict[str, Any]) -> dict[str, Any]:
 def onboarding(cases: dict[str, Case]) -> dict[str, Any]:
     """APGR by how many labelled outcomes the router was trained on; the mean of 5 draws."""
     shown = {}
-    for name in cases.keys() & {"RouteLLM-GSM8K", "MMLU-Pro flash-pro"}:
-        case = cases[name]
+    for name in ("RouteLLM-GSM8K", "MMLU-Pro flash-pro"):
+        if (case := cases.get(name)) is None:
+            continue
         for labels in ONBOARD:
             won = [figures.curve(crossed(case, some(labels, seed)), case["small"], case["large"]).mean()
                    for seed in range(5)]  # fmt: skip

@@ -8,6 +8,8 @@ from trimtab.odds.side import curve
 from trimtab.route import _contract
 
 DRAWS = 200
+PROMISES, CALIBRATION = 1000, 400
+"""Calibrations of a promise that are drawn, and the rows of each."""
 GOALS = (0.95, 0.99, 1.0, 1.01)
 Array = np.ndarray
 
@@ -76,15 +78,15 @@ def threshold(gain: Array, small: Array, large: Array, goal: float) -> float:
 
 
 def violations(small: Array, large: Array, score: Array, promise: _contract.Contract, method: str) -> dict[str, float]:
-    """How often a promise is broken: 400 calibration rows are drawn with replacement from all rows, whose quality is
-    known."""
+    """How often a promise is broken: `CALIBRATION` rows are drawn with replacement from all rows, whose
+    quality is known."""
     rng, broken, calls, none = np.random.default_rng(7), 0, list[float](), np.zeros(len(score))
     everything = _contract.Rows(score=score, small=small, large=large, small_cost=none, large_cost=none)
-    for _ in range(DRAWS):
-        at = rng.integers(0, len(score), 400)
+    for _ in range(PROMISES):
+        at = rng.integers(0, len(score), CALIBRATION)
         rows = _contract.Rows(**{name: getattr(everything, name)[at] for name in everything.__struct_fields__})
         found = _contract.plain(rows, promise.keep) if method == "threshold" else None
         found = _contract.calibrate(rows, promise, _contract.METHODS[method]).threshold if found is None else found
         broken += bool(_contract.surplus(everything, found, promise.keep).mean() < 0)
         calls.append(float((score < found).mean()))
-    return {"violations": broken / DRAWS, "large": round(float(np.mean(calls)), 3)}
+    return {"violations": broken / PROMISES, "large": round(float(np.mean(calls)), 3)}

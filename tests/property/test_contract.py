@@ -24,19 +24,34 @@ def drawn(rng, n, harm=0.06, gain=0.01):
     return Rows(score=score, small=small, large=large, small_cost=cost / 10, large_cost=cost)
 
 
-def at_the_edge(rng, n, keep):
-    """Surpluses whose mean is exactly 0: a bound that rejects this more often than its risk is no bound."""
-    return np.where(rng.random(n) < keep, 1 - keep, -keep)
+EDGES = {"rare losses": ((0.1, -0.9), (0.9, 0.1)), "rare gains": ((1.0, -0.9, 0.0), (0.09, 0.1, 0.81)),
+         "never alike": ((1.0, -0.9), (0.9 / 1.9, 1 / 1.9))}  # fmt: skip
+"""Surpluses whose mean is exactly 0, and their chances: a bound that rejects this more often than its risk is none."""
 
 
-@pytest.mark.parametrize("method", ["betting", "clt"])
-@pytest.mark.parametrize("n", [120, 600])
-def test_a_broken_promise_is_not_certified_more_often_than_the_risk(method, n):
+@pytest.mark.parametrize("edge", EDGES)
+@pytest.mark.parametrize(("method", "n", "risk"), [
+    ("betting", 12, 0.1), ("betting", 120, 0.1), ("betting", 600, 0.1), ("betting", 600, 0.4), ("clt", 120, 0.1),
+    ("clt", 600, 0.1),
+])  # fmt: skip
+def test_a_broken_promise_is_not_certified_more_often_than_the_risk(edge, method, n, risk):
     rng = np.random.default_rng(n)
-    test = (lambda values: _bounds.betting(values, -0.9)) if method == "betting" else _bounds.clt
-    wrong = sum(test(at_the_edge(rng, n, 0.9)) <= 0.1 for _ in range(DRAWS))
-    slack = 3 * math.sqrt(DRAWS * 0.1 * 0.9)
-    assert wrong <= DRAWS * 0.1 + slack + (0 if method == "betting" else DRAWS * 0.03)
+    test = (lambda values: _bounds.betting(values, -0.9, risk)) if method == "betting" else _bounds.clt
+    values, chances = EDGES[edge]
+    wrong = sum(test(rng.choice(values, n, p=chances)) <= risk for _ in range(DRAWS))
+    slack = 3 * math.sqrt(DRAWS * risk * (1 - risk))
+    assert wrong <= DRAWS * risk + slack + (0 if method == "betting" else DRAWS * 0.03)
+
+
+def test_betting_shows_with_a_third_more_rows_what_clt_shows():
+    rng, surplus = np.random.default_rng(5), ((0.1, -0.9), (0.93, 0.07))
+    shown = {
+        "clt": sum(_bounds.clt(rng.choice(surplus[0], 300, p=surplus[1])) <= 0.1 for _ in range(DRAWS)),
+        "betting": sum(
+            _bounds.betting(rng.choice(surplus[0], 400, p=surplus[1]), -0.9, 0.1) <= 0.1 for _ in range(DRAWS)
+        ),
+    }
+    assert shown["betting"] >= shown["clt"] - 3 * math.sqrt(DRAWS * 0.5)
 
 
 def test_exact_is_the_binomial_tail_and_its_sample_size_is_the_least():

@@ -17,7 +17,7 @@ from trimtab.route._bounds import Method, Values
 
 Order: TypeAlias = NDArray[np.int64]
 METHODS: dict[str, Method] = {"betting": "betting", "exact": "exact", "clt": "clt"}
-STEPS = 40
+STEPS = 100
 """Thresholds tried, at equal steps of the share of requests answered small."""
 
 
@@ -136,7 +136,7 @@ def p_value(rows: Rows, threshold: float, contract: Contract, method: Method, or
     values = surplus(rows, threshold, contract.keep)
     if method == "clt":
         return _bounds.clt(values)
-    return _bounds.betting(values if order is None else values[order], low=-contract.keep)
+    return _bounds.betting(values if order is None else values[order], -contract.keep, 1 - contract.confidence)
 
 
 def _exact(lost: int, rows: Rows, contract: Contract) -> float:
