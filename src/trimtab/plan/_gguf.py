@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from trimtab.errors import ConfigError
-from trimtab.plan.architecture import Architecture, Latent, Layer, Mixer, State
+from trimtab.plan.architecture import ATTENDS, Architecture, Latent, Layer, Mixer, State
 from trimtab.plan.quantize import BLOCKS
 from trimtab.plan.tensors import LOOKED_UP, Tensor
 
@@ -19,11 +19,14 @@ TYPES = {
     20: "IQ4_NL", 21: "IQ3_S", 22: "IQ2_S", 23: "IQ4_XS", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64",
     29: "IQ1_M", 30: "BF16", 34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4", 40: "NVFP4",
 }  # fmt: skip
+GUESSED = ("kimi-linear", "plamo2", "plamo3", "rwkv6", "rwkv7", "arwkv7", "mamba")
+"""Architectures whose states are not read from their keys."""
 MOST_KEYS, MOST_TENSORS, LONGEST, LONGEST_LIST = 100_000, 1_000_000, 64 * 2**20, 50_000_000
 WINDOWED = {"gemma2": 2, "gemma3": 6, "gemma3n": 5, "gpt-oss": 2, "cohere2": 4, "llama4": 4, "exaone4": 4, "olmo2": 4}
 """Every n-th layer sees all of the context, where the file has no pattern of its own (llama.cpp `load_hparams`)."""
 FAMILIES = {"llama": "llama", "qwen2": "qwen2", "phi3": "phi3", "gpt-oss": "gpt-oss", "deepseek2": "deepseek2",
-            "qwen3moe": "qwen3", "granitehybrid": "granite-h", "lfm2moe": "lfm2"}  # fmt: skip
+            "qwen3moe": "qwen3", "granitehybrid": "granite-h", "lfm2moe": "lfm2",
+            "nemotron_h": "nemotron-h", "nemotron_h_moe": "nemotron-h"}  # fmt: skip
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -66,16 +69,19 @@ def shape(found: Header, name: str) -> Architecture:
     names = {tensor.name for tensor in found.tensors}
     width = key("attention.key_length", 0) or hidden // max(1, *_all(heads, count))
     layers = tuple(_layer(index, count, key, names, int(width), arch) for index in range(count))
+    mamba1 = any(name.endswith("ssm_x.weight") for name in names)  # it has no groups of states
     return Architecture(
         name=name, family=FAMILIES.get(arch, arch), hidden=hidden, vocab=table.dims[1] if table else 0,
         tied="output.weight" not in names, layers=layers, context=int(key("context_length")),
         params=float(sum(tensor.count for tensor in found.tensors)),
         latent=Latent(int(key("attention.kv_lora_rank", 512)), int(key("attention.q_lora_rank")),
                       int(key("rope.dimension_count", 64))),
-        state=State(int(key("ssm.inner_size")), int(key("ssm.state_size")), int(key("ssm.group_count", 1)) or 1,
+        state=State(int(key("ssm.inner_size")), int(key("ssm.state_size")),
+                    0 if mamba1 else int(key("ssm.group_count", 1)) or 1,
                     int(key("ssm.conv_kernel", 0) or key("shortconv.l_cache", 4)), int(key("ssm.time_step_rank"))),
-        known=arch in WINDOWED or not key("attention.sliding_window") or bool(key("attention.sliding_window_pattern"))
-        or arch in FAMILIES or arch.startswith("gemma4"),
+        known=arch not in GUESSED and (
+            arch in WINDOWED or arch in FAMILIES or arch.startswith("gemma4")
+            or not key("attention.sliding_window") or bool(key("attention.sliding_window_pattern"))),
     )  # fmt: skip
 
 
@@ -88,9 +94,11 @@ def _layer(index: int, count: int, key: Any, names: set[str], width: int, arch: 
     elif f"{at}ssm_alpha.weight" in names or f"{at}ssm_ba.weight" in names:
         mixer = "delta"
     elif f"{at}ssm_in.weight" in names:
-        mixer = "mamba2"
+        mixer = "both" if f"{at}attn_q.weight" in names else "mamba2"
     elif f"{at}shortconv.in_proj.weight" in names:
         mixer = "conv"
+    elif not {f"{at}attn_q.weight", f"{at}attn_qkv.weight"} & names:
+        mixer = "none"
     window = _window(index, key, arch)
     head_k = int(key("attention.key_length_swa", width) if window else width)
     head_v = int(key("attention.value_length_swa", 0) if window else 0) or int(key("attention.value_length", head_k))
@@ -100,7 +108,7 @@ def _layer(index: int, count: int, key: Any, names: set[str], width: int, arch: 
     return Layer(
         mixer=mixer, heads=heads, kv_heads=kv or (heads if mixer == "attention" and not key("attention.head_count_kv")
         else kv), head_k=head_k, head_v=head_v, window=window,
-        caches=mixer in ("attention", "mla") and index < count - reused, values=f"{at}attn_v.weight" in names,
+        caches=mixer in ATTENDS and index < count - reused, values=f"{at}attn_v.weight" in names,
         ffn=_all(key("feed_forward_length"), count)[index] if f"{at}ffn_down.weight" in names else 0,
         experts=int(key("expert_count")) if f"{at}ffn_gate_inp.weight" in names else 0,
         used=int(key("expert_used_count")), expert_ffn=int(key("expert_feed_forward_length")),

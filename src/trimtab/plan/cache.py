@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from trimtab.errors import ConfigError
-from trimtab.plan.architecture import MIB, Architecture, Layer
+from trimtab.plan.architecture import MIB, RECURS, Architecture, Layer
 
 PAD = 256
 """Cells are allocated in steps of this."""
@@ -87,7 +87,7 @@ def states(shape: Architecture, sequences: int, layers: Sequence[Layer] | None =
     for layer in shape.layers if layers is None else layers:
         if layer.mixer == "conv":
             held += shape.hidden * (state.conv - 1)
-        elif layer.mixer in ("mamba2", "delta"):
+        elif layer.mixer in RECURS:
             held += (state.conv - 1) * (state.inner + 2 * state.groups * state.size) + state.inner * state.size
     return held * 4 * sequences / MIB
 

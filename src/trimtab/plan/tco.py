@@ -3,7 +3,7 @@
 from typing import Any
 
 from trimtab.errors import ConfigError
-from trimtab.plan import choose, cost, needs, options, prices
+from trimtab.plan import cost, crossing, needs, options, prices
 from trimtab.plan.cost import House
 from trimtab.plan.option import Option
 
@@ -34,7 +34,7 @@ def compare(
 
     def cheapest(volume: float) -> tuple[float, Option]:
         """USD a month, and of what."""
-        bills = ((choose.cost_at(one, asked, house, volume / requests) or 0.0, one) for one in held)
+        bills = ((crossing.cost_at(one, asked, house, volume / requests) or 0.0, one) for one in held)
         return min(bills, key=lambda pair: pair[0])
 
     def own(volume: float) -> float:

@@ -1,0 +1,93 @@
+"""Models most of whose layers keep a state in place of a cache: from the catalog, a config.json, and a name alone."""
+
+import pytest
+
+from trimtab.plan import _hub, cache, models, naming, serving
+from trimtab.plan.cache import Session
+from trimtab.plan.tensors import error
+
+NEMOTRON = {
+    "model_type": "nemotron_h", "num_hidden_layers": 62, "hidden_size": 5120, "vocab_size": 131072,
+    "num_attention_heads": 40, "num_key_value_heads": 8, "head_dim": 128, "intermediate_size": 20480,
+    "hybrid_override_pattern": "M-M-M-M*-M-M-M-M*-M-M-M-M*-M-M-M-M*-M-M-M-M*-M-M-M-M*-M-M-M-M-",
+    "mamba_num_heads": 128, "mamba_head_dim": 80, "ssm_state_size": 128, "n_groups": 8, "conv_kernel": 4,
+}  # fmt: skip
+NEXT = {
+    "model_type": "qwen3_next", "num_hidden_layers": 48, "hidden_size": 2048, "vocab_size": 151936,
+    "num_attention_heads": 16, "num_key_value_heads": 2, "head_dim": 256, "full_attention_interval": 4,
+    "num_experts": 512, "num_experts_per_tok": 10, "moe_intermediate_size": 512, "intermediate_size": 5120,
+    "shared_expert_intermediate_size": 512, "linear_num_value_heads": 32, "linear_value_head_dim": 128,
+    "linear_key_head_dim": 128, "linear_num_key_heads": 16, "linear_conv_kernel_dim": 4,
+}  # fmt: skip
+PLAIN = {"num_hidden_layers": 32, "hidden_size": 4096, "vocab_size": 65536, "num_attention_heads": 32,
+         "num_key_value_heads": 8, "intermediate_size": 14336}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "attend", "billions"),
+    [
+        ("nemotron-nano-9b-v2", 4, 8.89), ("nemotron-nano-12b-v2", 6, 12.31), ("nemotron-3-nano-30b-a3b", 6, 31.6),
+        ("qwen3-next-80b-a3b", 12, 79.7), ("lfm2-2.6b", 8, 2.57), ("lfm2-8b-a1b", 6, 8.34),
+        ("falcon-h1-7b", 44, 7.59), ("granite-4.0-h-small", 4, 32.2),
+    ],
+)  # fmt: skip
+def test_what_is_counted_is_what_the_maker_counts(name: str, attend: int, billions: float):
+    shape = models.find(name).shape
+    assert shape.params / 1e9 == pytest.approx(billions, rel=0.003)
+    assert error(shape) < 0.003
+    assert sum(layer.caches for layer in shape.layers) == attend
+    assert shape.recurrent
+
+
+def test_a_config_says_the_same_as_the_catalog():
+    for config, name in ((NEMOTRON, "nemotron-nano-12b-v2"), (NEXT, "qwen3-next-80b-a3b")):
+        ours, listed = _hub.shape(config, name), models.find(name).shape
+        assert ours.known
+        assert ours.state == listed.state
+        assert ours.depth == listed.depth
+        session = Session(context=8192)
+        assert cache.keys_values(ours, session) == cache.keys_values(listed, session)
+        assert cache.states(ours, 2) == cache.states(listed, 2) > 10
+
+
+def test_other_hybrids_attend_where_their_configs_say():
+    kinds = {
+        "jamba": {"attn_layer_period": 8, "attn_layer_offset": 4, "mamba_d_state": 16, "mamba_expand": 2},
+        "bamba": {"attn_layer_indices": [9, 18, 27], "mamba_n_heads": 128, "mamba_d_head": 64, "mamba_d_state": 128},
+        "kimi_linear": {"linear_attn_config": {"kda_layers": [1, 2, 3], "num_heads": 32, "head_dim": 128},
+                        "kv_lora_rank": 512},
+        "lfm2": {"full_attn_idxs": [2, 5, 8]},
+        "falcon_h1": {"mamba_d_ssm": 3072, "mamba_n_heads": 24, "mamba_d_head": 128, "mamba_d_state": 256},
+    }  # fmt: skip
+    attend = dict.fromkeys(kinds, 32) | {"jamba": 4, "bamba": 3, "kimi_linear": 29, "lfm2": 3}
+    for kind, more in kinds.items():
+        shape = _hub.shape(PLAIN | more | {"model_type": kind}, kind)
+        assert sum(layer.caches for layer in shape.layers) == attend[kind], kind
+        assert cache.states(shape, 1) > 0, kind
+        assert shape.known == (kind not in ("jamba", "kimi_linear")), kind
+
+
+def test_a_name_alone_is_sketched_with_states_and_said_to_be_a_guess():
+    hybrid, dense = naming.sketch("ai21labs/AI21-Jamba-Large-94B"), naming.sketch("some-94b")
+    assert hybrid
+    assert dense
+    assert not hybrid.known
+    assert sum(layer.caches for layer in hybrid.layers) * 7 < sum(layer.caches for layer in dense.layers)
+    listed = naming.match("nvidia/NVIDIA-Nemotron-Nano-12B-v2", models.catalog())
+    assert listed
+    assert listed.shape.known
+
+
+def test_a_server_reads_states_beside_the_cache():
+    shape = models.find("nemotron-nano-12b-v2").shape
+    from trimtab.plan import devices, rates
+
+    load = serving.load(
+        shape, serving.split(shape, "bf16"), devices.find("b200-sxm"), gpus=1, batch=64, prompt=1000, answer=300,
+        precision="bf16",
+    )  # fmt: skip
+    assert load.state == pytest.approx(0.15, rel=0.1)
+    import msgspec
+
+    without = msgspec.structs.replace(load, state=0.0)
+    assert rates.step_seconds(load) > rates.step_seconds(without)
