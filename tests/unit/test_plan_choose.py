@@ -194,7 +194,9 @@ def test_who_names_a_model_is_not_given_another():
 
 
 def test_a_device_of_ones_own_is_one_user():
-    found = choose.plan(needs.made({"where": ["device"], "requests": 1e9, "quality": 60, "model": "qwen3-1.7b"}))
+    found = choose.plan(
+        needs.made({"where": ["device"], "requests": 1e9, "quality": 60, "model": "granite-4.0-h-tiny"})
+    )
     text = "\n".join(report.text(found, {}))
     assert "devices at work at once" in text
     assert "0 x" not in text

@@ -1,11 +1,15 @@
 """What a plan holds though nobody asked: limits of time for who waits, how many cards one machine takes."""
 
+import subprocess
+import sys
+
 import pytest
 
+from trimtab.cli.app import run
 from trimtab.errors import ConfigError
-from trimtab.plan import choose, cost, crossing, devices, load, needs, options, report
+from trimtab.plan import choose, cost, crossing, devices, load, needs, options, report, tco
 
-SERVER = {"private": True, "where": ["server"], "requests": 1000}
+SERVER: dict[str, object] = {"private": True, "where": ["server"], "requests": 1000}
 
 
 def lines(given: dict[str, object]) -> tuple[choose.Plan, str]:
@@ -79,7 +83,7 @@ def test_growth_starts_at_what_is_recommended():
 def test_latency_is_not_bought_at_any_price():
     quick = choose.plan(needs.made({"fails": "latency", "requests": 10_000_000}))
     near = [one for one in quick.front if one.first_p95 <= 2 * choose.FELT]
-    assert quick.best.cost == min(one.cost for one in near)
+    assert quick.best.cost == min(one.cost or 0.0 for one in near)
 
 
 def test_devices_that_nothing_planned_runs_on_are_said_to_be():
@@ -104,3 +108,35 @@ def test_an_edge_device_is_bought_and_shared():
     assert found.best.cost
     assert found.best.servers > 1
     assert found.figures["first_p95"]
+
+
+def test_a_file_that_cannot_be_written_is_said_to_be(tmp_path, capsys):
+    nowhere = tmp_path / "none" / "plan.html"
+    for flag in ("--html", "--write"):
+        assert run(["plan", "--device", "l4", "--model", "qwen3-4b", flag, str(nowhere)]) == 2
+        assert "cannot be written" in capsys.readouterr().err
+
+
+def test_the_module_ends_as_the_command_does():
+    """`python -m trimtab` once ended with 0 whatever happened."""
+    found = subprocess.run(
+        [sys.executable, "-m", "trimtab", "plan", "--requests", "nan"], capture_output=True, check=False
+    )
+    assert found.returncode == 2
+    assert b"requests = nan" in found.stderr
+
+
+def test_a_comparison_says_what_it_lacks():
+    with pytest.raises(ConfigError, match="no price of m4"):
+        tco.compare("qwen3-8b", "m4", "gpt-5.4", requests=1000, prompt=1000, answer=300)
+    with pytest.raises(ConfigError, match="does not hold"):
+        tco.compare("llama-3.1-70b", "rtx-4060", "gpt-5.4", requests=1000, prompt=1000, answer=300)
+    with pytest.raises(ConfigError, match="training"):
+        tco.compare("qwen3-8b", "l4", "gpt-5.4", requests=1, prompt=1, answer=1, training=float("nan"))
+
+
+def test_kernels_that_do_not_exist_are_not_planned():
+    every = options.all_of(needs.made({"model": "gpt-oss-20b", "private": True}), cost.House())
+    served = {one.device for one in every if one.runtime == "vllm"}
+    assert {"rtx-4090", "h100-sxm", "r9700"} <= served
+    assert not served & {"rtx-2080-ti", "t4", "rx-7900-xtx"}

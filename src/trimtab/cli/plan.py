@@ -284,17 +284,25 @@ def _plan(given: dict[str, Any], file: Path | None, probed: "Scales | None", exp
     if html:
         from trimtab.plan import page
 
-        html.write_text(page.page(found, stack), encoding="utf-8")
-        _out.say(f"Wrote {html}.")
+        _wrote(html, page.page(found, stack), "")
     if write:
-        write.write_text(deploy.recipe(found), encoding="utf-8")
-        _out.say(f"Wrote {write}: trimtab serve {write}")
+        _wrote(write, deploy.recipe(found), f": trimtab serve {write}")
     if json:
         _out.emit(report.values(found, stack))
         return
     terms = report.explained(shape, stack) if explain and shape else None
     for line in report.text(found, stack, terms):
         print(line)
+
+
+def _wrote(path: Path, text: str, then: str) -> None:
+    from trimtab.errors import ConfigError
+
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{str(path)!r} cannot be written: {error.strerror}.", "Name another file.") from error
+    _out.say(f"Wrote {path}{then}")
 
 
 def _words(given: list[str]) -> tuple[str, ...]:

@@ -44,7 +44,9 @@ def checked(**given: Any) -> Session:
     session = Session(**given)
     for name in ("context", "sequences", "micro"):
         if not 0 < getattr(session, name) <= 2**31:
-            raise ConfigError(f"{name} = {getattr(session, name)} cannot be.", "Give a number above 0.", param=name)
+            raise ConfigError(
+                f"{name} = {getattr(session, name)} cannot be.", "Give a number from 1 to 2147483648.", param=name
+            )
     for kind in (session.keys, session.values):
         if kind not in BYTES:
             raise ConfigError(f"No cache type {kind!r}.", f"Known: {', '.join(BYTES)}.")

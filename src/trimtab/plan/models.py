@@ -42,7 +42,7 @@ def find(name: str, path: Path = CATALOG) -> Listed:
     """
     rows, wanted = catalog(path), name.strip().lower()
     for key, row in rows.items():
-        if wanted in (key, row.hf_id.lower()):
+        if wanted in (key, row.hf_id.lower()) or _squeezed(wanted) == _squeezed(key):
             return row
     near = get_close_matches(wanted, list(rows), 3, 0.4)
     fix = f"Nearest: {', '.join(near)}. " if near else ""
@@ -194,6 +194,10 @@ def _state(row: dict[str, str], kinds: list[str]) -> State:
     if "delta" in kinds:
         return State(heads * width, size, min(16, heads), 4, heads)
     return State()
+
+
+def _squeezed(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name)
 
 
 def _numbers(text: str) -> list[int]:

@@ -116,6 +116,6 @@ def price(device: Device, gpus: int, count: int, watts: float, house: House) -> 
 
 @cache
 def cached(name: str, tokens: int) -> float:
-    """MiB of one sequence's cache and state."""
-    shape = models.catalog()[name].shape
-    return kv.keys_values(shape, kv.Session(context=tokens)) + kv.states(shape, 1)
+    """MiB of one sequence's cache and state, without what padding of its cells adds."""
+    shape, session = models.catalog()[name].shape, kv.Session(context=tokens)
+    return kv.keys_values(shape, session) * tokens / kv.cells(session) + kv.states(shape, 1)

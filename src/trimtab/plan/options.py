@@ -52,7 +52,7 @@ def all_of(needs: Needs, house: House, probed: Scales = NONE) -> list[Option]:
         reasons = _of_model(needs, row)
         local, served = weights.precisions(row.shape.family)
         for device in hardware:
-            scales = probed.of(device.id)
+            scales = probed.of(device.id, name)
             found += _local(needs, house, name, row, device, local, reasons, scales)
             if device.id in serves:
                 found += _served(needs, house, name, row, device, served, reasons, scales)
@@ -118,12 +118,7 @@ def _local(
         size = weights.table()[name, precision]
         room = size.held + cached(name, needs.length)
         gpus = _count(room, device, needs)
-        reading, writing = (
-            msgspec.structs.replace(
-                facts, device=device, read=size.read * MIB, held=size.held * MIB, precision=precision, gpus=gpus,
-                on_cpu=device.kind in ("cpu", "sbc"),
-            ) for facts in _run_facts(name, needs.prompt, needs.answer)
-        )  # fmt: skip
+        reading, writing = runs(name, precision, device, gpus, needs)
         token = rates.fast_decode(writing) * (scales.decode or 1.0)
         read = rates.fast_prefill(reading) * needs.prompt * (scales.prefill or 1.0)
         count, late = slotted(needs, house, device, read, token)
@@ -137,6 +132,18 @@ def _local(
         ))  # fmt: skip
 
 
+def runs(name: str, precision: str, device: Device, gpus: int, needs: Needs) -> tuple[speed.Run, speed.Run]:
+    """A prompt that llama.cpp reads, and an answer that it writes."""
+    size = weights.table()[name, precision]
+    reading, writing = (
+        msgspec.structs.replace(
+            facts, device=device, read=size.read * MIB, held=size.held * MIB, precision=precision, gpus=gpus,
+            on_cpu=device.kind in ("cpu", "sbc"),
+        ) for facts in _run_facts(name, needs.prompt, needs.answer)
+    )  # fmt: skip
+    return reading, writing
+
+
 def _served(
     needs: Needs, house: House, name: str, row: Listed, device: Device, tried: tuple[str, ...],
     reasons: dict[str, str], scales: Scales,
@@ -148,11 +155,11 @@ def _served(
         if precision == "mxfp4" and device.id.startswith(NO_MXFP4):
             continue
         size = weights.table()[name, precision]
-        token = cached(name, 1024) / 1024
+        each = cached(name, needs.length)
         room = device.memory * SHARE - SPARE_MIB
         able = _counts(device, needs)
-        gpus = next((n for n in able if size.held / n + max(2 * token * needs.length / n, 1024) < room), able[-1])
-        slots = int(min(MAX_BATCH, max(0.0, (room * gpus - size.held) / (token * needs.length + 0.01))))
+        gpus = next((n for n in able if size.held / n + max(2 * each / n, 1024) < room), able[-1])
+        slots = int(min(MAX_BATCH, max(0.0, (room * gpus - size.held) / (each + 0.01))))
         if slots < 1:
             yield judged(needs, _too_large(name, precision, row, device, gpus, size.held, reasons, needs))
             continue
@@ -171,7 +178,7 @@ def _served(
         yield judged(needs, Option(
             model=name, precision=precision, runtime="vllm", device=device.id, gpus=gpus, servers=count,
             routing="small only", quality=row.quality.get(needs.benchmark), usable=device.memory * SHARE,
-            memory=size.held / gpus + SPARE_MIB + load.batch * token * needs.length / gpus, pace=pace, first=first,
+            memory=size.held / gpus + SPARE_MIB + load.batch * each / gpus, pace=pace, first=first,
             first_p95=first * P95, cost=price(device, gpus, count, power, house), watts=power * gpus * count,
             batch=load.batch, carries=carries, known=row.shape.known and rates.served(device), scales=scales,
             fails=dict(reasons),

@@ -113,7 +113,7 @@ def figures(found: Mapping[str, Figure]) -> dict[str, Any]:
 
 def explained(shape: Architecture, stack: Mapping[str, Figure]) -> dict[str, str]:
     """Each term of the memory stack, and from what it follows."""
-    kinds = {layer.mixer for layer in shape.layers}
+    kinds = {layer.mixer for layer in shape.layers} - {"none"}
     about = {
         "layers": f"{len(shape.layers)} ({', '.join(sorted(kinds))}), width {shape.hidden}, vocabulary {shape.vocab}"
     }

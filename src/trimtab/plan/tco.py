@@ -1,5 +1,6 @@
 """A month at a provider against hardware of one's own, at several volumes, and the volume where they cross."""
 
+import math
 from typing import Any
 
 from trimtab.errors import ConfigError
@@ -24,13 +25,15 @@ def compare(
     asked = needs.made({
         "model": model, "device": on, "large": against, "requests": requests, "prompt": prompt, "answer": answer,
     })  # fmt: skip
-    if training < 0:
+    if not 0 <= training < math.inf:
         raise ConfigError(f"training = {training} cannot be.", "Give USD, 0 or more.", param="training")
     house = House()
-    able = [one for one in options.all_of(asked, house) if one.routing == "small only" and one.cost is not None]
-    held = [one for one in able if "memory" not in one.fails]
+    able = [one for one in options.all_of(asked, house) if one.routing == "small only" and "memory" not in one.fails]
+    if not able:
+        raise ConfigError(f"{on} does not hold {model}.", "trimtab plan fit says why.")
+    held = [one for one in able if one.cost is not None]
     if not held:
-        raise ConfigError(f"{on} does not hold {model}, or has no price in the catalog.", "trimtab plan fit says why.")
+        raise ConfigError(f"The catalog has no price of {on}.", "Name a device that has one: trimtab plan devices.")
 
     def cheapest(volume: float) -> tuple[float, Option]:
         """USD a month, and of what."""
