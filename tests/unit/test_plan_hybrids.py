@@ -86,7 +86,7 @@ def test_a_server_reads_states_beside_the_cache():
         shape, serving.split(shape, "bf16"), devices.find("b200-sxm"), gpus=1, batch=64, prompt=1000, answer=300,
         precision="bf16",
     )  # fmt: skip
-    assert load.state == pytest.approx(0.15, rel=0.1)
+    assert load.state == pytest.approx(0.30, rel=0.1), "28 layers of 10240 x 128 numbers, read and written"
     import msgspec
 
     without = msgspec.structs.replace(load, state=0.0)

@@ -21,6 +21,7 @@ from trimtab.plan import (
     rejected,
     routings,
     serving,
+    speed,
 )
 from trimtab.plan import weights as sizes
 from trimtab.plan.architecture import Architecture
@@ -184,15 +185,16 @@ def _figures(one: Option, needs: Needs, house: House) -> dict[str, Figure]:
         }
     found: dict[str, Figure] = {}
     writes, reads = ("decode", "prefill") if one.runtime == "llama.cpp" else ("step", "first")
-    low, high, tag = rates.spread(writes, known=one.known, probed=getattr(one.scales, writes) is not None)
-    found["pace"] = around(one.pace, 1 / high, 1 / low, "tok/s", tag)
-    low, high, tag = rates.spread(reads, known=one.known, probed=getattr(one.scales, reads) is not None)
-    found["first"] = around(one.first, low, high, "s", tag)
+    reading, writing = _on(one, needs)
+    pace = rates.spread(writes, writing, known=one.known, probed=one.scales.new if one.scales.on(writes) else None)
+    found["pace"] = around(one.pace, 1 / pace[1], 1 / pace[0], "tok/s", pace[2])
+    first = rates.spread(reads, reading, known=one.known, probed=one.scales.new if one.scales.on(reads) else None)
+    found["first"] = around(one.first, first[0], first[1], "s", first[2])
     if waits := simulated(one, needs, needs.rate):
-        found |= _waits(waits, one, found["first"], _blended(one, needs, waits) if one.large else None)
+        found |= _waits(waits, one, found["first"], pace, _blended(one, needs, waits) if one.large else None)
     if one.watts:
         served = one.runtime == "vllm"
-        low, high, tag = rates.spread("watts", known=one.known) if served else (0.6, 1.6, "extrapolated")
+        low, high, tag = rates.spread("watts", writing, known=one.known) if served else (0.6, 1.6, "extrapolated")
         found["watts"] = around(one.watts, low, high, "W", tag)
         found["joules"] = (
             rates.joules(_load(one, needs), known=one.known) if served
@@ -206,11 +208,19 @@ def _figures(one: Option, needs: Needs, house: House) -> dict[str, Figure]:
     return found
 
 
-def _waits(waits: load.Waits, one: Option, first: Figure, both: tuple[float, float] | None) -> dict[str, Figure]:
+def _on(one: Option, needs: Needs) -> tuple[speed.Run, speed.Run] | tuple[serving.Load, serving.Load]:
+    """What reads its prompts, and what writes."""
+    if one.runtime == "llama.cpp":
+        return options.runs(one.model, one.precision, devices.find(one.device), one.gpus, needs)
+    return (facts := _load(one, needs)), facts
+
+
+def _waits(
+    waits: load.Waits, one: Option, first: Figure, pace: rates.Spread, both: tuple[float, float] | None
+) -> dict[str, Figure]:
     """p95 as simulated, each as sure as what it is made of: waiting as the first token, writing as a step; `both`: with
     a provider, whose times are assumed."""
-    pace = "decode" if one.runtime == "llama.cpp" else "step"
-    low, high, tag = rates.spread(pace, known=one.known, probed=getattr(one.scales, pace) is not None)
+    low, high, tag = pace
     early = first.low / first.central, first.high / first.central
     token = around(waits.token_p95 * 1000, low, high, "ms", tag, "simulated arrivals")
     if both:
@@ -277,9 +287,8 @@ def _load(one: Option, needs: Needs) -> serving.Load:
 
 def _slots(one: Option, needs: Needs) -> int:
     size = sizes.table()[one.model, one.precision]
-    token = cached(one.model, 1024) / 1024
     room = (one.usable - options.SPARE_MIB) * one.gpus - size.held
-    return max(1, int(min(options.MAX_BATCH, room / (token * needs.length + 0.01))))
+    return max(1, int(min(options.MAX_BATCH, room / (cached(one.model, needs.length) + 0.01))))
 
 
 def _worth(one: Option) -> tuple[float, float, float]:

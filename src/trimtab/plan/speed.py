@@ -127,6 +127,16 @@ def prefill(given: Coefficients, run: Run) -> float:
     return seconds * pipeline ** -math.exp(given["pipeline"])
 
 
+def facts(run: Run) -> tuple[float, ...]:
+    """What the size of an error follows from (`doubt`): classes of devices, and what little was measured of."""
+    kind = device_class(run)
+    classes = (("cpu", "sbc"), ("edge", "phone", "apu", "browser"), ("apple",), ("dc", "hbm"))
+    return (
+        *(float(kind in some) for some in classes), float(run.experts),
+        float(precision_class(run.precision) in ("q8", "f16")), float(run.ollama), math.log(max(run.params, 0.05) / 8),
+    )  # fmt: skip
+
+
 def offloaded(seconds: float, run: Run, share: float, host: float) -> float:
     """Seconds a token where `share` (0 to 1) of the layers are on the device and the host reads the rest at `host`
     GB/s: layers run one after the other, so their times add up."""
