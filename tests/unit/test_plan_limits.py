@@ -7,7 +7,7 @@ import pytest
 
 from trimtab.cli.app import run
 from trimtab.errors import ConfigError
-from trimtab.plan import choose, cost, crossing, devices, load, needs, options, report, tco
+from trimtab.plan import choose, cost, crossing, devices, load, needs, options, page, report, tco
 
 SERVER: dict[str, object] = {"private": True, "where": ["server"], "requests": 1000}
 
@@ -101,6 +101,13 @@ def test_a_state_is_read_once_however_long_the_context():
         ) for prompt in (1000, 30_000)
     )  # fmt: skip
     assert long.pace > 0.8 * short.pace
+
+
+def test_a_phone_has_no_bill_and_no_queue():
+    shown = page.page(choose.plan(needs.made({"device": "sm8850", "model": "qwen3-1.7b", "private": True})), {})
+    assert "Nothing is paid for it." in shown
+    assert "nobody waits for another" in shown
+    assert "provider scales" not in shown
 
 
 def test_an_edge_device_is_bought_and_shared():

@@ -305,8 +305,8 @@ def loss(one: Option, needs: Needs) -> float:
 
 
 def _ranked(found: list[Option], needs: Needs) -> list[Option]:
-    """By what matters most; of what costs as good as the cheapest, the better one is first, and of what is as good as
-    the quickest, the cheaper one."""
+    """By what matters most; of what costs as good as the cheapest, the better one is first (of those alike the
+    cheapest), and of what is as good as the quickest, the cheaper one."""
 
     def dear(one: Option) -> float:
         return one.cost + loss(one, needs) if one.cost is not None else math.inf
@@ -322,6 +322,6 @@ def _ranked(found: list[Option], needs: Needs) -> list[Option]:
             return (right, dear(one), one.first_p95)
         if needs.fails == "privacy":
             return (float(bool(one.large) or one.runtime == "api"), dear(one), right, one.first_p95)
-        return (max(dear(one), same), right, one.first_p95)
+        return (max(dear(one), same), right, dear(one), one.first_p95)
 
     return sorted(found, key=key)

@@ -18,6 +18,8 @@ ALONE = (1 + SHARE) / 2
 GRID = tuple(0.76 + 0.01 * n for n in range(23))
 LEAST, RIDGE, FURTHEST = 0.03, 0.05, 1.0
 """Added to an error before its logarithm; pull of each fact to 0; how far facts move the size, in logarithms."""
+WIDER = 2.0
+"""How much wider an interval is (as a power) outside of what was fitted."""
 TRUSTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 NEARLY, SURELY = 1.03, 1.1
 """How much worse the least trust of a probe of another model may serve, and the most trust of one of the same model:
@@ -36,9 +38,10 @@ class Doubt(msgspec.Struct, frozen=True, kw_only=True):
     edges: Mapping[New, Edges]
     trust: Mapping[New, float] = {}
 
-    def factors(self, facts: Sequence[float], new: New) -> Edges:
-        """On a prediction, below and above, for four in five."""
+    def factors(self, facts: Sequence[float], new: New, *, known: bool = True) -> Edges:
+        """On a prediction, below and above, for four in five; outside of what was fitted facts make it no surer."""
         about = sized(self.size, facts)
+        about = about if known else WIDER * max(1.0, about)
         low, high = self.edges[new]
         return math.exp(low * about), math.exp(high * about)
 

@@ -72,7 +72,8 @@ def _latency(plan: Plan) -> str:
     found = [(factor, choose.simulated(plan.best, plan.needs, plan.needs.rate * factor)) for factor in factors]
     kept = [(factor, waits) for factor, waits in found if waits]
     if not kept:
-        return "<p>The provider scales; it publishes no times.</p>"
+        alone = "Each device has its own user: nobody waits for another."
+        return f"<p>{'The provider scales; it publishes no times.' if plan.best.runtime == 'api' else alone}</p>"
     loads = [factor * plan.needs.rate for factor, _ in kept]
     lines = [("p50", [w.first_p50 for _, w in kept]), ("p95", [w.first_p95 for _, w in kept])]
     return _chart(loads, lines, "requests a second, on today's servers", "seconds")
@@ -102,6 +103,8 @@ def _tornado(plan: Plan) -> str:
     if plan.best.large:
         share = crossing.large_share(plan.best, needs)
         moved["escalated x 0.5 to 2"] = [base - share / 2, base + share]
+    if not any(value for pair in moved.values() for value in pair):
+        return "<p>Nothing is paid for it.</p>"
     lowest = min([base, *(value for pair in moved.values() for value in pair)])
     wide = max([base, *(value for pair in moved.values() for value in pair)]) - lowest or 1.0
     bars, inner = [], WIDTH - 16

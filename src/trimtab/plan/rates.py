@@ -16,8 +16,6 @@ CATALOG = Path(__file__).parent / "catalog" / "coefficients.json"
 Spread = tuple[float, float, Tag]
 Probed = tuple[float, New] | None
 """Seconds measured over predicted, as far as they count, and what the probe ran: the same model or another."""
-WIDER = 2.0
-"""How much wider the interval is (as a power) outside of what was fitted."""
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,10 +112,9 @@ def spread(name: str, on: speed.Run | serving.Load, *, known: bool = True, probe
     was, of the same device."""
     found = calibration(name)
     new: New = probed or ("model" if on.device.id in found.devices else "device")
-    low, high = found.doubt.factors(speed.facts(on) if isinstance(on, speed.Run) else serving.facts(on), new)
-    if probed:
-        return low, high, "probed"
-    return (low, high, "calibrated") if known else (low**WIDER, high**WIDER, "extrapolated")
+    facts = speed.facts(on) if isinstance(on, speed.Run) else serving.facts(on)
+    tag: Tag = "probed" if probed else "calibrated" if known else "extrapolated"
+    return *found.doubt.factors(facts, new, known=known or bool(probed)), tag
 
 
 def trust(name: str, probed: New) -> float:
