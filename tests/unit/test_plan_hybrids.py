@@ -1,8 +1,12 @@
 """Models most of whose layers keep a state in place of a cache: from the catalog, a config.json, and a name alone."""
 
+import struct
+from pathlib import Path
+
 import pytest
 
-from trimtab.plan import _hub, cache, models, naming, serving
+from trimtab.errors import ConfigError
+from trimtab.plan import _hub, cache, checkpoint, memory, models, naming, serving
 from trimtab.plan.cache import Session
 from trimtab.plan.tensors import error
 
@@ -91,3 +95,66 @@ def test_a_server_reads_states_beside_the_cache():
 
     without = msgspec.structs.replace(load, state=0.0)
     assert rates.step_seconds(load) > rates.step_seconds(without)
+
+
+def gguf(path: Path, keys: dict[str, str | int], tensors: dict[str, tuple[int, ...]]) -> None:
+    """A header alone, of F16 tensors."""
+
+    def text(word: str) -> bytes:
+        return struct.pack("<Q", len(word)) + word.encode()
+
+    made = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(keys))
+    for word, value in keys.items():
+        made += text(word) + (
+            struct.pack("<II", 4, value) if isinstance(value, int) else struct.pack("<I", 8) + text(value)
+        )
+    for word, dims in tensors.items():
+        made += text(word) + struct.pack(f"<I{len(dims)}QIQ", len(dims), *dims, 1, 0)
+    path.write_bytes(made)
+
+
+KEYS: dict[str, str | int] = {
+    "general.architecture": "nemotron_h", "nemotron_h.block_count": 3, "nemotron_h.embedding_length": 512,
+    "nemotron_h.attention.head_count": 8, "nemotron_h.attention.head_count_kv": 2,
+    "nemotron_h.feed_forward_length": 2048, "nemotron_h.ssm.inner_size": 1024, "nemotron_h.ssm.state_size": 128, "nemotron_h.ssm.group_count": 8,
+    "nemotron_h.ssm.conv_kernel": 4, "nemotron_h.ssm.time_step_rank": 16,
+}  # fmt: skip
+LAYERS = (
+    {"token_embd.weight": (512, 1000), "blk.0.attn_norm.weight": (512,), "blk.0.ssm_in.weight": (512, 4240)},
+    {"blk.1.attn_norm.weight": (512,), "blk.1.ffn_up.weight": (512, 2048), "blk.1.ffn_down.weight": (2048, 512),
+     "blk.2.attn_norm.weight": (512,), "blk.2.attn_q.weight": (512, 512), "blk.2.attn_v.weight": (512, 128),
+     "output.weight": (512, 1000)},
+)  # fmt: skip
+
+
+def test_a_file_says_which_layers_attend(tmp_path: Path):
+    gguf(tmp_path / "whole.gguf", KEYS, LAYERS[0] | LAYERS[1])
+    shape, found = checkpoint.read(tmp_path / "whole.gguf")
+    assert [layer.mixer for layer in shape.layers] == ["mamba2", "none", "attention"]
+    assert (shape.depth, shape.recurrent, shape.known, shape.tied) == (2, 1, True, False)
+    assert next(tensor.read for tensor in found if tensor.name == "token_embd.weight") == 0.0
+
+
+def test_a_file_in_parts_is_read_whole(tmp_path: Path):
+    """Whichever part is named: the first alone held a third of the weights, and was called exact."""
+    gguf(tmp_path / "whole.gguf", KEYS, LAYERS[0] | LAYERS[1])
+    split: dict[str, str | int] = {"split.count": 2}
+    gguf(tmp_path / "m-00001-of-00002.gguf", KEYS | split, LAYERS[0])
+    with pytest.raises(ConfigError, match=r"m-00002-of-00002\.gguf is not there"):
+        checkpoint.read(tmp_path / "m-00001-of-00002.gguf")
+    gguf(tmp_path / "m-00002-of-00002.gguf", split, LAYERS[1])
+    whole, found = checkpoint.read(tmp_path / "whole.gguf")
+    for name in ("m-00001-of-00002.gguf", "m-00002-of-00002.gguf"):
+        shape, tensors = checkpoint.read(tmp_path / name)
+        assert (shape.layers, shape.params, shape.tied) == (whole.layers, whole.params, whole.tied)
+        assert memory.weights(shape, "F16", tensors) == memory.weights(whole, "F16", found)
+    (tmp_path / "m-00001-of-00002.gguf").rename(tmp_path / "renamed.gguf")
+    with pytest.raises(ConfigError, match="does not say which"):
+        checkpoint.read(tmp_path / "renamed.gguf")
+
+
+def test_a_key_of_another_type_is_refused(tmp_path: Path):
+    for name in ("nemotron_h.block_count", "nemotron_h.attention.head_count", "nemotron_h.ssm.inner_size"):
+        gguf(tmp_path / "odd.gguf", KEYS | {name: "many"}, LAYERS[0] | LAYERS[1])
+        with pytest.raises(ConfigError, match="garbles a key"):
+            checkpoint.read(tmp_path / "odd.gguf")

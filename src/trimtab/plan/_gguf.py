@@ -1,5 +1,6 @@
 """GGUF headers: keys, tensors with their types, and the shape that follows. Format: ggml `docs/gguf.md`, 2 and 3."""
 
+import re
 import struct
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -37,11 +38,40 @@ class Header(msgspec.Struct, frozen=True):
 
 
 def header(path: Path) -> Header:
-    """Read a header.
+    """Read a header; of a file in parts, those of all of them, whichever is named.
 
     Raises:
-        ConfigError: not a GGUF, of another version, cut short, or with sizes that cannot be.
+        ConfigError: not a GGUF, of another version, cut short, with sizes that cannot be, or without its other parts.
     """
+    first = _part(path)
+    count = first.keys.get("split.count")
+    parts = [_part(each) for each in _parts(path, count)] if isinstance(count, int) and count > 1 else [first]
+    keys = {word: value for part in reversed(parts) for word, value in part.keys.items()}
+    rows = [row for part in parts for row in part.tensors]
+    arch, tied = keys.get("general.architecture"), all(row.name != "output.weight" for row in rows)
+    used, of = (keys.get(f"{arch}.expert{end}") for end in ("_used_count", "_count"))
+    share = used / of if isinstance(used, int) and isinstance(of, int) and used and of else 1.0
+
+    def read(name: str) -> float:
+        if name == LOOKED_UP[1] or (name == LOOKED_UP[0] and not tied):
+            return 0.0
+        return share if "_exps" in name else 1.0
+
+    return Header(keys, tuple(msgspec.structs.replace(row, read=read(row.name)) for row in rows))
+
+
+def _parts(path: Path, count: int) -> list[Path]:
+    """The files of a model that llama-gguf-split cut, in order."""
+    found = re.fullmatch(r"(.+)-\d{5}-of-(\d{5})\.gguf", path.name)
+    if not found or int(found[2]) != count:
+        raise ConfigError(f"{path.name} is one of {count} parts, and its name does not say which.", "Keep its name.")
+    parts = [path.with_name(f"{found[1]}-{n + 1:05}-of-{found[2]}.gguf") for n in range(count)]
+    if missing := next((part for part in parts if not part.exists()), None):
+        raise ConfigError(f"{path.name} is one of {count} parts: {missing.name} is not there.", "Download all of them.")
+    return parts
+
+
+def _part(path: Path) -> Header:
     with path.open("rb") as file:
         try:
             return _header(file, path.name)
@@ -55,8 +85,15 @@ def shape(found: Header, name: str) -> Architecture:
     """The shape that a header tells.
 
     Raises:
-        ConfigError: a key that every model has is missing.
+        ConfigError: a key that every model has is missing, or is of another type.
     """
+    try:
+        return _shape(found, name)
+    except (TypeError, ValueError, OverflowError, ZeroDivisionError, IndexError) as error:
+        raise ConfigError(f"{name}: the header garbles a key ({error}).", "Download it again.") from error
+
+
+def _shape(found: Header, name: str) -> Architecture:
     keys, arch = found.keys, str(found.keys.get("general.architecture", ""))
 
     def key(word: str, otherwise: Any = 0) -> Any:
@@ -97,7 +134,7 @@ def _layer(index: int, count: int, key: Any, names: set[str], width: int, arch: 
         mixer = "both" if f"{at}attn_q.weight" in names else "mamba2"
     elif f"{at}shortconv.in_proj.weight" in names:
         mixer = "conv"
-    elif not {f"{at}attn_q.weight", f"{at}attn_qkv.weight"} & names:
+    elif f"{at}attn_norm.weight" in names and not {f"{at}attn_q.weight", f"{at}attn_qkv.weight"} & names:
         mixer = "none"
     window = _window(index, key, arch)
     head_k = int(key("attention.key_length_swa", width) if window else width)
@@ -146,16 +183,10 @@ def _header(file: BinaryIO, name: str) -> Header:
     for _ in range(keys):
         word = _text(file)
         found[word] = _value(file, _number(file, "<I"))
-    arch = found.get("general.architecture")
-    used, of = (int(found.get(f"{arch}.expert{end}") or 0) for end in ("_used_count", "_count"))
-    share = used / of if used and of else 1.0
-    rows = [_tensor(file, name, share) for _ in range(tensors)]
-    if any(row.name == "output.weight" for row in rows):
-        rows = [msgspec.structs.replace(row, read=0.0) if row.name == LOOKED_UP[0] else row for row in rows]
-    return Header(found, tuple(rows))
+    return Header(found, tuple(_tensor(file, name) for _ in range(tensors)))
 
 
-def _tensor(file: BinaryIO, name: str, experts: float) -> Tensor:
+def _tensor(file: BinaryIO, name: str) -> Tensor:
     word, rank = _text(file), _number(file, "<I")
     if rank > 8:
         raise ConfigError(f"{name}: tensor {word!r} has {rank} dimensions.", "It is broken: download it again.")
@@ -164,7 +195,7 @@ def _tensor(file: BinaryIO, name: str, experts: float) -> Tensor:
     if kind not in BLOCKS:
         raise ConfigError(f"{name}: tensor {word!r} has the type {number}, which is not known.", "Update Trimtab.")
     _number(file, "<Q")
-    return Tensor(word, dims, experts if "_exps" in word else 0.0 if word == LOOKED_UP[1] else 1.0, kind)
+    return Tensor(word, dims, kind=kind)
 
 
 def _value(file: BinaryIO, kind: int) -> Any:
