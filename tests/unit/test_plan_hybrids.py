@@ -1,12 +1,14 @@
 """Models most of whose layers keep a state in place of a cache: from the catalog, a config.json, and a name alone."""
 
+import json
 import struct
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from trimtab.errors import ConfigError
-from trimtab.plan import _hub, cache, checkpoint, memory, models, naming, serving
+from trimtab.plan import _hub, cache, checkpoint, devices, fits, memory, models, naming, rates, serving
 from trimtab.plan.cache import Session
 from trimtab.plan.tensors import error
 
@@ -84,15 +86,11 @@ def test_a_name_alone_is_sketched_with_states_and_said_to_be_a_guess():
 
 def test_a_server_reads_states_beside_the_cache():
     shape = models.find("nemotron-nano-12b-v2").shape
-    from trimtab.plan import devices, rates
-
     load = serving.load(
         shape, serving.split(shape, "bf16"), devices.find("b200-sxm"), gpus=1, batch=64, prompt=1000, answer=300,
         precision="bf16",
     )  # fmt: skip
     assert load.state == pytest.approx(0.30, rel=0.1), "28 layers of 10240 x 128 numbers, read and written"
-    import msgspec
-
     without = msgspec.structs.replace(load, state=0.0)
     assert rates.step_seconds(load) > rates.step_seconds(without)
 
@@ -116,8 +114,8 @@ def gguf(path: Path, keys: dict[str, str | int], tensors: dict[str, tuple[int, .
 KEYS: dict[str, str | int] = {
     "general.architecture": "nemotron_h", "nemotron_h.block_count": 3, "nemotron_h.embedding_length": 512,
     "nemotron_h.attention.head_count": 8, "nemotron_h.attention.head_count_kv": 2,
-    "nemotron_h.feed_forward_length": 2048, "nemotron_h.ssm.inner_size": 1024, "nemotron_h.ssm.state_size": 128, "nemotron_h.ssm.group_count": 8,
-    "nemotron_h.ssm.conv_kernel": 4, "nemotron_h.ssm.time_step_rank": 16,
+    "nemotron_h.feed_forward_length": 2048, "nemotron_h.ssm.inner_size": 1024, "nemotron_h.ssm.state_size": 128,
+    "nemotron_h.ssm.group_count": 8, "nemotron_h.ssm.conv_kernel": 4, "nemotron_h.ssm.time_step_rank": 16,
 }  # fmt: skip
 LAYERS = (
     {"token_embd.weight": (512, 1000), "blk.0.attn_norm.weight": (512,), "blk.0.ssm_in.weight": (512, 4240)},
@@ -158,3 +156,37 @@ def test_a_key_of_another_type_is_refused(tmp_path: Path):
         gguf(tmp_path / "odd.gguf", KEYS | {name: "many"}, LAYERS[0] | LAYERS[1])
         with pytest.raises(ConfigError, match="garbles a key"):
             checkpoint.read(tmp_path / "odd.gguf")
+
+
+def test_what_a_file_says_is_as_fast_as_what_the_catalog_says(tmp_path: Path):
+    """A config has no count of parameters: prompts seemed to be read in no time, and a server's power was a crash."""
+    path = tmp_path / "config.json"
+    dense = {"model_type": "qwen3", "num_hidden_layers": 36, "hidden_size": 4096, "vocab_size": 151936, "head_dim": 128,
+             "num_attention_heads": 32, "num_key_value_heads": 8, "intermediate_size": 12288}  # fmt: skip
+    sparse = dense | {"model_type": "qwen3_moe", "num_hidden_layers": 48, "hidden_size": 2048, "num_key_value_heads": 4,
+                      "moe_intermediate_size": 768, "num_experts": 128, "num_experts_per_tok": 8}  # fmt: skip
+    for config, name in ((dense, "qwen3-8b"), (sparse, "qwen3-30b-a3b"), (NEMOTRON, "nemotron-nano-12b-v2")):
+        path.write_text(json.dumps(config))
+        shape, found = checkpoint.read(path)
+        listed = models.find(name).shape
+        assert shape.params == pytest.approx(listed.params, rel=0.01)
+        assert shape.active == pytest.approx(listed.active, rel=0.05)
+        for precision, device in (("Q4_K_M", "rtx-5090"), ("bf16", "b200-sxm")):
+            asked = fits.Asked(precision=precision)
+            ours, theirs = (
+                fits.fits(one, found, devices.find(device), asked).figures for one in (shape, listed)
+            )  # fmt: skip
+            for figure in set(ours) & {"decode", "prefill", "first token", "power"}:
+                assert ours[figure].central == pytest.approx(theirs[figure].central, rel=0.05), (name, figure)
+
+
+def test_a_token_reads_few_experts_of_a_checkpoint(tmp_path: Path):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(PLAIN | {"model_type": "mixtral", "num_local_experts": 8, "num_experts_per_tok": 2}))
+    head = json.dumps({
+        f"model.layers.0.{name}.weight": {"dtype": "BF16", "shape": [4, 8], "data_offsets": [0, 64]}
+        for name in ("block_sparse_moe.experts.0.w1", "self_attn.q_proj")
+    }).encode()  # fmt: skip
+    (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(head)) + head)
+    _, found = checkpoint.read(tmp_path)
+    assert sorted(tensor.read for tensor in found) == [0.25, 1.0]
