@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from trimtab.errors import ConfigError
-from trimtab.plan import cache, choose, compute, drafting, fit, measured, memory, naming, needs, rates, speed
+from trimtab.plan import cache, choose, compute, doubt, drafting, fit, measured, memory, naming, needs, rates, speed
 from trimtab.plan.cache import Session
 
 HERE = Path(__file__).parent
@@ -34,7 +34,7 @@ BARS = {
 WHICHLLM = {"F16": 0.40, "BF16": 0.40, "Q8_0": 0.45, "Q6_K": 0.50, "Q5_K_M": 0.52, "Q4_K_M": 0.55, "Q4_K_S": 0.55,
             "Q4_0": 0.53, "MXFP4": 0.55, "NVFP4": 0.56, "IQ4_XS": 0.52, "Q3_K_M": 0.50}  # fmt: skip
 VENDOR = {"nvidia": 1.0, "amd": 0.78, "apple": 0.82, "intel": 0.65}
-WAYS = ("device", "model")
+WAYS: tuple[doubt.New, ...] = ("device", "model")
 PARTS = ("memory", "local", "tpot", "ttft", "rest")
 Row = dict[str, Any]
 
@@ -83,7 +83,7 @@ def kv(data: Path) -> dict[str, Row]:
 
 def sizes(data: Path) -> dict[str, Row]:
     known, _ = measured.facts(data)
-    errors: dict[str, list[float]] = {"weights": [], "weights, IQ": []}
+    errors: dict[Any, list[float]] = {"weights": [], "weights, IQ": []}
     counts = dict.fromkeys(errors, 0)
     for row in measured.rows(data / "memory_gguf_sizes.csv"):
         if "do not score" in row["kind"] or "vLLM" in row["quant"]:
@@ -105,19 +105,14 @@ def local(data: Path, test: str, shipped: bool) -> dict[str, Row]:
     samples = quantity.samples
     rows = sum(row["test"] == test and not row["anomaly"] for row in measured.rows(data / "speed_local.csv"))
     errors = _errors(test, quantity, shipped)
-    found = _calibrated(test, test, quantity, errors, rows)
-    if samples:
-        left, _, _ = fit.probed(samples, next(iter(errors.values())))
-        edges = rates.calibration(test).probed
-        inside = sum(_within(error, edges) for error in left) / max(1, len(left))
-        found[f"{test}, one probe"] = summary(map(math.expm1, left), rows, inside)
+    found = _calibrated(test, test, quantity, errors, rows) | _probed(test, test, quantity, errors, rows)
     if test == "decode":
         for name, peer in PEERS.items():
             found[f"decode: {name}"] = summary((peer(s.run) * s.measured - 1 for s in samples), rows)
     return found
 
 
-def _errors(name: str, quantity: fit.Quantity, shipped: bool) -> dict[str, list[float]]:
+def _errors(name: str, quantity: fit.Quantity, shipped: bool) -> dict[Any, list[float]]:
     """Of each row: as shipped, or with its device, and with its model, held out."""
     if not shipped:
         return dict(zip(WAYS, fit.pooled(quantity), strict=True)) if quantity.samples else {}
@@ -126,27 +121,60 @@ def _errors(name: str, quantity: fit.Quantity, shipped: bool) -> dict[str, list[
 
 
 def _calibrated(
-    label: str, name: str, quantity: fit.Quantity, errors: dict[str, list[float]], rows: int
+    label: str, name: str, quantity: fit.Quantity, errors: dict[Any, list[float]], rows: int
 ) -> dict[str, Row]:  # fmt: skip
     """The scores. Each row's interval is the shipped one, or of the groups that the row is not in."""
     found = {}
     for way, ours in errors.items():
-        edges = _edges(quantity, errors, way) if way else [rates.calibration(name).interval] * len(ours)
+        edges = _edges(quantity, errors, way) if way else _shipped(name, quantity)
         inside = sum(_within(error, edge) for error, edge in zip(ours, edges, strict=True)) / max(1, len(ours))
         found[f"{label}, {way} held out" if way else label] = summary(map(math.expm1, ours), rows, inside)
     return found
 
 
-def _edges(quantity: fit.Quantity, errors: dict[str, list[float]], way: str) -> list[tuple[float, float]]:
-    """For each row the interval from rows of other groups, held out in both ways."""
-    groups = {word: [getattr(sample, word) for sample in quantity.samples] for word in WAYS}
-    made = {}
-    for group in set(groups[way]):
-        kept = [index for index, other in enumerate(groups[way]) if other != group]
-        made[group] = fit.interval(*(
-            ([errors[word][index] for index in kept], [groups[word][index] for index in kept]) for word in WAYS
-        )) if kept else (0.0, math.inf)  # fmt: skip
-    return [made[group] for group in groups[way]]
+def _edges(quantity: fit.Quantity, errors: dict[Any, list[float]], way: doubt.New) -> list[tuple[float, float]]:
+    """For each row the interval from rows of other groups, held out in the same way."""
+    groups = [getattr(sample, way) for sample in quantity.samples]
+    known = {group: _without(quantity, errors, way, group) for group in set(groups)} if len(set(groups)) > 1 else {}
+    return [
+        known[group].factors(quantity.facts(sample.run), way) if known else (0.0, math.inf)
+        for group, sample in zip(groups, quantity.samples, strict=True)
+    ]  # fmt: skip
+
+
+def _shipped(name: str, quantity: fit.Quantity) -> list[tuple[float, float]]:
+    found = rates.calibration(name)
+    return [
+        found.doubt.factors(quantity.facts(sample.run), "model" if sample.device in found.devices else "device")
+        for sample in quantity.samples
+    ]  # fmt: skip
+
+
+def _probed(
+    label: str, name: str, quantity: fit.Quantity, errors: dict[Any, list[float]], rows: int
+) -> dict[str, Row]:  # fmt: skip
+    """The scores after one row of the device, of another model or of the same one, has scaled the others; how much of
+    its ratio counts is of other devices."""
+    found, samples = {}, quantity.samples
+    ways, held = len(errors) > 1, next(iter(errors.values()), [])
+    known = {
+        device: _without(quantity, errors, "device", device) if ways else rates.calibration(name).doubt
+        for device in {sample.device for sample in samples}
+    }  # fmt: skip
+    for new in fit.PROBED:
+        left, inside = [], 0
+        for index, probe in doubt.paired(fit.alike(samples, new)):
+            given = known[samples[index].device]
+            left.append(held[index] - given.trust[new] * held[probe])
+            inside += _within(left[-1], given.factors(quantity.facts(samples[index].run), new))
+        words = " of the same model" if new == "same" else ""
+        found[f"{label}, one probe{words}"] = summary(map(math.expm1, left), rows, inside / max(1, len(left)))
+    return found if samples else {}
+
+
+def _without(quantity: fit.Quantity, errors: dict[Any, list[float]], way: str, group: str) -> doubt.Doubt:
+    both = errors["device"], errors["model"]
+    return fit.doubts(quantity, both, lambda sample: getattr(sample, way) != group)
 
 
 def _within(error: float, interval: tuple[float, float]) -> bool:
@@ -157,7 +185,8 @@ def server(data: Path, label: str, shipped: bool) -> dict[str, Row]:
     name = {"TPOT": "step", "TTFT": "first"}[label]
     quantity = measured.quantities(data)[name]
     rows = len(list(measured.rows(data / "serving_inferencex.csv")))
-    return _calibrated(label, name, quantity, _errors(name, quantity, shipped), rows)
+    errors = _errors(name, quantity, shipped)
+    return _calibrated(label, name, quantity, errors, rows) | _probed(label, name, quantity, errors, rows)
 
 
 def powers(data: Path, shipped: bool) -> dict[str, Row]:
@@ -171,7 +200,31 @@ def powers(data: Path, shipped: bool) -> dict[str, Row]:
     steps = _errors("written", found["written"], shipped)
     both = {way: [a + b for a, b in zip(watts[way], steps[way], strict=True)] for way in watts}
     scored |= _calibrated("J/token", "joules", found["watts"], both, rows)  # watts over tokens a second
-    return scored | {"J/token: another task": _again(table, found["watts"].samples)}
+    floors = {} if shipped else _seen(found["watts"], found["written"])
+    return scored | {"J/token: another task": _again(table, found["watts"].samples)} | floors
+
+
+def _seen(power: fit.Quantity, step: fit.Quantity) -> dict[str, Row]:
+    """Errors on the rows that were fitted themselves, and with a free level for each model, or for each model on each
+    device, over that: what no formula that has to guess those can reach. Floors, not scores."""
+    watts, steps = (
+        [math.log(one.formula(given, sample.run) / sample.measured) for sample in one.samples]
+        for one in (power, step) for given in (fit.coefficients(one, fit.ENOUGH),)
+    )  # fmt: skip
+    both, found, rows = [a + b for a, b in zip(watts, steps, strict=True)], {}, len(watts)
+    keys: dict[str, Callable[[fit.Sample[Any]], Any]] = {
+        ", a level a model": lambda one: one.model, ", a level a model and device": lambda one: (one.model, one.device),
+    }  # fmt: skip
+    for label, errors in (("power", watts), ("J/token", both)):
+        found[f"{label}: fitted on itself"] = summary(map(math.expm1, errors), rows)
+        for words, key in keys.items():
+            levels: dict[Any, list[float]] = {}
+            for error, sample in zip(errors, power.samples, strict=True):
+                levels.setdefault(key(sample), []).append(error)
+            middle = {name: fit.quantile(sorted(some), 0.5) for name, some in levels.items()}
+            left = (error - middle[key(one)] for error, one in zip(errors, power.samples, strict=True))
+            found[f"{label}: fitted on itself{words}"] = summary(map(math.expm1, left), rows)
+    return found
 
 
 def _again(table: list[Row], samples: list[fit.Sample[Any]]) -> Row:

@@ -1,6 +1,7 @@
 """Speed, servers, waiting, drafting, cascades, energy and budgets: known answers, and the rules they must keep."""
 
 import math
+import random
 from datetime import date
 from decimal import Decimal
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from trimtab.plan import (
     cascade,
     cost,
     devices,
+    doubt,
     drafting,
     energy,
     fit,
@@ -287,11 +289,11 @@ def test_a_fit_finds_what_made_the_rows():
     assert math.exp(found["a"]) == pytest.approx(2, rel=0.01)
     assert math.exp(found["b"]) == pytest.approx(3, rel=0.01)
     prior = {"a": (0.0, 1e-6), "b": (0.0, 1e-6)}
-    lines = fit.Quantity(formula=line, prior=lambda _: prior, samples=samples, source="here")
+    lines = fit.Quantity(formula=line, prior=lambda _: prior, samples=samples, source="here", facts=lambda _: ())
     errors = fit.held_out(lines, lambda sample: sample.device)
     assert max(map(abs, errors)) < 0.01
-    low, high = fit.interval((errors, [sample.device for sample in samples]))
-    assert 0.98 < low <= high < 1.02
+    low, high = doubt.edges(doubt.Rows(errors, [()] * len(errors), [sample.device for sample in samples]), (0.0,))
+    assert -0.02 < low <= high < 0.02
 
 
 def test_what_a_quantity_rests_on_is_held_out_with_it():
@@ -299,11 +301,11 @@ def test_what_a_quantity_rests_on_is_held_out_with_it():
     rows = [(x, "ab"[x % 2]) for x in range(1, 21)]
     base = fit.Quantity(
         formula=lambda given, x: math.exp(given["slope"]) * x, prior=lambda _: {"slope": (0.0, 1e-6)}, source="here",
-        samples=[fit.Sample(x, (3.0 if at == "b" else 1.0) * x, at, "m") for x, at in rows],
+        facts=lambda _: (), samples=[fit.Sample(x, (3.0 if at == "b" else 1.0) * x, at, "m") for x, at in rows],
     )  # fmt: skip
     above = fit.Quantity(
         formula=lambda given, x: math.exp(given["slope"]) * x + math.exp(given["more"]), source="here", base=base,
-        prior=lambda fixed: {"more": (fixed["slope"], 1e-6)},
+        facts=lambda _: (), prior=lambda fixed: {"more": (fixed["slope"], 1e-6)},
         samples=[fit.Sample(x, x + 1.0, at, "m") for x, at in rows],
     )  # fmt: skip
     errors = fit.held_out(above, lambda sample: sample.device)
@@ -311,13 +313,51 @@ def test_what_a_quantity_rests_on_is_held_out_with_it():
     assert min(abs(e) for e, (x, at) in zip(errors, rows, strict=True) if at == "a" and x > 5) > 0.5
 
 
-def test_an_interval_counts_groups_not_rows():
-    """A hundred rows of one device and one row each of three others: the others are three quarters of what is new."""
-    errors, groups = [0.0] * 100 + [-0.5, 0.5, 0.6], ["big"] * 100 + ["b", "c", "d"]
-    low, high = fit.interval((errors, groups))
-    assert (low, high) == (pytest.approx(math.exp(-0.6)), pytest.approx(math.exp(0.5)))
-    one = pytest.approx(math.exp(-0.6)), pytest.approx(math.exp(0.5))
-    assert fit.interval((errors, ["one"] * 103)) == one, "a single group says nothing of the next: all of its range"
+def test_an_interval_holds_four_in_five_of_a_group_that_it_was_not_made_from():
+    """Groups differ more than rows of one do: the share within is raised until the next group is held too."""
+    coin = random.Random(1)
+    groups = [f"g{n}" for n in range(12) for _ in range(30)]
+    shifts = {group: coin.gauss(0, 0.3) for group in groups}
+    errors = [shifts[group] + coin.gauss(0, 0.05) for group in groups]
+    rows = doubt.Rows(errors, [()] * len(errors), groups)
+    low, high = doubt.edges(rows, (0.0,))
+    plain = sorted(errors)
+    assert high - low > plain[int(0.9 * len(plain))] - plain[int(0.1 * len(plain))]
+    held = []
+    for group in set(groups):
+        kept = [index for index, other in enumerate(groups) if other != group]
+        part = doubt.Rows([errors[i] for i in kept], [()] * len(kept), [groups[i] for i in kept])
+        less, more = doubt.edges(part, (0.0,))
+        held += [less <= error <= more for error, other in zip(errors, groups, strict=True) if other == group]
+    assert 0.7 < sum(held) / len(held) < 0.95
+
+
+def test_what_is_hard_has_the_wider_interval():
+    """Of two sorts of rows one is four times as far off: the facts say which."""
+    coin = random.Random(2)
+    facts = [(float(n % 2),) for n in range(400)]
+    rows = doubt.Rows(
+        [coin.gauss(0, 0.05 if easy else 0.2) for (easy,) in facts], facts, [f"g{n % 20}" for n in range(400)]
+    )
+    found = doubt.made({"device": rows, "model": rows})
+    hard, easy = (found.factors((fact,), "device") for fact in (0.0, 1.0))
+    assert hard[0] < easy[0] < 1 < easy[1] < hard[1]
+    assert math.log(hard[1]) > 2 * math.log(easy[1])
+
+
+def test_a_probe_of_noise_is_not_trusted():
+    """Where rows of a device have nothing in common, scaling by one of them adds its error to the others'."""
+    coin = random.Random(3)
+    groups = [f"g{n}" for n in range(20) for _ in range(10)]
+    alike = [list(range(10 * n, 10 * n + 10)) for n in range(20)]
+    shift = {group: coin.gauss(0, 0.4) for group in groups}
+    for common, trusted in ((0.0, False), (1.0, True)):
+        errors = [common * shift[group] + coin.gauss(0, 0.1) for group in groups]
+        rows = doubt.Rows(errors, [()] * len(errors), groups)
+        trust, (low, high) = doubt.probed(rows, alike, (0.0,), same=False)
+        assert (trust > 0.5) == trusted
+        least, most = doubt.edges(rows, (0.0,))
+        assert high - low < 1.05 * (most - least), "and the interval is no wider than without"
 
 
 def test_every_calibration_names_what_it_is_from():
@@ -325,7 +365,11 @@ def test_every_calibration_names_what_it_is_from():
         found = rates.calibration(name)
         assert found.rows > 100
         assert found.source
-        assert found.interval[0] < 1 < found.interval[1]
+        assert set(found.doubt.edges) == {"device", "model", "other", "same"}
+        assert all(low < 0 < high for low, high in found.doubt.edges.values())
+        if name not in ("watts", "written"):
+            wide = {new: high - low for new, (low, high) in found.doubt.edges.items()}
+            assert max(wide["other"], wide["same"]) < 1.05 * wide["device"], "it tells something, or is not counted"
 
 
 def test_what_does_not_fit_is_split_and_slower():

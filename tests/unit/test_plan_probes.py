@@ -1,6 +1,7 @@
 """Probes: three tools' files are read, a device is scaled by them and nothing else is; and what a file must not be."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -59,8 +60,20 @@ def test_a_device_runs_at_what_was_measured_there():
     assert found.figures["decode"].central == pytest.approx(118.88, rel=0.01)
     assert found.figures["prefill"].central == pytest.approx(7100, rel=0.01)
     assert found.figures["decode"].tag == found.figures["prefill"].tag == "probed"
-    assert scales.of("rtx-4080") is scales
-    assert scales.of("rtx-4090") is refit.NONE
+    assert scales.of("rtx-4080", "qwen2.5-7b").decode == scales.decode
+    assert scales.of("rtx-4090", "qwen2.5-7b") is refit.NONE
+    other = scales.of("rtx-4080", "llama-3.1-8b")
+    assert scales.decode
+    assert other.decode == pytest.approx(scales.decode ** rates.trust("decode", "other"))
+    assert 0 < rates.trust("decode", "other") < rates.trust("decode", "same")
+
+
+def test_a_server_that_ran_another_model_is_not_scaled():
+    """What rows bore out: one run of another model tells nothing of this one, so nothing is made of it."""
+    shape, device = models.find("qwen3-8b").shape, devices.find("h100-sxm")
+    scales = refit.scales(VLLM, shape, device, "bf16").of("h100-sxm", "llama-3.1-70b")
+    assert rates.trust("step", "other") == rates.trust("first", "other") == 0
+    assert (scales.step, scales.first, scales.on("step")) == (None, None, None)
 
 
 def test_a_server_runs_at_what_was_measured_there():
@@ -68,9 +81,10 @@ def test_a_server_runs_at_what_was_measured_there():
     (one,) = probes.read(VLLM).served
     scales = refit.scales(VLLM, shape, device, "bf16")
     asked = fits.Asked(precision="bf16", batch=one.batch, prompt=1024, answer=256)
-    found = fits.fits(shape, (), device, asked, scales).figures
-    assert found["a token"].central == pytest.approx(15.6)
-    assert found["first token"].central == pytest.approx(0.1105)
+    found, plain = (fits.fits(shape, (), device, asked, probed).figures for probed in (scales, refit.NONE))
+    for name, measured in (("a token", 15.6), ("first token", 0.1105)):
+        off, before = (abs(math.log(figures[name].central / measured)) for figures in (found, plain))
+        assert off < 0.3 * before, "three quarters of a server's ratio count"
     assert found["a token"].tag == "probed"
     assert found["power"].tag == "calibrated"
 
@@ -97,13 +111,15 @@ def test_a_probe_of_something_else_is_refused(file, model, precision, says):
 
 def test_a_plan_takes_a_probe_for_its_device_alone():
     asked = needs.made({"model": "qwen2.5-7b", "device": "rtx-4080", "requests": 1000, "private": True})
-    half = refit.Scales(device="rtx-4080", decode=2.0, prefill=2.0, step=2.0, first=2.0)
+    half = refit.Scales(device="rtx-4080", model="qwen2.5-7b", decode=2.0, prefill=2.0, step=2.0, first=2.0)
     plain, slow = choose.plan(asked), choose.plan(asked, probed=half)
     assert slow.best.runtime == plain.best.runtime
-    assert slow.best.pace == pytest.approx(plain.best.pace / 2, rel=0.05)
+    counts = rates.trust("decode" if plain.best.runtime == "llama.cpp" else "step", "same")
+    assert slow.best.pace == pytest.approx(plain.best.pace / 2**counts, rel=0.05)
     assert slow.figures["pace"].tag == "probed"
     assert plain.figures["pace"].tag == "extrapolated", "no server with such a device was measured"
-    assert rates.calibration("decode").probed[1] < rates.calibration("decode").interval[1]
+    edges = rates.calibration("decode").doubt.edges
+    assert edges["same"][1] < edges["other"][1] < edges["device"][1]
 
 
 def test_the_commands_take_a_probe(capsys):

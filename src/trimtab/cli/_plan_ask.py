@@ -14,12 +14,12 @@ QUESTIONS = (
     ("escalated", "Which share of the requests is hard, and may go to a large model? 0 to 1", 0.3, float),
     ("prompt", "Tokens of a prompt?", 1000.0, float),
     ("answer", "Tokens of an answer?", 300.0, float),
-    ("first_p95", "Seconds to the first token, p95? 0 for no limit", 0.0, float),
+    ("first_p95", "Seconds to the first token, p95? 0 for no limit", 2.0, float),
     ("budget", "USD a month? 0 for no limit", 0.0, float),
-    ("quality", "Percent on MMLU, at least? 0 for any", 0.0, float),
+    ("quality", "Percent on MMLU, at least? 0 for any", 60.0, float),
 )
-OPEN = ("first_p95", "budget", "quality")
-"""Constraints for which 0 means none."""
+OPEN = ("budget",)
+"""Constraints for which 0 means none, and is not passed on."""
 
 
 def asked() -> dict[str, Any]:

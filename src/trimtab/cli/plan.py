@@ -51,13 +51,16 @@ def plan(
     answer: float | None = typer.Option(None, help="Tokens of an answer."),
     length: float | None = typer.Option(None, "--context", help="Tokens that must fit."),
     peak: float | None = typer.Option(None, help="The busiest hour over the mean."),
-    first_p95: float | None = typer.Option(None, "--first-p95", help="Seconds to the first token, p95."),
-    pace: float | None = typer.Option(None, help="Tokens a second of one answer."),
+    first_p95: float | None = typer.Option(None, "--first-p95", help="Seconds to the first token, p95; 2, 0 for any."),
+    pace: float | None = typer.Option(None, help="Tokens a second of one answer; without it 5, 0 for any."),
     budget: float | None = typer.Option(None, help="USD a month."),
     quality: float | None = typer.Option(None, help="Percent on the benchmark; without it 60 unless a model is named."),
     benchmark: str = typer.Option("", help="mmlu, mmlu_pro, gsm8k, humaneval, ifeval."),
     private: bool = typer.Option(False, "--private", help="Nothing may go to a provider."),
     watts: float | None = typer.Option(None, help="Watts in all."),
+    gpus: int | None = typer.Option(
+        None, help="Devices in one server, at the most; without it 4 cards, or 8 in a centre."
+    ),
     licence: str = typer.Option("", help="A word the licence must have."),
     large: str = typer.Option("", help="The provider's model that hard requests go to."),
     escalated: float | None = typer.Option(None, help="Share of requests that go there."),
@@ -78,9 +81,9 @@ def plan(
     flags = {
         "where": _words(where), "device": device, "model": model, "requests": requests, "prompt": prompt,
         "answer": answer, "context": length, "peak": peak, "first_p95": first_p95, "pace": pace, "budget": budget,
-        "quality": quality, "benchmark": benchmark, "private": private or None, "watts": watts, "licence": licence,
-        "large": large, "escalated": escalated, "harm": harm, "fails": fails,
-        "cached": cached, "batch": batch,
+        "quality": quality, "benchmark": benchmark, "private": private or None, "watts": watts, "gpus": gpus,
+        "licence": licence, "large": large, "escalated": escalated, "harm": harm, "fails": fails, "cached": cached,
+        "batch": batch,
     }  # fmt: skip
     given = {key: value for key, value in flags.items() if value not in (None, "", ())}
     _plan(given, file, _scales(device, probed or model, precision or "Q4_K_M", probe), explain, json, html, write)
@@ -281,17 +284,25 @@ def _plan(given: dict[str, Any], file: Path | None, probed: "Scales | None", exp
     if html:
         from trimtab.plan import page
 
-        html.write_text(page.page(found, stack), encoding="utf-8")
-        _out.say(f"Wrote {html}.")
+        _wrote(html, page.page(found, stack), "")
     if write:
-        write.write_text(deploy.recipe(found), encoding="utf-8")
-        _out.say(f"Wrote {write}: trimtab serve {write}")
+        _wrote(write, deploy.recipe(found), f": trimtab serve {write}")
     if json:
         _out.emit(report.values(found, stack))
         return
     terms = report.explained(shape, stack) if explain and shape else None
     for line in report.text(found, stack, terms):
         print(line)
+
+
+def _wrote(path: Path, text: str, then: str) -> None:
+    from trimtab.errors import ConfigError
+
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{str(path)!r} cannot be written: {error.strerror}.", "Name another file.") from error
+    _out.say(f"Wrote {path}{then}")
 
 
 def _words(given: list[str]) -> tuple[str, ...]:

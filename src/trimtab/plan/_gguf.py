@@ -1,5 +1,6 @@
 """GGUF headers: keys, tensors with their types, and the shape that follows. Format: ggml `docs/gguf.md`, 2 and 3."""
 
+import re
 import struct
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -7,7 +8,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from trimtab.errors import ConfigError
-from trimtab.plan.architecture import Architecture, Latent, Layer, Mixer, State
+from trimtab.plan.architecture import ATTENDS, Architecture, Latent, Layer, Mixer, State
 from trimtab.plan.quantize import BLOCKS
 from trimtab.plan.tensors import LOOKED_UP, Tensor
 
@@ -19,11 +20,14 @@ TYPES = {
     20: "IQ4_NL", 21: "IQ3_S", 22: "IQ2_S", 23: "IQ4_XS", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64",
     29: "IQ1_M", 30: "BF16", 34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4", 40: "NVFP4",
 }  # fmt: skip
+GUESSED = ("kimi-linear", "plamo2", "plamo3", "rwkv6", "rwkv7", "arwkv7", "mamba")
+"""Architectures whose states are not read from their keys."""
 MOST_KEYS, MOST_TENSORS, LONGEST, LONGEST_LIST = 100_000, 1_000_000, 64 * 2**20, 50_000_000
 WINDOWED = {"gemma2": 2, "gemma3": 6, "gemma3n": 5, "gpt-oss": 2, "cohere2": 4, "llama4": 4, "exaone4": 4, "olmo2": 4}
 """Every n-th layer sees all of the context, where the file has no pattern of its own (llama.cpp `load_hparams`)."""
 FAMILIES = {"llama": "llama", "qwen2": "qwen2", "phi3": "phi3", "gpt-oss": "gpt-oss", "deepseek2": "deepseek2",
-            "qwen3moe": "qwen3", "granitehybrid": "granite-h", "lfm2moe": "lfm2"}  # fmt: skip
+            "qwen3moe": "qwen3", "granitehybrid": "granite-h", "lfm2moe": "lfm2",
+            "nemotron_h": "nemotron-h", "nemotron_h_moe": "nemotron-h"}  # fmt: skip
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -34,11 +38,40 @@ class Header(msgspec.Struct, frozen=True):
 
 
 def header(path: Path) -> Header:
-    """Read a header.
+    """Read a header; of a file in parts, those of all of them, whichever is named.
 
     Raises:
-        ConfigError: not a GGUF, of another version, cut short, or with sizes that cannot be.
+        ConfigError: not a GGUF, of another version, cut short, with sizes that cannot be, or without its other parts.
     """
+    first = _part(path)
+    count = first.keys.get("split.count")
+    parts = [_part(each) for each in _parts(path, count)] if isinstance(count, int) and count > 1 else [first]
+    keys = {word: value for part in reversed(parts) for word, value in part.keys.items()}
+    rows = [row for part in parts for row in part.tensors]
+    arch, tied = keys.get("general.architecture"), all(row.name != "output.weight" for row in rows)
+    used, of = (keys.get(f"{arch}.expert{end}") for end in ("_used_count", "_count"))
+    share = used / of if isinstance(used, int) and isinstance(of, int) and used and of else 1.0
+
+    def read(name: str) -> float:
+        if name == LOOKED_UP[1] or (name == LOOKED_UP[0] and not tied):
+            return 0.0
+        return share if "_exps" in name else 1.0
+
+    return Header(keys, tuple(msgspec.structs.replace(row, read=read(row.name)) for row in rows))
+
+
+def _parts(path: Path, count: int) -> list[Path]:
+    """The files of a model that llama-gguf-split cut, in order."""
+    found = re.fullmatch(r"(.+)-\d{5}-of-(\d{5})\.gguf", path.name)
+    if not found or int(found[2]) != count:
+        raise ConfigError(f"{path.name} is one of {count} parts, and its name does not say which.", "Keep its name.")
+    parts = [path.with_name(f"{found[1]}-{n + 1:05}-of-{found[2]}.gguf") for n in range(count)]
+    if missing := next((part for part in parts if not part.exists()), None):
+        raise ConfigError(f"{path.name} is one of {count} parts: {missing.name} is not there.", "Download all of them.")
+    return parts
+
+
+def _part(path: Path) -> Header:
     with path.open("rb") as file:
         try:
             return _header(file, path.name)
@@ -52,8 +85,15 @@ def shape(found: Header, name: str) -> Architecture:
     """The shape that a header tells.
 
     Raises:
-        ConfigError: a key that every model has is missing.
+        ConfigError: a key that every model has is missing, or is of another type.
     """
+    try:
+        return _shape(found, name)
+    except (TypeError, ValueError, OverflowError, ZeroDivisionError, IndexError) as error:
+        raise ConfigError(f"{name}: the header garbles a key ({error}).", "Download it again.") from error
+
+
+def _shape(found: Header, name: str) -> Architecture:
     keys, arch = found.keys, str(found.keys.get("general.architecture", ""))
 
     def key(word: str, otherwise: Any = 0) -> Any:
@@ -66,16 +106,19 @@ def shape(found: Header, name: str) -> Architecture:
     names = {tensor.name for tensor in found.tensors}
     width = key("attention.key_length", 0) or hidden // max(1, *_all(heads, count))
     layers = tuple(_layer(index, count, key, names, int(width), arch) for index in range(count))
+    mamba1 = any(name.endswith("ssm_x.weight") for name in names)  # it has no groups of states
     return Architecture(
         name=name, family=FAMILIES.get(arch, arch), hidden=hidden, vocab=table.dims[1] if table else 0,
         tied="output.weight" not in names, layers=layers, context=int(key("context_length")),
         params=float(sum(tensor.count for tensor in found.tensors)),
         latent=Latent(int(key("attention.kv_lora_rank", 512)), int(key("attention.q_lora_rank")),
                       int(key("rope.dimension_count", 64))),
-        state=State(int(key("ssm.inner_size")), int(key("ssm.state_size")), int(key("ssm.group_count", 1)) or 1,
+        state=State(int(key("ssm.inner_size")), int(key("ssm.state_size")),
+                    0 if mamba1 else int(key("ssm.group_count", 1)) or 1,
                     int(key("ssm.conv_kernel", 0) or key("shortconv.l_cache", 4)), int(key("ssm.time_step_rank"))),
-        known=arch in WINDOWED or not key("attention.sliding_window") or bool(key("attention.sliding_window_pattern"))
-        or arch in FAMILIES or arch.startswith("gemma4"),
+        known=arch not in GUESSED and (
+            arch in WINDOWED or arch in FAMILIES or arch.startswith("gemma4")
+            or not key("attention.sliding_window") or bool(key("attention.sliding_window_pattern"))),
     )  # fmt: skip
 
 
@@ -88,9 +131,11 @@ def _layer(index: int, count: int, key: Any, names: set[str], width: int, arch: 
     elif f"{at}ssm_alpha.weight" in names or f"{at}ssm_ba.weight" in names:
         mixer = "delta"
     elif f"{at}ssm_in.weight" in names:
-        mixer = "mamba2"
+        mixer = "both" if f"{at}attn_q.weight" in names else "mamba2"
     elif f"{at}shortconv.in_proj.weight" in names:
         mixer = "conv"
+    elif f"{at}attn_norm.weight" in names and not {f"{at}attn_q.weight", f"{at}attn_qkv.weight"} & names:
+        mixer = "none"
     window = _window(index, key, arch)
     head_k = int(key("attention.key_length_swa", width) if window else width)
     head_v = int(key("attention.value_length_swa", 0) if window else 0) or int(key("attention.value_length", head_k))
@@ -100,7 +145,7 @@ def _layer(index: int, count: int, key: Any, names: set[str], width: int, arch: 
     return Layer(
         mixer=mixer, heads=heads, kv_heads=kv or (heads if mixer == "attention" and not key("attention.head_count_kv")
         else kv), head_k=head_k, head_v=head_v, window=window,
-        caches=mixer in ("attention", "mla") and index < count - reused, values=f"{at}attn_v.weight" in names,
+        caches=mixer in ATTENDS and index < count - reused, values=f"{at}attn_v.weight" in names,
         ffn=_all(key("feed_forward_length"), count)[index] if f"{at}ffn_down.weight" in names else 0,
         experts=int(key("expert_count")) if f"{at}ffn_gate_inp.weight" in names else 0,
         used=int(key("expert_used_count")), expert_ffn=int(key("expert_feed_forward_length")),
@@ -138,16 +183,10 @@ def _header(file: BinaryIO, name: str) -> Header:
     for _ in range(keys):
         word = _text(file)
         found[word] = _value(file, _number(file, "<I"))
-    arch = found.get("general.architecture")
-    used, of = (int(found.get(f"{arch}.expert{end}") or 0) for end in ("_used_count", "_count"))
-    share = used / of if used and of else 1.0
-    rows = [_tensor(file, name, share) for _ in range(tensors)]
-    if any(row.name == "output.weight" for row in rows):
-        rows = [msgspec.structs.replace(row, read=0.0) if row.name == LOOKED_UP[0] else row for row in rows]
-    return Header(found, tuple(rows))
+    return Header(found, tuple(_tensor(file, name) for _ in range(tensors)))
 
 
-def _tensor(file: BinaryIO, name: str, experts: float) -> Tensor:
+def _tensor(file: BinaryIO, name: str) -> Tensor:
     word, rank = _text(file), _number(file, "<I")
     if rank > 8:
         raise ConfigError(f"{name}: tensor {word!r} has {rank} dimensions.", "It is broken: download it again.")
@@ -156,7 +195,7 @@ def _tensor(file: BinaryIO, name: str, experts: float) -> Tensor:
     if kind not in BLOCKS:
         raise ConfigError(f"{name}: tensor {word!r} has the type {number}, which is not known.", "Update Trimtab.")
     _number(file, "<Q")
-    return Tensor(word, dims, experts if "_exps" in word else 0.0 if word == LOOKED_UP[1] else 1.0, kind)
+    return Tensor(word, dims, kind=kind)
 
 
 def _value(file: BinaryIO, kind: int) -> Any:

@@ -4,7 +4,12 @@ from typing import Literal
 
 import msgspec
 
-Mixer = Literal["attention", "mla", "mamba2", "delta", "conv"]
+Mixer = Literal["attention", "mla", "mamba2", "delta", "conv", "both", "none"]
+"""`both`: attention beside a Mamba 2 (Falcon H1); `none`: a layer that is a feed-forward alone (Nemotron H)."""
+ATTENDS: tuple[Mixer, ...] = ("attention", "mla", "both")
+RECURS: tuple[Mixer, ...] = ("mamba2", "delta", "conv", "both")
+PATTERN: dict[str, Mixer] = {"M": "mamba2", "*": "attention", "-": "none", "E": "none"}
+"""Letters by which Nemotron H lists its layers; `E` is a feed-forward of experts."""
 MIB = 2**20
 
 
@@ -72,4 +77,9 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def recurrent(self) -> int:
         """How many layers keep a state in place of a cache."""
-        return sum(layer.mixer in ("mamba2", "delta", "conv") for layer in self.layers)
+        return sum(layer.mixer in RECURS for layer in self.layers)
+
+    @property
+    def depth(self) -> int:
+        """Layers as speed counts them: a feed-forward alone belongs to the one before it."""
+        return sum(layer.mixer != "none" for layer in self.layers)

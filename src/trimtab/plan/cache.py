@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from trimtab.errors import ConfigError
-from trimtab.plan.architecture import MIB, Architecture, Layer
+from trimtab.plan.architecture import MIB, RECURS, Architecture, Layer
 
 PAD = 256
 """Cells are allocated in steps of this."""
@@ -44,7 +44,9 @@ def checked(**given: Any) -> Session:
     session = Session(**given)
     for name in ("context", "sequences", "micro"):
         if not 0 < getattr(session, name) <= 2**31:
-            raise ConfigError(f"{name} = {getattr(session, name)} cannot be.", "Give a number above 0.", param=name)
+            raise ConfigError(
+                f"{name} = {getattr(session, name)} cannot be.", "Give a number from 1 to 2147483648.", param=name
+            )
     for kind in (session.keys, session.values):
         if kind not in BYTES:
             raise ConfigError(f"No cache type {kind!r}.", f"Known: {', '.join(BYTES)}.")
@@ -87,7 +89,7 @@ def states(shape: Architecture, sequences: int, layers: Sequence[Layer] | None =
     for layer in shape.layers if layers is None else layers:
         if layer.mixer == "conv":
             held += shape.hidden * (state.conv - 1)
-        elif layer.mixer in ("mamba2", "delta"):
+        elif layer.mixer in RECURS:
             held += (state.conv - 1) * (state.inner + 2 * state.groups * state.size) + state.inner * state.size
     return held * 4 * sequences / MIB
 

@@ -7,7 +7,7 @@ import msgspec
 
 from trimtab.errors import ConfigError
 
-FIRST, PACE = (0.3, 0.8, 3.0), (20.0, 60.0, 150.0)
+FIRST, PACE = (0.3, 0.8, 1.8), (20.0, 60.0, 150.0)
 """Seconds to a provider's first token, and its tokens a second, at 10, 50 and 90 %: assumptions."""
 SAMPLES = 40
 
@@ -39,13 +39,18 @@ def cascade(small: Rung, large: Rung, escalated: float, *, catches: float = 0.8,
     """
     if not all(0 <= share <= 1 for share in (escalated, catches, small.right, large.right)):
         raise ConfigError("Shares lie between 0 and 1.", "Give 0.2 for 20 %.")
-    wrong = 1 - small.right
-    caught = min(catches * wrong, escalated)
-    right = small.right - (escalated - caught) + escalated * large.right
+    right = routed(small.right, large.right, escalated, catches)
     mixture = _mixture(small.latency, large.latency, escalated)
     return Outcome(
         small.cost + escalated * large.cost, _at(mixture, 0.5), _at(mixture, 0.95), right, (1 - right) * harm
     )
+
+
+def routed(small: float, large: float, escalated: float, catches: float) -> float:
+    """The share right (0 to 1): `catches` of the small model's errors are among those escalated, as far as they go; the
+    large model gets of all of these its own share right, also of those that the small one had right."""
+    caught = min(catches * (1 - small), escalated)
+    return small - (escalated - caught) + escalated * large
 
 
 def blended(small: Sequence[float], large: Sequence[float], escalated: float, *, after: bool) -> tuple[float, float]:
@@ -59,6 +64,11 @@ def blended(small: Sequence[float], large: Sequence[float], escalated: float, *,
             + [(value, escalated / len(large)) for value in large]
         )
     return _at(mixture, 0.5), _at(mixture, 0.95)
+
+
+def first_p95() -> float:
+    """Seconds to a provider's first token that one in twenty exceeds."""
+    return _between(FIRST, 0.95)
 
 
 def provider(answer: float) -> tuple[list[float], list[float]]:

@@ -5,10 +5,12 @@ import struct
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from trimtab.errors import ConfigError
 from trimtab.plan import _gguf, _hub
 from trimtab.plan.architecture import Architecture
-from trimtab.plan.tensors import Tensor
+from trimtab.plan.tensors import Tensor, tensors
 
 HEADER = 100 * 2**20
 """Bytes; safetensors' own limit on a header."""
@@ -24,6 +26,15 @@ def read(path: Path) -> tuple[Architecture, tuple[Tensor, ...]]:
     Raises:
         ConfigError: not such a file, cut short, or of an architecture that is not known.
     """
+    shape, found = _read(path)
+    listed = tensors(shape)
+    whole = sum(tensor.count for tensor in listed)
+    used = sum(tensor.count * (tensor.read if "_exps" in tensor.name else 1.0) for tensor in listed)
+    params = shape.params or float(whole)
+    return msgspec.structs.replace(shape, params=params, active=params * used / whole), found
+
+
+def _read(path: Path) -> tuple[Architecture, tuple[Tensor, ...]]:
     if not path.exists():
         raise ConfigError(f"No file {str(path)!r}.", "Give a .gguf, a config.json, or a folder with them.")
     if path.is_dir():
@@ -32,14 +43,20 @@ def read(path: Path) -> tuple[Architecture, tuple[Tensor, ...]]:
         header = _gguf.header(path)
         return _gguf.shape(header, path.stem), header.tensors
     if path.suffix == ".safetensors":
-        return _hub.shape(_config(path.parent / "config.json"), path.parent.name), safetensors(path)
+        shape = _hub.shape(_config(path.parent / "config.json"), path.parent.name)
+        return shape, safetensors(path, _share(shape))
     if path.suffix == ".json":
         return _hub.shape(_config(path), path.parent.name), ()
     raise ConfigError(f"{path.name!r} is no model file that is known.", "Give a .gguf, .safetensors or config.json.")
 
 
-def safetensors(path: Path) -> tuple[Tensor, ...]:
-    """The tensors of a .safetensors file, from its header alone.
+def _share(shape: Architecture) -> float:
+    """Of routed experts, those that a token uses."""
+    return max((layer.used / layer.experts for layer in shape.layers if layer.experts), default=1.0)
+
+
+def safetensors(path: Path, experts: float = 1.0) -> tuple[Tensor, ...]:
+    """The tensors of a .safetensors file, from its header alone; a token reads `experts` of its routed experts.
 
     Raises:
         ConfigError: the header is cut short or not JSON.
@@ -56,22 +73,24 @@ def safetensors(path: Path) -> tuple[Tensor, ...]:
         )
     try:
         rows: dict[str, Any] = json.loads(text)
-        return tuple(_row(name, row) for name, row in rows.items() if name != "__metadata__")
+        return tuple(_row(name, row, experts) for name, row in rows.items() if name != "__metadata__")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path.name}: its header is broken ({error}).", "Download it again.") from error
 
 
-def _row(name: str, row: dict[str, Any]) -> Tensor:
+def _row(name: str, row: dict[str, Any], experts: float) -> Tensor:
     dims = tuple(int(n) for n in reversed(row["shape"])) or (1,)
-    looked_up = 0.0 if "embed_tokens" in name else 1.0
-    return Tensor(name, dims, looked_up, KINDS[row["dtype"]])
+    read = 0.0 if "embed_tokens" in name else experts if ".experts." in name else 1.0
+    return Tensor(name, dims, read, KINDS[row["dtype"]])
 
 
 def _folder(path: Path) -> tuple[Architecture, tuple[Tensor, ...]]:
     if ggufs := sorted(path.glob("*.gguf")):
         return read(ggufs[0])
     shape = _hub.shape(_config(path / "config.json"), path.name)
-    return shape, tuple(tensor for file in sorted(path.glob("*.safetensors")) for tensor in safetensors(file))
+    return shape, tuple(
+        tensor for file in sorted(path.glob("*.safetensors")) for tensor in safetensors(file, _share(shape))
+    )
 
 
 def _config(path: Path) -> dict[str, Any]:

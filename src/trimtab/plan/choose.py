@@ -2,12 +2,14 @@
 
 import math
 import time
+from itertools import count
 
 import msgspec
 
 from trimtab.plan import (
     cascade,
     cost,
+    crossing,
     devices,
     load,
     memory,
@@ -19,6 +21,7 @@ from trimtab.plan import (
     rejected,
     routings,
     serving,
+    speed,
 )
 from trimtab.plan import weights as sizes
 from trimtab.plan.architecture import Architecture
@@ -27,7 +30,6 @@ from trimtab.plan.cost import House
 from trimtab.plan.figure import Figure, around
 from trimtab.plan.needs import Needs
 from trimtab.plan.option import PERSONAL, Option, cached
-from trimtab.plan.prices import Listed
 from trimtab.plan.refit import NONE, Scales
 
 FRONT, SHORT, ROUNDS = 12, 24, 8
@@ -35,28 +37,25 @@ FRONT, SHORT, ROUNDS = 12, 24, 8
 GROWTH = (1, 2, 10)
 SAME = 1.05
 """Costs nearer to each other than that are the same: hardware's prices are not known better."""
-
-
-class Flip(msgspec.Struct, frozen=True):
-    """A threshold: what changes, at which value of what, said as a sentence."""
-
-    what: str
-    at: float | None
-    unit: str
-    says: str
+SLACK = (1, 3, 10, math.inf)
+"""Times the limits of time that nobody asked for, until something meets them."""
+FELT = 0.1
+"""Seconds that nobody feels (Nielsen 1993, "Response times: the three important limits")."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """The answer. `rejected` is constraint -> how many options broke it, and the one that came nearest."""
 
     needs: Needs
+    held: Needs
+    """The same, with limits of time that nobody had asked for as far as something met them."""
     house: House
     best: Option
     front: tuple[Option, ...]
     rejected: dict[str, tuple[int, str]]
     figures: dict[str, Figure]
     growth: dict[str, tuple[float | None, load.Waits | None, int]]
-    flips: tuple[Flip, ...]
+    flips: tuple[crossing.Flip, ...]
     considered: int
     seconds: float
 
@@ -68,16 +67,31 @@ def plan(needs: Needs, house: House | None = None, probed: Scales = NONE) -> Pla
         ConfigError: nothing meets the constraints; which one, or which two together, is said.
     """
     began, house = time.perf_counter(), house or House()
-    every = options.all_of(needs, house, probed)
-    front = _front(every, needs)
-    if not front:
-        raise rejected.contradiction(every)
+    held, every, front = _met(needs, house, probed)
     best = front[0]
     return Plan(
-        needs=needs, house=house, best=best, front=tuple(front[:FRONT]), rejected=rejected.reasons(every),
-        figures=figures(best, needs, house), growth={f"{n}x": _grown(best, needs, house, n) for n in GROWTH},
-        flips=tuple(flips(best, needs, house, every)), considered=len(every), seconds=time.perf_counter() - began,
+        needs=needs, held=held, house=house, best=best, front=tuple(front[:FRONT]),
+        rejected=rejected.reasons(every), figures=figures(best, held, house),
+        growth={f"{n}x": _grown(best, held, house, n) for n in GROWTH}, considered=len(every),
+        flips=tuple(flips(best, held, house, every)), seconds=time.perf_counter() - began,
     )  # fmt: skip
+
+
+def _met(needs: Needs, house: House, probed: Scales) -> tuple[Needs, list[Option], list[Option]]:
+    """The constraints as far as something meets them, every option, and the front."""
+    every: list[Option] = []
+    for held in dict.fromkeys(_patient(needs, slack) for slack in SLACK):
+        every = options.all_of(held, house, probed)
+        if front := _front(every, held):
+            return held, every, front
+    raise rejected.contradiction(every)
+
+
+def _patient(needs: Needs, slack: float) -> Needs:
+    """The same with limits of time that nobody asked for `slack` times as loose."""
+    loose = {"first_p95": (needs.latest or 0.0) * slack, "pace": (needs.slowest or 0.0) / slack}
+    held = {key: 0.0 if slack == math.inf else value for key, value in loose.items() if getattr(needs, key) is None}
+    return msgspec.structs.replace(needs, **held)
 
 
 def pareto(found: list[Option], needs: Needs) -> list[Option]:
@@ -96,16 +110,18 @@ def _front(every: list[Option], needs: Needs) -> list[Option]:
     """The front with its p95 simulated; whoever breaks the limit in the simulation, or waits longer than it seemed,
     falls out, and others come up until those that are shown stay."""
     done: dict[int, Option] = {}
-    for _ in range(ROUNDS):
+    for number in count():
         front = pareto([one for one in every if not one.fails], needs)
+        if number >= ROUNDS:  # enough, where any that was simulated is left
+            front = pareto([one for one in done.values() if not one.fails], needs) or front
         if all(id(one) in done for one in front[:FRONT]):
             return front[:FRONT]
         for one in front[:SHORT]:
             if id(one) not in done:
                 done[id(one)] = _timed(one, needs)
-            if needs.first_p95 and one.first_p95 > needs.first_p95:
-                one.fails["first_p95"] = f"p95 TTFT {one.first_p95:.2f} s > {needs.first_p95:g} s (simulated)"
-    return pareto([one for one in done.values() if not one.fails], needs)[:FRONT]
+            if needs.latest and one.first_p95 > needs.latest:
+                one.fails["first_p95"] = f"p95 TTFT {one.first_p95:.2f} s > {needs.latest:g} s (simulated)"
+    raise AssertionError  # `count` does not end
 
 
 def _timed(one: Option, needs: Needs) -> Option:
@@ -169,15 +185,16 @@ def _figures(one: Option, needs: Needs, house: House) -> dict[str, Figure]:
         }
     found: dict[str, Figure] = {}
     writes, reads = ("decode", "prefill") if one.runtime == "llama.cpp" else ("step", "first")
-    low, high, tag = rates.spread(writes, known=one.known, probed=getattr(one.scales, writes) is not None)
-    found["pace"] = around(one.pace, 1 / high, 1 / low, "tok/s", tag)
-    low, high, tag = rates.spread(reads, known=one.known, probed=getattr(one.scales, reads) is not None)
-    found["first"] = around(one.first, low, high, "s", tag)
+    reading, writing = _on(one, needs)
+    pace = rates.spread(writes, writing, known=one.known, probed=one.scales.new if one.scales.on(writes) else None)
+    found["pace"] = around(one.pace, 1 / pace[1], 1 / pace[0], "tok/s", pace[2])
+    first = rates.spread(reads, reading, known=one.known, probed=one.scales.new if one.scales.on(reads) else None)
+    found["first"] = around(one.first, first[0], first[1], "s", first[2])
     if waits := simulated(one, needs, needs.rate):
-        found |= _waits(waits, one, found["first"], _blended(one, needs, waits) if one.large else None)
+        found |= _waits(waits, one, found["first"], pace, _blended(one, needs, waits) if one.large else None)
     if one.watts:
         served = one.runtime == "vllm"
-        low, high, tag = rates.spread("watts", known=one.known) if served else (0.6, 1.6, "extrapolated")
+        low, high, tag = rates.spread("watts", writing, known=one.known) if served else (0.6, 1.6, "extrapolated")
         found["watts"] = around(one.watts, low, high, "W", tag)
         found["joules"] = (
             rates.joules(_load(one, needs), known=one.known) if served
@@ -191,11 +208,19 @@ def _figures(one: Option, needs: Needs, house: House) -> dict[str, Figure]:
     return found
 
 
-def _waits(waits: load.Waits, one: Option, first: Figure, both: tuple[float, float] | None) -> dict[str, Figure]:
+def _on(one: Option, needs: Needs) -> tuple[speed.Run, speed.Run] | tuple[serving.Load, serving.Load]:
+    """What reads its prompts, and what writes."""
+    if one.runtime == "llama.cpp":
+        return options.runs(one.model, one.precision, devices.find(one.device), one.gpus, needs)
+    return (facts := _load(one, needs)), facts
+
+
+def _waits(
+    waits: load.Waits, one: Option, first: Figure, pace: rates.Spread, both: tuple[float, float] | None
+) -> dict[str, Figure]:
     """p95 as simulated, each as sure as what it is made of: waiting as the first token, writing as a step; `both`: with
     a provider, whose times are assumed."""
-    pace = "decode" if one.runtime == "llama.cpp" else "step"
-    low, high, tag = rates.spread(pace, known=one.known, probed=getattr(one.scales, pace) is not None)
+    low, high, tag = pace
     early = first.low / first.central, first.high / first.central
     token = around(waits.token_p95 * 1000, low, high, "ms", tag, "simulated arrivals")
     if both:
@@ -220,100 +245,34 @@ def stack(found: Plan) -> tuple[dict[str, Figure], Architecture | None]:
     return memory.stack(row.shape, one.precision, Session(context=needs.length)), row.shape
 
 
-def flips(best: Option, needs: Needs, house: House, every: list[Option]) -> list[Flip]:
+def flips(best: Option, needs: Needs, house: House, every: list[Option]) -> list[crossing.Flip]:
     """What changes the decision: the volume at which a provider wins or loses, escalation, and the next constraint."""
-    found: list[Flip] = []
+    found: list[crossing.Flip] = []
     left = [one for one in every if not one.fails]
     listed = None if needs.private else prices.find(needs.large)
-    house_one = best if best.runtime != "api" else _cheapest_own(left, needs, house, listed)
+    house_one = best if best.runtime != "api" else crossing.cheapest_own(left, needs, house, listed)
     if listed and house_one and house_one.cost is not None:
         ruled = {key for one in every if one.runtime == "api" for key in one.fails} - {"model"}
-        found += _against_provider(house_one, needs, house, listed, ", ".join(sorted(ruled)))
+        found += crossing.against_provider(house_one, needs, house, listed, ", ".join(sorted(ruled)))
     return found + _next(best, needs, left)
 
 
-def _cheapest_own(left: list[Option], needs: Needs, house: House, listed: Listed | None) -> Option | None:
-    """Of the options that run a model on hardware of one's own alone, the cheapest where the provider's bill meets it:
-    that is where the decision would turn to it."""
-    own = [one for one in left if one.runtime != "api" and not one.large and one.cost]
-    found, factor = None, 1.0
-    for _ in range(4):
-        then = min(own, key=lambda one, at=factor: cost_at(one, needs, house, at) or 0.0, default=None)
-        if then is found or not then or not listed:
-            break
-        found, factor = then, (_crossing(then, needs, house, listed) or needs.requests) / needs.requests
-    return found
-
-
-def _crossing(one: Option, needs: Needs, house: House, listed: Listed) -> float | None:
-    """Requests a month at which the cheaper of the option and the provider changes."""
-    return cost.threshold(
-        lambda requests: cost_at(one, needs, house, requests / needs.requests) or 0.0,
-        lambda requests: cost.api(listed, needs.use.times(requests / needs.requests)),
-        needs.requests / 1e4, needs.requests * 1e4,
-    )  # fmt: skip
-
-
-def _against_provider(one: Option, needs: Needs, house: House, listed: Listed, ruled: str) -> list[Flip]:
-    """`ruled`: constraints that keep the provider out, whatever it costs."""
-    each, name = needs.prompt + needs.answer, f"{needs.large} (ruled out: {ruled})" if ruled else needs.large
-    own, api = cost_at(one, needs, house, 1.0) or 0.0, cost.api(listed, needs.use)
-    at = _crossing(one, needs, house, listed)
-    tokens = at * each if at else None
-    if tokens:
-        now = _short(needs.requests * each)
-        says = f"{name} is cheaper below {_short(tokens)} tokens a month (now {now}); {one.kind} above"
-    else:
-        says = f"{one.kind if own <= api else name} is cheaper at every volume that was tried"
-    alone = max(own - large_share(one, needs), 0.0)
-    edge = cascade.break_even(cascade.Rung(alone, (0.0,), 0.5), cascade.Rung(api, (0.0,), 0.5))
-    found = [Flip("volume", tokens, "tokens/month", says)]
-    if 0 < edge < 0.995:  # above, it would read 100 %
-        says = f"a small model in front of {needs.large} loses to it alone above {edge:.0%} escalation"
-        found.append(Flip("escalation", edge, "share", says))
-    return found
-
-
-def _next(best: Option, needs: Needs, left: list[Option]) -> list[Flip]:
+def _next(best: Option, needs: Needs, left: list[Option]) -> list[crossing.Flip]:
     """The limit below which the recommendation itself falls out, and what then follows."""
     rest = [one for one in left if one is not best and one.first_p95 < best.first_p95]
     for then in _ranked(rest, needs)[:ROUNDS]:
         if _timed(then, needs).first_p95 < best.first_p95:
             says = f"below a limit of {best.first_p95:.2f} s to the first token (p95) {then.name} is next"
-            return [Flip("first_p95", best.first_p95, "s", says)]
+            return [crossing.Flip("first_p95", best.first_p95, "s", says)]
     return []
 
 
 def _grown(best: Option, needs: Needs, house: House, factor: int) -> tuple[float | None, load.Waits | None, int]:
     """USD a month, waiting on today's servers, and servers that are needed, at `factor` times the volume."""
     return (
-        cost_at(best, needs, house, factor), simulated(best, needs, needs.rate * factor),
-        _servers_at(best, needs, house, factor),
+        crossing.cost_at(best, needs, house, factor), simulated(best, needs, needs.rate * factor),
+        crossing.servers_at(best, needs, house, factor),
     )  # fmt: skip
-
-
-def _servers_at(best: Option, needs: Needs, house: House, factor: float) -> int:
-    if best.runtime == "api":
-        return 0
-    if devices.find(best.device).kind in PERSONAL:
-        return math.ceil(needs.rate * factor / best.carries)
-    return cost.servers(needs.use.times(factor), best.carries, house, needs.peak)
-
-
-def cost_at(best: Option, needs: Needs, house: House, factor: float) -> float | None:
-    if best.runtime == "api":
-        return (best.cost or 0.0) * factor
-    if best.cost is None:
-        return None
-    device, count = devices.find(best.device), _servers_at(best, needs, house, factor)
-    power = (best.watts or 0) / max(1, best.gpus * best.servers)
-    priced = cost.own(device, best.gpus, count, power, house) if device.kind not in PERSONAL else None
-    return (priced.central if priced else 0.0) + large_share(best, needs) * factor
-
-
-def large_share(best: Option, needs: Needs) -> float:
-    listed = prices.find(needs.large) if best.large else None
-    return needs.escalated * cost.api(listed, needs.use) if listed else 0.0
 
 
 def _load(one: Option, needs: Needs) -> serving.Load:
@@ -328,9 +287,8 @@ def _load(one: Option, needs: Needs) -> serving.Load:
 
 def _slots(one: Option, needs: Needs) -> int:
     size = sizes.table()[one.model, one.precision]
-    token = cached(one.model, 1024) / 1024
     room = (one.usable - options.SPARE_MIB) * one.gpus - size.held
-    return max(1, int(min(options.MAX_BATCH, room / (token * needs.length + 0.01))))
+    return max(1, int(min(options.MAX_BATCH, room / (cached(one.model, needs.length) + 0.01))))
 
 
 def _worth(one: Option) -> tuple[float, float, float]:
@@ -347,28 +305,23 @@ def loss(one: Option, needs: Needs) -> float:
 
 
 def _ranked(found: list[Option], needs: Needs) -> list[Option]:
-    """By what matters most; of what costs as good as the cheapest, the better one is first."""
+    """By what matters most; of what costs as good as the cheapest, the better one is first (of those alike the
+    cheapest), and of what is as good as the quickest, the cheaper one."""
 
     def dear(one: Option) -> float:
         return one.cost + loss(one, needs) if one.cost is not None else math.inf
 
     same = SAME * min(map(dear, found), default=0.0)
+    soon = FELT + max(FELT, min((one.first_p95 for one in found), default=0.0))
 
     def key(one: Option) -> tuple[float, ...]:
         right = -(one.quality if one.quality is not None else 0.0)
         if needs.fails == "latency":
-            return (one.first_p95, dear(one), right)
+            return (max(one.first_p95, soon), dear(one), right)
         if needs.fails == "quality":
             return (right, dear(one), one.first_p95)
         if needs.fails == "privacy":
             return (float(bool(one.large) or one.runtime == "api"), dear(one), right, one.first_p95)
-        return (max(dear(one), same), right, one.first_p95)
+        return (max(dear(one), same), right, dear(one), one.first_p95)
 
     return sorted(found, key=key)
-
-
-def _short(value: float) -> str:
-    for size, word in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= size:
-            return f"{value / size:.3g} {word}"
-    return f"{value:.0f}"

@@ -11,6 +11,10 @@ from trimtab.errors import ConfigError
 
 CATALOG = Path(__file__).parent / "catalog" / "hardware.csv"
 MIB_PER_GB = 1e9 / 2**20
+TOGETHER = {"dc": 8, "gpu": 4}
+"""Devices of a kind that one machine holds; of others one. A data centre's: a DGX, an EC2 p5, g5 or g6. Of cards for
+desks four: a workstation's slots and its supplies of power (runlocalai.co/stacks/quad-3090-workstation; kentino.com,
+"4x RTX 4090 AI Workstation")."""
 MAKERS = (("rtx", "nvidia"), ("gtx", "nvidia"), ("rx-", "amd"), ("mi3", "amd"), ("mi2", "amd"), ("arc", "intel"))
 
 
@@ -34,6 +38,11 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     source: str
 
     @property
+    def most(self) -> int:
+        """How many of them one machine holds."""
+        return TOGETHER.get(self.kind, 1)
+
+    @property
     def maker(self) -> str:
         """nvidia, amd, intel, apple or other."""
         if self.kind == "apple":
@@ -51,6 +60,8 @@ def find(name: str, path: Path = CATALOG) -> Device:
         ConfigError: nobody lists it; the nearest names are said.
     """
     rows, wanted = catalog(path), name.strip().lower()
+    if wanted in rows:
+        return rows[wanted]
     squeezed = _squeezed(wanted)
     for key, row in rows.items():
         if squeezed in (_squeezed(key), _squeezed(row.name)):

@@ -2,20 +2,22 @@
 
     python -m trimtab.plan.fit --data DIR [--out src/trimtab/plan/catalog/coefficients.json]
 
-Writes, for each quantity, the coefficients, the interval that held four in five rows whose device or model was left
-out of the fit, the same after a probe of the device, and what they were fitted on. Recipe: `runs/planner.sh`.
+Writes, for each quantity, the coefficients, how far rows were off whose device or model was left out of the fit, and
+those that a probe was beside (`doubt`), and what all was fitted on. Recipe: `runs/planner.sh`.
 """
 
 import argparse
 import json
 import math
 import sys
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import msgspec
+
+from trimtab.plan import doubt
+from trimtab.plan.doubt import Doubt, New, Rows
 
 Row = TypeVar("Row")
 Coefficients = Mapping[str, float]
@@ -27,6 +29,7 @@ Prior = Mapping[str, tuple[float, float]]
 BEND = 0.15
 """Errors beyond this (in logarithms) count by their size, not by their square."""
 STEPS, TRIES = 40, 10
+PROBED: tuple[New, ...] = ("other", "same")
 MOST, ENOUGH = 800, 1700
 """Rows, about, that a fit of the held-out check sees, and the shipped fit: more change it little and take minutes."""
 
@@ -48,6 +51,8 @@ class Quantity(msgspec.Struct, frozen=True, kw_only=True):
     prior: Callable[[Coefficients], Prior]
     samples: list[Sample[Any]]
     source: str
+    facts: Callable[[Any], Sequence[float]]
+    """What the size of an error follows from."""
     base: "Quantity | None" = None
 
 
@@ -130,43 +135,6 @@ def pooled(quantity: Quantity) -> Errors:
     return held_out(quantity, lambda sample: sample.device), held_out(quantity, lambda sample: sample.model)
 
 
-def probed(samples: Sequence[Sample[Any]], errors: Sequence[float]) -> tuple[list[float], list[str], list[str]]:
-    """Errors after one row of each device (the middle one in the file) has scaled the others, and the devices and
-    models of these; the row itself is not counted."""
-    groups: dict[tuple[str, int], list[int]] = {}
-    for index, sample in enumerate(samples):
-        groups.setdefault((sample.device, getattr(sample.run, "gpus", 1)), []).append(index)
-    left = [
-        (errors[index] - errors[group[len(group) // 2]], device, samples[index].model)
-        for (device, _), group in groups.items() for at, index in enumerate(group) if at != len(group) // 2
-    ]  # fmt: skip
-    return [error for error, _, _ in left], [device for _, device, _ in left], [model for _, _, model in left]
-
-
-def interval(*ways: tuple[Sequence[float], Sequence[str]], share: float = 0.8) -> tuple[float, float]:
-    """Factors on the prediction between which `share` of what was measured lay. A way of holding out is its errors and
-    their groups: each way counts the same, and so does each group in it, however many rows it has, since what is new
-    will be one group more, not one row more. For that one `share` is raised by one group of all that were counted, the
-    finite-sample correction of conformal prediction."""
-    weighed, counted = [], 0
-    for errors, groups in ways:
-        rows = Counter(groups)
-        counted += len(rows)
-        weighed += [(-e, 1 / (rows[g] * len(rows))) for e, g in zip(errors, groups, strict=True)]
-    edge = (1 - min(1.0, share * (1 + 1 / max(1, counted)))) / 2
-    return math.exp(_weighted(sorted(weighed), edge)), math.exp(_weighted(sorted(weighed), 1 - edge))
-
-
-def _weighted(ordered: Sequence[tuple[float, float]], share: float) -> float:
-    """The value below which `share` of the weight lies."""
-    left = share * sum(weight for _, weight in ordered)
-    for value, weight in ordered:
-        left -= weight
-        if left <= 0:
-            return value
-    return ordered[-1][0]
-
-
 def quantile(ordered: Sequence[float], share: float) -> float:
     """By linear interpolation; `ordered` ascending and not empty."""
     at = share * (len(ordered) - 1)
@@ -200,21 +168,45 @@ def main() -> None:
         if {"watts", "written"} <= set(errors):  # joules a token are the product of both, of the same rows
             found["joules"] = _kept(quantity, {}, _both(errors["watts"], errors["written"]))
         asked.out.write_text(json.dumps(found, indent=1) + "\n")
-        low, high = found[name]["interval"]
-        sys.stderr.write(f"{name}: {len(quantity.samples)} rows, interval x{low} to x{high}\n")
+        sys.stderr.write(f"{name}: {len(quantity.samples)} rows, {found[name]['doubt']['edges']}\n")
+
+
+def doubts(quantity: Quantity, errors: Errors, kept: Callable[[Sample[Any]], bool] = lambda _: True) -> Doubt:
+    """What is known of its errors, from those rows that are `kept`."""
+    chosen = [index for index, sample in enumerate(quantity.samples) if kept(sample)]
+    samples = [quantity.samples[index] for index in chosen]
+    facts = [quantity.facts(sample.run) for sample in samples]
+    by_device, by_model = ([-way[index] for index in chosen] for way in errors)
+    ways: dict[New, Rows] = {
+        "device": Rows(by_device, facts, [sample.device for sample in samples]),
+        "model": Rows(by_model, facts, [sample.model for sample in samples]),
+    }
+    found = doubt.made(ways)
+    edges: dict[New, doubt.Edges] = dict(found.edges)
+    trust: dict[New, float] = {}
+    for new in PROBED:
+        trust[new], edges[new] = doubt.probed(ways["device"], alike(samples, new), found.size, new == "same")
+    return msgspec.structs.replace(found, edges=edges, trust=trust)
+
+
+def alike(samples: Sequence[Sample[Any]], new: New) -> list[list[int]]:
+    """Indices of samples of which one is a probe of the others: those of a device, or of the same model on it."""
+    found: dict[tuple[Any, ...], list[int]] = {}
+    for index, sample in enumerate(samples):
+        run, key = sample.run, (sample.device, getattr(sample.run, "gpus", 1))
+        if new == "same":
+            key += (sample.model, run.precision, getattr(run, "engine", ""), getattr(run, "apart", False))
+        found.setdefault(key, []).append(index)
+    return list(found.values())
 
 
 def _kept(quantity: Quantity, given: Coefficients, errors: Errors) -> dict[str, Any]:
     """What the file keeps of a quantity."""
     samples = quantity.samples
-    devices, models = [sample.device for sample in samples], [sample.model for sample in samples]
-    left, *again = probed(samples, errors[0])
     return {
         "coefficients": {key: value for key, value in given.items() if value or ":" not in key},
-        "interval": _rounded(interval((errors[0], devices), (errors[1], models))),
-        "probed": _rounded(interval(*((left, groups) for groups in again))),
-        "rows": len(samples), "source": quantity.source,
-        "devices": len(set(devices)), "models": len(set(models)),
+        "doubt": msgspec.to_builtins(doubts(quantity, errors)), "rows": len(samples), "source": quantity.source,
+        "devices": sorted({sample.device for sample in samples}), "models": sorted({one.model for one in samples}),
     }  # fmt: skip
 
 
@@ -222,10 +214,6 @@ def _both(watts: Errors, steps: Errors) -> Errors:
     """Errors of a product, both ways held out."""
     by_device, by_model = ([a + b for a, b in zip(*pair, strict=True)] for pair in zip(watts, steps, strict=True))
     return by_device, by_model
-
-
-def _rounded(edges: tuple[float, float]) -> list[float]:
-    return [round(edge, 3) for edge in edges]
 
 
 if __name__ == "__main__":

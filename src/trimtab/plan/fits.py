@@ -6,7 +6,7 @@ import msgspec
 
 from trimtab.plan import energy, memory, rates, serving, speed, splits
 from trimtab.plan.architecture import Architecture
-from trimtab.plan.cache import Session
+from trimtab.plan.cache import checked
 from trimtab.plan.devices import Device
 from trimtab.plan.figure import Figure, total
 from trimtab.plan.refit import NONE, Scales
@@ -45,11 +45,12 @@ def fits(
     Raises:
         ConfigError: no such precision, or nothing is left for a server's cache.
     """
+    probed = probed.of(device.id, shape.name)
     if asked.precision in memory.ENGINE_BITS:
         return _served(shape, device, asked, probed)
     found, precision, gpus = tuple(found), asked.precision, asked.gpus
     weights = memory.weights(shape, precision, found)
-    session = Session(context=asked.context)
+    session = checked(context=asked.context)
     stack = memory.stack(shape, precision, session, found=found, accelerated=device.kind != "cpu")
     each = splits.stacks(shape, precision, session, gpus, found=found) if gpus > 1 else (stack,)
     on = {"depth": asked.depth, "gpus": gpus, "on_cpu": device.kind in ("cpu", "sbc")}
@@ -57,8 +58,8 @@ def fits(
     reading = speed.run(shape, weights, device, precision, tokens=512, **on)
     figures = {
         "memory": total((one["total"] for one in each), "MiB"),
-        "decode": rates.decode(run, known=shape.known, scale=probed.decode),
-        "prefill": rates.prefill(reading, known=shape.known, scale=probed.prefill),
+        "decode": rates.decode(run, known=shape.known, probed=probed.on("decode")),
+        "prefill": rates.prefill(reading, known=shape.known, probed=probed.on("prefill")),
         "power": energy.local(device, gpus),
     }  # fmt: skip
     figures["energy"] = energy.joules_token(figures["power"], figures["decode"])
@@ -87,7 +88,9 @@ def _terms(run: speed.Run, reading: speed.Run, probed: Scales) -> dict[str, str]
     )
     for name in ("decode", "prefill"):
         if scale := getattr(probed, name):
-            found[f"{name}, probe"] = f"measured {scale:.3g} times those seconds: all of them are scaled"
+            found[f"{name}, probe"] = (
+                f"scaled by {scale:.3g}: what was measured over those seconds, as far as one run counts"
+            )
     return found
 
 
@@ -97,11 +100,12 @@ def _served(shape: Architecture, device: Device, asked: Asked, probed: Scales) -
         shape, serving.split(shape, asked.precision), device, gpus=asked.gpus, batch=asked.batch, prompt=asked.prompt,
         answer=asked.answer, precision=asked.precision,
     )  # fmt: skip
-    step = rates.step(load, known=shape.known, scale=probed.step)
+    step = rates.step(load, known=shape.known, probed=probed.on("step"))
     figures = {
         "weights": parts["weights"], "cache": parts["cache"], "tokens": parts["tokens"],
-        "first token": rates.first(load, known=shape.known, scale=probed.first), "a token": step.times(1000, "ms"),
-        "decode": step.inverse(1.0, "tok/s"), "power": rates.watts(load, known=shape.known).times(asked.gpus),
+        "first token": rates.first(load, known=shape.known, probed=probed.on("first")),
+        "a token": step.times(1000, "ms"), "decode": step.inverse(1.0, "tok/s"),
+        "power": rates.watts(load, known=shape.known).times(asked.gpus),
         "energy": rates.joules(load, known=shape.known),
     }  # fmt: skip
     return Fits(parts["tokens"].central >= asked.batch * (asked.prompt + asked.answer), figures)

@@ -15,7 +15,11 @@ from trimtab.errors import ConfigError
 
 REQUESTS, WARM = 600, 60
 """How many requests are simulated, and the first that are not counted."""
+MORE = 32
+"""Servers beyond those that the load needs, at the most, for a limit of time."""
 LENGTHS = 4.0
+LONG = math.log(20)
+"""The length that one in twenty exceeds, over the mean."""
 PARTS = 40
 CROWDED = 0.8
 """Share of the slots in use from which on they are what binds."""
@@ -137,6 +141,19 @@ def slots_p95(rate: float, service: float, servers: int) -> float:
     if share <= 0.05 or math.isinf(mean):
         return math.inf if math.isinf(mean) else 0.0
     return mean / share * math.log(share / 0.05)
+
+
+def enough(rate: float, service: float, count: int, within: float | None) -> tuple[int, float]:
+    """Servers, from `count` on, of which one is the next that a request waits `within` seconds for at p95, and that
+    wait; `count` where that is no limit, or not to be had by waiting less."""
+    wait = slots_p95(rate, service, count)
+    if within is None or within <= 0:
+        return count, wait
+    for more in range(count + 1, count + MORE):
+        if wait <= within:
+            break
+        count, wait = more, slots_p95(rate, service, more)
+    return count, wait
 
 
 class _Paces:

@@ -32,29 +32,29 @@ def quantities(data: Path) -> dict[str, Quantity]:
     """Everything that is calibrated."""
     step = Quantity(
         formula=serving.step, prior=lambda _: serving.STEP, samples=served(data, "tpot_ms"),
-        source="serving_inferencex.csv, tpot",
+        source="serving_inferencex.csv, tpot", facts=serving.facts,
     )  # fmt: skip
     return {
         "decode": Quantity(
             formula=speed.decode, prior=lambda _: speed.DECODE, samples=local(data, "decode"),
-            source="speed_local.csv, test=decode",
+            source="speed_local.csv, test=decode", facts=speed.facts,
         ),
         "prefill": Quantity(
             formula=speed.prefill, prior=lambda _: speed.PREFILL, samples=local(data, "prefill"),
-            source="speed_local.csv, test=prefill",
+            source="speed_local.csv, test=prefill", facts=speed.facts,
         ),
         "step": step,
         "first": Quantity(
             formula=serving.first, prior=lambda _: serving.FIRST, samples=served(data, "ttft_ms"), base=step,
-            source="serving_inferencex.csv, ttft",
+            source="serving_inferencex.csv, ttft", facts=serving.facts,
         ),
         "watts": Quantity(
             formula=energy.watts, prior=lambda _: energy.WATTS, samples=powered(data),
-            source="serving_energy_mlenergy.csv, avg_power_w_total",
+            source="serving_energy_mlenergy.csv, avg_power_w_total", facts=serving.facts,
         ),
         "written": Quantity(
             formula=serving.step, prior=serving.written, samples=written(data), base=step,
-            source="serving_energy_mlenergy.csv, avg_batch / out_tok_s",
+            source="serving_energy_mlenergy.csv, avg_batch / out_tok_s", facts=serving.facts,
         ),
     }  # fmt: skip
 

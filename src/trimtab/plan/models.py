@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from trimtab.errors import ConfigError
-from trimtab.plan.architecture import Architecture, Latent, Layer, State
+from trimtab.plan.architecture import ATTENDS, PATTERN, Architecture, Latent, Layer, State
 
 CATALOG = Path(__file__).parent / "catalog" / "models.csv"
 FAMILIES = (
@@ -17,7 +17,7 @@ FAMILIES = (
     ("gpt-oss", "gpt-oss"), ("deepseek-r1-distill-llama", "llama"), ("deepseek-r1-distill", "qwen2"),
     ("deepseek", "deepseek2"), ("kimi-k2", "deepseek2"), ("qwen3.5", "qwen35"), ("qwen3.6", "qwen35"),
     ("qwen3-next", "qwen35"), ("qwen2", "qwen2"), ("qwen3", "qwen3"), ("granite-4.0-h", "granite-h"), ("lfm2", "lfm2"),
-    ("llama-4", "llama4"), ("afm-", "afm"),
+    ("llama-4", "llama4"), ("afm-", "afm"), ("nemotron", "nemotron-h"), ("falcon-h1", "falcon-h1"),
 )  # fmt: skip
 """What a key begins with, the first that fits: families differ in tensors that their hyper-parameters do not show."""
 
@@ -42,7 +42,7 @@ def find(name: str, path: Path = CATALOG) -> Listed:
     """
     rows, wanted = catalog(path), name.strip().lower()
     for key, row in rows.items():
-        if wanted in (key, row.hf_id.lower()):
+        if wanted in (key, row.hf_id.lower()) or _squeezed(wanted) == _squeezed(key):
             return row
     near = get_close_matches(wanted, list(rows), 3, 0.4)
     fix = f"Nearest: {', '.join(near)}. " if near else ""
@@ -83,8 +83,17 @@ def shape(row: dict[str, str]) -> Architecture:
     )  # fmt: skip
 
 
+def _pattern(attention: str) -> str:
+    found = re.search(r"pattern ([ME*-]+)", attention)
+    return found[1] if found else ""
+
+
 def _mixers(count: int, attention: str, state: str) -> list[str]:
-    """What each layer is. Only how many of a kind there are, and that they are spread evenly, can be known."""
+    """What each layer is: by its letter where there is a pattern; else how many of a kind there are, spread evenly."""
+    if letters := _pattern(attention):
+        return [PATTERN[letter] for letter in letters]
+    if "beside" in attention:
+        return ["both"] * count
     if "MLA" in attention and not state:
         return ["mla"] * count
     kind = next((kind for word, kind in (("delta", "delta"), ("kda", "delta"), ("mamba", "mamba2"), ("conv", "conv"))
@@ -116,11 +125,15 @@ def _layer(row: dict[str, str], index: int, mixer: str) -> Layer:
             kv = int(found[1])
     shared = re.search(r"(\d+) of (\d+)", row["kv_shared_layers"])
     caches = not shared or index < int(shared[2]) - int(shared[1])
-    return _with_ffn(row, index, caches, Layer(
+    made = Layer(
         mixer=mixer, heads=heads, kv_heads=kv, head_k=head_k, head_v=head_v,  # type: ignore[arg-type]
-        window=_window(row) if local else 0, caches=caches and mixer in ("attention", "mla"),
+        window=_window(row) if local else 0, caches=caches and mixer in ATTENDS,
         values=local or "K=V on global" not in row["attention"],
-    ))  # fmt: skip
+    )  # fmt: skip
+    if letters := _pattern(row["attention"]):
+        kept = {"-": row | {"moe": ""}, "E": row}.get(letters[index])
+        return _with_ffn(kept, index, caches, made) if kept else made
+    return _with_ffn(row, index, caches, made)
 
 
 def _with_ffn(row: dict[str, str], index: int, caches: bool, layer: Layer) -> Layer:
@@ -175,12 +188,16 @@ def _state(row: dict[str, str], kinds: list[str]) -> State:
         return State(conv=int(found[1]) if found else 3)
     sizes = re.search(r"(\d+) (?:v-)?heads ?x ?(\d+)x(\d+)", text)
     heads, width, size = (int(n) for n in sizes.groups()) if sizes else (32, 128, 128)
-    if "mamba2" in kinds:
+    if "mamba2" in kinds or "both" in kinds:
         groups = re.search(r"(\d+) groups", text)
         return State(heads * width, size, int(groups[1]) if groups else 1, 4, heads)
     if "delta" in kinds:
         return State(heads * width, size, min(16, heads), 4, heads)
     return State()
+
+
+def _squeezed(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name)
 
 
 def _numbers(text: str) -> list[int]:

@@ -19,6 +19,11 @@ KINDS = {
 BENCHMARKS = ("mmlu", "mmlu_pro", "gsm8k", "humaneval", "ifeval")
 FAILURES = ("cost", "latency", "quality", "privacy")
 LARGEST = 1e12
+MOST = 8
+"""Devices that are planned as one server."""
+WAIT, READ = 2.0, 5.0
+"""Seconds to the first token (p95) and tokens a second for someone who waits and reads, where nobody asks for others:
+MLPerf Inference 5.0 holds a server of a chat to 2 s and 200 ms a token (Llama 2 70B, p99)."""
 FLOOR = 60.0
 """Percent that a model must get right where nobody asks for a quality or names a model: below, it replaces none."""
 
@@ -38,9 +43,9 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     peak: float = 3.0
     """Times the mean, in the busiest hour."""
     first_p95: float | None = None
-    """Seconds to the first token, p95."""
+    """Seconds to the first token, p95; 0 asks for none."""
     pace: float | None = None
-    """Tokens a second of one answer, at least."""
+    """Tokens a second of one answer, at least; 0 asks for none."""
     budget: float | None = None
     """USD a month."""
     benchmark: str = "mmlu"
@@ -49,6 +54,8 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     private: bool = False
     """Nothing may go to a provider."""
     watts: float | None = None
+    gpus: int | None = None
+    """Devices in one server, at the most; else what a machine of that kind holds."""
     licence: str | None = None
     """A word that the licence must have, as `Apache`."""
     large: str = "gpt-5.4"
@@ -72,6 +79,19 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         if self.quality is None:
             return None if self.model else FLOOR
         return self.quality or None
+
+    @property
+    def latest(self) -> float | None:
+        """Seconds to the first token, p95, at the most: as asked, else `WAIT` unless all may wait; None: any."""
+        return (self._assumed(WAIT) if self.first_p95 is None else self.first_p95) or None
+
+    @property
+    def slowest(self) -> float | None:
+        """Tokens a second, at least: as asked, else `READ` unless all may wait; None: any."""
+        return (self._assumed(READ) if self.pace is None else self.pace) or None
+
+    def _assumed(self, limit: float) -> float | None:
+        return limit if self.batch < 1 else None
 
     @property
     def length(self) -> int:
@@ -140,16 +160,21 @@ def _check(needs: Needs) -> None:
     _one_of("where", needs.where, PLACES)
     _one_of("benchmark", (needs.benchmark,), BENCHMARKS)
     _one_of("fails", (needs.fails,), FAILURES)
-    for name in ("requests", "prompt", "answer", "context", "first_p95", "pace", "budget", "watts", "peak"):
+    for name in ("requests", "prompt", "answer", "context", "budget", "watts", "peak"):
         value = getattr(needs, name)
         if value is not None and not 0 < value <= LARGEST:
             raise ConfigError(
                 f"{name} = {value} cannot be.", f"Give a number above 0, up to {LARGEST:.0e}.", param=name
             )
-    for name, most in (("escalated", 1.0), ("cached", 1.0), ("batch", 1.0), ("quality", 100.0), ("harm", LARGEST)):
+    for name, most in (
+        ("escalated", 1.0), ("cached", 1.0), ("batch", 1.0), ("quality", 100.0), ("harm", LARGEST),
+        ("first_p95", LARGEST), ("pace", LARGEST),
+    ):  # fmt: skip
         value = getattr(needs, name)
         if value is not None and not 0 <= value <= most:
             raise ConfigError(f"{name} = {value} cannot be.", f"Give a number from 0 to {most:g}.", param=name)
+    if needs.gpus is not None and not 1 <= needs.gpus <= MOST:
+        raise ConfigError(f"gpus = {needs.gpus} cannot be.", f"Give a number from 1 to {MOST}.", param="gpus")
     if needs.length > 20_000_000:
         raise ConfigError(f"No model has a context of {needs.length} tokens.", "Give fewer.", param="context")
 

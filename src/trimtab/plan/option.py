@@ -1,11 +1,12 @@
 """One way to run a model: what it gives, what it needs, and which constraints it breaks."""
 
+import math
 from functools import cache
 
 import msgspec
 
 from trimtab.plan import cache as kv
-from trimtab.plan import cost, models
+from trimtab.plan import cost, load, models
 from trimtab.plan.cost import House
 from trimtab.plan.devices import Device
 from trimtab.plan.figure import Figure
@@ -13,8 +14,10 @@ from trimtab.plan.needs import Needs
 from trimtab.plan.refit import NONE, Scales
 
 RUNTIMES = {"vllm": "vLLM", "llama.cpp": "llama.cpp", "api": "provider"}
-PERSONAL = ("phone", "sbc", "edge", "browser")
+PERSONAL = ("phone", "browser")
 """Kinds of devices that have their own user, and no bill."""
+CROWD = 2000
+"""So many devices wait for nobody."""
 
 
 class Option(msgspec.Struct, kw_only=True):
@@ -76,10 +79,12 @@ def judged(needs: Needs, option: Option) -> Option:
     fails = option.fails
     if option.memory > option.usable and option.device:
         fails["memory"] = f"{option.memory / 1024:.1f} GiB > {option.usable / 1024:.1f} GiB on {option.device}"
-    if needs.first_p95 and option.first_p95 > needs.first_p95:
-        fails["first_p95"] = f"p95 TTFT {option.first_p95:.2f} s > {needs.first_p95:g} s"
-    if needs.pace and option.pace < needs.pace:
-        fails["pace"] = f"{option.pace:.1f} tok/s < {needs.pace:g}"
+        if option.gpus > 1:
+            fails["memory"] += f", each of {option.gpus}"
+    if needs.latest and option.first_p95 > needs.latest:
+        fails["first_p95"] = f"p95 TTFT {option.first_p95:.2f} s > {needs.latest:.3g} s"
+    if needs.slowest and option.pace < needs.slowest:
+        fails["pace"] = f"{option.pace:.1f} tok/s < {needs.slowest:.3g}"
     if needs.budget and (option.cost is None or option.cost > needs.budget):
         fails["budget"] = (
             f"USD {'unknown' if option.cost is None else f'{option.cost:,.0f}'} a month > {needs.budget:,.0f}"
@@ -89,8 +94,21 @@ def judged(needs: Needs, option: Option) -> Option:
     return option
 
 
-def price(device: Device, gpus: int, count: int, watts: float, house: House, personal: bool) -> float | None:
-    if personal:
+def slotted(needs: Needs, house: House, device: Device, read: float, token: float) -> tuple[int, float]:
+    """How many devices that take one sequence each, and seconds to the first token, p95, with waiting for one of them;
+    `read`: seconds for a prompt, `token`: for a token. A device that has its own user is one, and nobody waits."""
+    late, service = read * load.LONG + token, read + token * needs.answer
+    if device.kind in PERSONAL:
+        return 1, late
+    count = max(1, math.ceil(needs.rate * service / house.utilisation))
+    if count > CROWD:
+        return count + house.spare, late
+    count, wait = load.enough(needs.rate, service, count, needs.latest and needs.latest - late)
+    return count + house.spare, late + wait
+
+
+def price(device: Device, gpus: int, count: int, watts: float, house: House) -> float | None:
+    if device.kind in PERSONAL:
         return 0.0
     found: Figure | None = cost.own(device, gpus, count, watts, house)
     return found.central if found else None
@@ -98,6 +116,6 @@ def price(device: Device, gpus: int, count: int, watts: float, house: House, per
 
 @cache
 def cached(name: str, tokens: int) -> float:
-    """MiB of one sequence's cache and state."""
-    shape = models.catalog()[name].shape
-    return kv.keys_values(shape, kv.Session(context=tokens)) + kv.states(shape, 1)
+    """MiB of one sequence's cache and state, without what padding of its cells adds."""
+    shape, session = models.catalog()[name].shape, kv.Session(context=tokens)
+    return kv.keys_values(shape, session) * tokens / kv.cells(session) + kv.states(shape, 1)

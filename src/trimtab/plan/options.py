@@ -1,6 +1,5 @@
 """Everything that could answer: model x precision x runtime x hardware x servers, each with what it would give."""
 
-import math
 from collections.abc import Iterator
 from difflib import get_close_matches
 from functools import cache
@@ -9,7 +8,6 @@ import msgspec
 
 from trimtab.errors import ConfigError
 from trimtab.plan import cost, devices, models, naming, prices, rates, routings, serving, speed, weights
-from trimtab.plan import load as waiting
 from trimtab.plan.cost import House
 from trimtab.plan.devices import Device
 from trimtab.plan.energy import local as local_watts
@@ -17,7 +15,7 @@ from trimtab.plan.figure import exact
 from trimtab.plan.memory import Weights
 from trimtab.plan.models import Listed
 from trimtab.plan.needs import KINDS, Needs
-from trimtab.plan.option import PERSONAL, Option, cached, judged, price
+from trimtab.plan.option import Option, cached, judged, price, slotted
 from trimtab.plan.refit import NONE, Scales
 
 MAX_BATCH = 256
@@ -30,7 +28,12 @@ P95 = 2.2
 """p95 over the mean of the time to the first token, until the simulation says it better."""
 EIGHT_BIT = ("rtx-40", "rtx-50", "rtx-6000-ada", "rtx-5880", "rtx-pro", "l4", "h1", "h2", "b2", "b3", "gb", "mi3")
 """Devices that multiply at fp8; on others it saves memory alone and needs kernels that not all have."""
+NO_MXFP4 = ("rtx-20", "t4", "rx-")
+"""Devices that vLLM has no kernels for MXFP4 on: Marlin's ask for Ampere, AMD's for CDNA 3 or RDNA 4."""
 SERVED = ("nvidia", "amd")
+DESK = 128 * 1024
+"""MiB; processors with more stand in a rack."""
+UNPLANNED = ("tpu-v5e", "inf2")
 TOO_OLD = ("gtx-10",)
 """Devices that vLLM has no kernels for: it asks for compute capability 7.0."""
 
@@ -49,7 +52,7 @@ def all_of(needs: Needs, house: House, probed: Scales = NONE) -> list[Option]:
         reasons = _of_model(needs, row)
         local, served = weights.precisions(row.shape.family)
         for device in hardware:
-            scales = probed.of(device.id)
+            scales = probed.of(device.id, name)
             found += _local(needs, house, name, row, device, local, reasons, scales)
             if device.id in serves:
                 found += _served(needs, house, name, row, device, served, reasons, scales)
@@ -75,12 +78,22 @@ def no_price(name: str) -> ConfigError:
 
 def _devices(needs: Needs) -> list[Device]:
     if needs.device:
-        return [devices.find(needs.device)]
-    kinds = {kind for place in needs.where for kind in KINDS[place]}
+        found = devices.find(needs.device)
+        if found.id in UNPLANNED:
+            raise ConfigError(
+                f"No runtime that is planned runs on {found.id}: llama.cpp and vLLM are.", "Name another."
+            )
+        return [found]
     return [
         device for device in devices.catalog().values()
-        if device.kind in kinds and (needs.where != ("cloud",) or device.hourly)
+        if device.id not in UNPLANNED and any(_stands(device, place) for place in needs.where)
+        and (needs.where != ("cloud",) or device.hourly)
     ]  # fmt: skip
+
+
+def _stands(device: Device, place: str) -> bool:
+    rack = device.kind == "cpu" and device.memory > DESK
+    return device.kind in KINDS[place] and not (rack and place == "device")
 
 
 def _of_model(needs: Needs, row: Listed) -> dict[str, str]:
@@ -92,7 +105,7 @@ def _of_model(needs: Needs, row: Listed) -> dict[str, str]:
     right = row.quality.get(needs.benchmark)
     if needs.least and (right is None or right < needs.least):
         shown = "unknown" if right is None else f"{right:g} %"
-        found["quality"] = f"{needs.benchmark} {shown} < {needs.least:g} %"
+        found["quality"] = f"{needs.benchmark} {shown} < {needs.least:g} %{' (assumed)' * (needs.quality is None)}"
     return found
 
 
@@ -101,32 +114,34 @@ def _local(
     reasons: dict[str, str], scales: Scales,
 ) -> Iterator[Option]:  # fmt: skip
     """llama.cpp: one sequence at a time on each device."""
-    if device.id in ("tpu-v5e", "inf2"):
-        return
     for precision in tried:
         size = weights.table()[name, precision]
         room = size.held + cached(name, needs.length)
-        gpus = _count(room, device) if device.kind in ("gpu", "dc") else 1
-        facts = _run_facts(name)
-        run = msgspec.structs.replace(
-            facts, device=device, read=size.read * MIB, held=size.held * MIB, precision=precision, gpus=gpus,
-            cached=facts.cached * needs.length, attended=facts.attended * needs.prompt, tokens=int(needs.prompt) or 1,
-            on_cpu=device.kind in ("cpu", "sbc"),
-        )  # fmt: skip
-        token = rates.fast_decode(run) * (scales.decode or 1.0)
-        read = rates.fast_prefill(run) * needs.prompt * (scales.prefill or 1.0)
-        service = read + token * needs.answer
-        personal = device.kind in PERSONAL
-        count = 1 if personal else max(1, math.ceil(needs.rate * service / house.utilisation)) + house.spare
-        wait = 0.0 if personal or count > 2000 else waiting.slots_p95(needs.rate, service, max(1, count - house.spare))
+        gpus = _count(room, device, needs)
+        reading, writing = runs(name, precision, device, gpus, needs)
+        token = rates.fast_decode(writing) * (scales.decode or 1.0)
+        read = rates.fast_prefill(reading) * needs.prompt * (scales.prefill or 1.0)
+        count, late = slotted(needs, house, device, read, token)
         power = local_watts(device, gpus).central / gpus
         yield judged(needs, Option(
             model=name, precision=precision, runtime="llama.cpp", device=device.id, gpus=gpus, servers=count,
             routing="small only", quality=row.quality.get(needs.benchmark), usable=device.usable,
-            memory=room / gpus + SPARE_MIB, pace=1 / token, first=read + token, first_p95=(read + token) * 1.3 + wait,
-            cost=price(device, gpus, count, power, house, personal), watts=power * gpus * count, carries=1 / service,
-            known=row.shape.known, scales=scales, fails=dict(reasons),
+            memory=room / gpus + SPARE_MIB, pace=1 / token, first=read + token, first_p95=late,
+            cost=price(device, gpus, count, power, house), watts=power * gpus * count, known=row.shape.known,
+            carries=1 / (read + token * needs.answer), scales=scales, fails=dict(reasons),
         ))  # fmt: skip
+
+
+def runs(name: str, precision: str, device: Device, gpus: int, needs: Needs) -> tuple[speed.Run, speed.Run]:
+    """A prompt that llama.cpp reads, and an answer that it writes."""
+    size = weights.table()[name, precision]
+    reading, writing = (
+        msgspec.structs.replace(
+            facts, device=device, read=size.read * MIB, held=size.held * MIB, precision=precision, gpus=gpus,
+            on_cpu=device.kind in ("cpu", "sbc"),
+        ) for facts in _run_facts(name, needs.prompt, needs.answer)
+    )  # fmt: skip
+    return reading, writing
 
 
 def _served(
@@ -137,11 +152,14 @@ def _served(
     for precision in tried:
         if precision == "fp8" and not device.id.startswith(EIGHT_BIT):
             continue
+        if precision == "mxfp4" and device.id.startswith(NO_MXFP4):
+            continue
         size = weights.table()[name, precision]
-        token = cached(name, 1024) / 1024
+        each = cached(name, needs.length)
         room = device.memory * SHARE - SPARE_MIB
-        gpus = next((n for n in COUNTS if size.held / n + max(2 * token * needs.length / n, 1024) < room), 8)
-        slots = int(min(MAX_BATCH, max(0.0, (room * gpus - size.held) / (token * needs.length + 0.01))))
+        able = _counts(device, needs)
+        gpus = next((n for n in able if size.held / n + max(2 * each / n, 1024) < room), able[-1])
+        slots = int(min(MAX_BATCH, max(0.0, (room * gpus - size.held) / (each + 0.01))))
         if slots < 1:
             yield judged(needs, _too_large(name, precision, row, device, gpus, size.held, reasons, needs))
             continue
@@ -160,8 +178,8 @@ def _served(
         yield judged(needs, Option(
             model=name, precision=precision, runtime="vllm", device=device.id, gpus=gpus, servers=count,
             routing="small only", quality=row.quality.get(needs.benchmark), usable=device.memory * SHARE,
-            memory=size.held / gpus + SPARE_MIB + load.batch * token * needs.length / gpus, pace=pace, first=first,
-            first_p95=first * P95, cost=price(device, gpus, count, power, house, False), watts=power * gpus * count,
+            memory=size.held / gpus + SPARE_MIB + load.batch * each / gpus, pace=pace, first=first,
+            first_p95=first * P95, cost=price(device, gpus, count, power, house), watts=power * gpus * count,
             batch=load.batch, carries=carries, known=row.shape.known and rates.served(device), scales=scales,
             fails=dict(reasons),
         ))  # fmt: skip
@@ -197,20 +215,30 @@ def _too_large(
     )  # fmt: skip
 
 
-def _count(need: float, device: Device) -> int:
-    return next((n for n in COUNTS if need / n + SPARE_MIB < device.usable), 8)
+def _count(need: float, device: Device, needs: Needs) -> int:
+    able = _counts(device, needs)
+    return next((n for n in able if need / n + SPARE_MIB < device.usable), able[-1])
+
+
+def _counts(device: Device, needs: Needs) -> list[int]:
+    """How many devices a server may have."""
+    return [n for n in COUNTS if n <= (needs.gpus or device.most)]
 
 
 MIB = 2**20 / 1e9
 
 
 @cache
-def _run_facts(name: str) -> speed.Run:
-    """A run of the model on no device in particular; cache and attention for one token of depth."""
+def _run_facts(name: str, prompt: float, answer: float) -> tuple[speed.Run, speed.Run]:
+    """A prompt that is read and an answer that is written after it, on no device in particular."""
     shape = models.catalog()[name].shape
     one = Weights(exact(0.0, "MiB"), 0.0)
     nowhere = next(iter(devices.catalog().values()))
-    return speed.run(shape, one, nowhere, "Q4_K_M", depth=0.5, tokens=1)
+    read, written = max(1, int(prompt)), max(1, int(answer))
+    return (
+        speed.run(shape, one, nowhere, "Q4_K_M", tokens=read),
+        speed.run(shape, one, nowhere, "Q4_K_M", depth=prompt, tokens=written),
+    )
 
 
 @cache

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from trimtab.plan import choose, cost, deploy, prices, report
+from trimtab.plan import choose, cost, crossing, deploy, prices, report
 from trimtab.plan.choose import Plan
 from trimtab.plan.figure import Figure
 
@@ -29,8 +29,9 @@ SOURCES = (
 def page(plan: Plan, stack: Mapping[str, Figure]) -> str:
     """The whole document."""
     parts = [
-        f"<h1>{escape(plan.best.name)}</h1>", _figures(plan.figures), "<h2>Cost by volume</h2>", _staircase(plan),
-        "<h2>Time to the first token by load</h2>", _latency(plan),
+        f"<h1>{escape(plan.best.name)}</h1>", _figures(plan.figures), f"<p>Quality: {escape(report.right(plan))}.</p>",
+        *(f"<p>Limits of time: {escape(says)}.</p>" for says in report.patience(plan)),
+        "<h2>Cost by volume</h2>", _staircase(plan), "<h2>Time to the first token by load</h2>", _latency(plan),
     ]  # fmt: skip
     if stack:
         parts += ["<h2>Memory of each device</h2>", _stack(stack)]
@@ -58,8 +59,8 @@ def _figures(found: Mapping[str, Figure]) -> str:
 
 def _staircase(plan: Plan) -> str:
     """USD a month of the plan and of the provider, from a tenth to a hundred times the volume."""
-    needs, factors = plan.needs, [10 ** (n / 20) for n in range(-20, 41)]
-    own = [choose.cost_at(plan.best, needs, plan.house, factor) or 0.0 for factor in factors]
+    needs, factors = plan.held, [10 ** (n / 20) for n in range(-20, 41)]
+    own = [crossing.cost_at(plan.best, needs, plan.house, factor) or 0.0 for factor in factors]
     lines = [("this plan", own)]
     if listed := prices.find(needs.large):
         lines.append((needs.large, [cost.api(listed, needs.use.times(factor)) for factor in factors]))
@@ -71,7 +72,8 @@ def _latency(plan: Plan) -> str:
     found = [(factor, choose.simulated(plan.best, plan.needs, plan.needs.rate * factor)) for factor in factors]
     kept = [(factor, waits) for factor, waits in found if waits]
     if not kept:
-        return "<p>The provider scales; it publishes no times.</p>"
+        alone = "Each device has its own user: nobody waits for another."
+        return f"<p>{'The provider scales; it publishes no times.' if plan.best.runtime == 'api' else alone}</p>"
     loads = [factor * plan.needs.rate for factor, _ in kept]
     lines = [("p50", [w.first_p50 for _, w in kept]), ("p95", [w.first_p95 for _, w in kept])]
     return _chart(loads, lines, "requests a second, on today's servers", "seconds")
@@ -94,13 +96,15 @@ def _stack(stack: Mapping[str, Figure]) -> str:
 
 def _tornado(plan: Plan) -> str:
     """How the month's cost moves when one assumption moves to its low and high."""
-    base, needs, house = plan.best.cost or 0.0, plan.needs, plan.house
-    moved = {"volume x 0.5 to 2": [choose.cost_at(plan.best, needs, house, factor) or 0.0 for factor in (0.5, 2.0)]}
+    base, needs, house = plan.best.cost or 0.0, plan.held, plan.house
+    moved = {"volume x 0.5 to 2": [crossing.cost_at(plan.best, needs, house, factor) or 0.0 for factor in (0.5, 2.0)]}
     if figure := plan.figures.get("cost"):
         moved["price of hardware"] = [figure.low, figure.high]
     if plan.best.large:
-        share = choose.large_share(plan.best, needs)
+        share = crossing.large_share(plan.best, needs)
         moved["escalated x 0.5 to 2"] = [base - share / 2, base + share]
+    if not any(value for pair in moved.values() for value in pair):
+        return "<p>Nothing is paid for it.</p>"
     lowest = min([base, *(value for pair in moved.values() for value in pair)])
     wide = max([base, *(value for pair in moved.values() for value in pair)]) - lowest or 1.0
     bars, inner = [], WIDTH - 16

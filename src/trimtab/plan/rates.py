@@ -9,23 +9,23 @@ import msgspec
 
 from trimtab.plan import energy, serving, speed
 from trimtab.plan.devices import Device
+from trimtab.plan.doubt import Doubt, New
 from trimtab.plan.figure import Figure, Tag, around
 
 CATALOG = Path(__file__).parent / "catalog" / "coefficients.json"
-WIDER = 2.0
-"""How much wider the interval is (as a power) outside of what was fitted."""
+Spread = tuple[float, float, Tag]
+Probed = tuple[float, New] | None
+"""Seconds measured over predicted, as far as they count, and what the probe ran: the same model or another."""
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
-    """Coefficients, factors on the prediction that held four in five held-out rows, and what they were fitted on."""
+    """Coefficients, how far rows that were held out were off, and what all was fitted on."""
 
     coefficients: Mapping[str, float]
-    interval: tuple[float, float]
-    probed: tuple[float, float]
-    """The same once another row of the same device had scaled the formula."""
+    doubt: Doubt
     rows: int
-    devices: int
-    models: int
+    devices: frozenset[str]
+    models: frozenset[str]
     source: str
 
 
@@ -42,38 +42,38 @@ def calibration(name: str) -> Calibration:
     return msgspec.convert(json.loads(CATALOG.read_bytes())[name], Calibration)
 
 
-def decode(run: speed.Run, *, known: bool = True, scale: float | None = None) -> Figure:
-    """Tokens a second of one sequence; `scale`: seconds measured over predicted, of another run on this device."""
-    seconds = _seconds("decode", speed.decode(given("decode"), run), known and _seen(run), scale)
+def decode(run: speed.Run, *, known: bool = True, probed: Probed = None) -> Figure:
+    """Tokens a second of one sequence; `probed`: seconds measured over predicted, and of what."""
+    seconds = _seconds("decode", run, speed.decode(given("decode"), run), known and _seen(run), probed)
     return seconds.inverse(1.0, "tok/s")
 
 
-def prefill(run: speed.Run, *, known: bool = True, scale: float | None = None) -> Figure:
+def prefill(run: speed.Run, *, known: bool = True, probed: Probed = None) -> Figure:
     """Tokens of a prompt a second."""
-    seconds = _seconds("prefill", speed.prefill(given("prefill"), run), known and _seen(run), scale)
+    seconds = _seconds("prefill", run, speed.prefill(given("prefill"), run), known and _seen(run), probed)
     return seconds.inverse(1.0, "tok/s")
 
 
-def step(load: serving.Load, *, known: bool = True, scale: float | None = None) -> Figure:
+def step(load: serving.Load, *, known: bool = True, probed: Probed = None) -> Figure:
     """Seconds a token of a server's sequences (TPOT)."""
-    return _seconds("step", serving.step(given("step"), load), known and served(load.device), scale)
+    return _seconds("step", load, serving.step(given("step"), load), known and served(load.device), probed)
 
 
-def first(load: serving.Load, *, known: bool = True, scale: float | None = None) -> Figure:
+def first(load: serving.Load, *, known: bool = True, probed: Probed = None) -> Figure:
     """Seconds to the first token with a steady number of sequences (TTFT)."""
-    return _seconds("first", serving.first(given("first"), load), known and served(load.device), scale)
+    return _seconds("first", load, serving.first(given("first"), load), known and served(load.device), probed)
 
 
 def watts(load: serving.Load, *, known: bool = True) -> Figure:
     """Watts of one device of a server."""
-    low, high, tag = spread("watts", known=known and served(load.device))
+    low, high, tag = spread("watts", load, known=known and served(load.device))
     return around(energy.watts(given("watts"), load), low, high, "W", tag)
 
 
 def joules(load: serving.Load, *, known: bool = True) -> Figure:
     """Joules a token that a full server writes: its watts over all it writes, prompts and host included."""
     value = energy.watts(given("watts"), load) * serving.step(given("written"), load) * load.gpus / load.batch
-    low, high, tag = spread("joules", known=known and served(load.device))
+    low, high, tag = spread("joules", load, known=known and served(load.device))
     return around(value, low, high, "J/token", tag)
 
 
@@ -107,18 +107,25 @@ def read_seconds(load: serving.Load) -> float:
     return serving.reading(given("step"), load, load.gpus) / max(1, load.prompt)
 
 
-def spread(name: str, *, known: bool = True, probed: bool = False) -> tuple[float, float, Tag]:
-    """Factors below and above a prediction in seconds that hold four in five, and what they rest on."""
+def spread(name: str, on: speed.Run | serving.Load, *, known: bool = True, probed: New | None = None) -> Spread:
+    """Factors below and above a prediction in seconds that hold four in five, and what they rest on; `probed`: what
+    was, of the same device."""
     found = calibration(name)
-    if probed:
-        return *found.probed, "probed"
-    low, high = found.interval
-    return (low, high, "calibrated") if known else (low**WIDER, high**WIDER, "extrapolated")
+    new: New = probed or ("model" if on.device.id in found.devices else "device")
+    facts = speed.facts(on) if isinstance(on, speed.Run) else serving.facts(on)
+    tag: Tag = "probed" if probed else "calibrated" if known else "extrapolated"
+    return *found.doubt.factors(facts, new, known=known or bool(probed)), tag
 
 
-def _seconds(name: str, seconds: float, known: bool, scale: float | None) -> Figure:
-    low, high, tag = spread(name, known=known, probed=scale is not None)
-    return around(seconds * (scale or 1.0), low, high, "s", tag, _why(name))
+def trust(name: str, probed: New) -> float:
+    """The power of a probe's ratio that counts."""
+    return calibration(name).doubt.trust[probed]
+
+
+def _seconds(name: str, on: speed.Run | serving.Load, seconds: float, known: bool, probed: Probed) -> Figure:
+    scale, new = probed or (1.0, None)
+    low, high, tag = spread(name, on, known=known, probed=new)
+    return around(seconds * scale, low, high, "s", tag, _why(name))
 
 
 def served(device: Device) -> bool:
@@ -140,4 +147,4 @@ def given(name: str) -> Mapping[str, float]:
 @cache
 def _why(name: str) -> str:
     found = calibration(name)
-    return f"{found.rows} rows of {found.devices} devices, {found.models} models"
+    return f"{found.rows} rows of {len(found.devices)} devices, {len(found.models)} models"

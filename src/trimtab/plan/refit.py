@@ -10,6 +10,7 @@ from trimtab.errors import ConfigError
 from trimtab.plan import memory, probes, rates, serving, speed
 from trimtab.plan.architecture import Architecture
 from trimtab.plan.devices import Device
+from trimtab.plan.doubt import New
 from trimtab.plan.tensors import Tensor
 
 ALIKE = 0.1
@@ -18,17 +19,32 @@ differently)."""
 
 
 class Scales(msgspec.Struct, frozen=True, kw_only=True):
-    """Measured over predicted seconds on `device`; None where the probe does not say."""
+    """Measured over predicted seconds on `device`, on which `model` ran; None where the probe does not say."""
 
     device: str = ""
+    model: str = ""
+    new: New | None = None
+    """What a prediction is of: the `same` model or an `other` one; None where nothing was probed, or as measured."""
     decode: float | None = None
     prefill: float | None = None
     step: float | None = None
     first: float | None = None
 
-    def of(self, device: str) -> "Scales":
-        """These on the device that was probed, none on another."""
-        return self if device == self.device else NONE
+    def of(self, device: str, model: str) -> "Scales":
+        """These on the device that was probed, as far as one measurement counts for `model`; none on another."""
+        if device != self.device:
+            return NONE
+        new: New = "same" if model == self.model else "other"
+        counted: dict[str, float | None] = {}
+        for name in ("decode", "prefill", "step", "first"):
+            ratio, trust = getattr(self, name), rates.trust(name, new)
+            counted[name] = ratio**trust if ratio and trust else None
+        return msgspec.structs.replace(self, new=new, **counted)
+
+    def on(self, name: str) -> rates.Probed:
+        """The ratio that counts for a quantity, and of what; None where it was not probed."""
+        ratio = getattr(self, name)
+        return (ratio, self.new) if ratio and self.new else None
 
 
 NONE = Scales()
@@ -74,7 +90,7 @@ def _of_runs(
         )  # fmt: skip
         predicted = rates.fast_prefill(run) if one.reads else rates.fast_decode(run)
         ratios[one.reads].append(1 / (one.rate * predicted))
-    return Scales(device=device.id, decode=_middle(ratios[False]), prefill=_middle(ratios[True]))
+    return Scales(device=device.id, model=shape.name, decode=_middle(ratios[False]), prefill=_middle(ratios[True]))
 
 
 def _of_server(
@@ -88,7 +104,7 @@ def _of_server(
         )  # fmt: skip
         steps.append(one.step / rates.step_seconds(load))
         firsts.append(one.first / rates.first_seconds(load))
-    return Scales(device=device.id, step=_middle(steps), first=_middle(firsts))
+    return Scales(device=device.id, model=shape.name, step=_middle(steps), first=_middle(firsts))
 
 
 def _middle(ratios: list[float]) -> float | None:

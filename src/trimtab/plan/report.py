@@ -6,12 +6,12 @@ from typing import Any
 
 import msgspec
 
-from trimtab.plan import deploy
-from trimtab.plan.architecture import Architecture
+from trimtab.plan import deploy, devices
+from trimtab.plan.architecture import ATTENDS, Architecture
 from trimtab.plan.choose import Plan
 from trimtab.plan.figure import Figure
 from trimtab.plan.load import Waits
-from trimtab.plan.option import Option
+from trimtab.plan.option import PERSONAL, Option
 
 UNITS = {
     "pace": "decode", "first": "first token", "first_p95": "first token, p95", "token_p95": "a token, p95",
@@ -23,6 +23,7 @@ def values(plan: Plan, stack: Mapping[str, Figure]) -> dict[str, Any]:
     """The plan as JSON's values; names of fields are part of the schema that `--json` promises."""
     return {
         "needs": plain(plan.needs), "house": plain(plan.house), "considered": plan.considered,
+        "limits": {"first_p95_s": plan.held.latest, "tokens_s": plan.held.slowest},
         "recommended": option(plan.best) | {"figures": figures(plan.figures), "memory_stack": figures(stack)},
         "front": [option(one) for one in plan.front],
         "rejected": {name: {"options": count, "nearest": why} for name, (count, why) in plan.rejected.items()},
@@ -39,16 +40,10 @@ def text(plan: Plan, stack: Mapping[str, Figure], explain: Mapping[str, str] | N
     """Lines for a terminal: the answer first."""
     lines = [f"Recommended: {plan.best.name}", ""]
     lines += [f"  {UNITS.get(name, name):16} {shown(figure)}" for name, figure in plan.figures.items()]
-    if plan.best.quality is not None:
-        routed = " (estimated after routing)" if plan.best.large else ""
-        lines.append(f"  {'quality':16} {plan.best.quality:.1f} % on {plan.needs.benchmark}{routed}")
-    else:
-        asked = f"; {plan.needs.quality:g} % was asked for" if plan.needs.quality else ""
-        lines.append(
-            f"  {'quality':16} unknown: no score of {plan.best.model} on {plan.needs.benchmark} is listed{asked}"
-        )
+    lines.append(f"  {'quality':16} {right(plan)}")
     if plan.needs.quality is None and plan.needs.least:
         lines.append(f"  {'':16} models below {plan.needs.least:g} % were left out: --quality asks for another limit")
+    lines += [f"  {'limits of time':16} {says}" for says in patience(plan)]
     if stack:
         lines += ["", "Memory of each device:"]
         lines += [f"  {name:16} {shown(figure)}" for name, figure in stack.items()]
@@ -73,6 +68,32 @@ def text(plan: Plan, stack: Mapping[str, Figure], explain: Mapping[str, str] | N
     return lines
 
 
+def right(plan: Plan) -> str:
+    """The recommended option's quality in words."""
+    best, needs = plan.best, plan.needs
+    if best.quality is None:
+        asked = f"; {needs.quality:g} % was asked for" if needs.quality else ""
+        return f"unknown: no score of {best.model} on {needs.benchmark} is listed{asked}"
+    routed = " (estimated after routing)" if best.large else ""
+    return f"{best.quality:.1f} % on {needs.benchmark}{routed}"
+
+
+def patience(plan: Plan) -> list[str]:
+    """What is said of limits of time that nobody asked for; nothing where all were."""
+    needs, best, assumed = plan.needs, plan.best, {}
+    if needs.first_p95 is None and needs.latest:
+        assumed["--first-p95"] = f"{needs.latest:g} s to the first token (p95)"
+    if needs.pace is None and needs.slowest:
+        assumed["--pace"] = f"{needs.slowest:g} tokens/s"
+    if not assumed:
+        return []
+    what, flags = " and ".join(assumed.values()), " and ".join(assumed)
+    if (plan.held.latest, plan.held.slowest) != (needs.latest, needs.slowest):
+        this = f"p95 here is {best.first_p95:.3g} s, at {best.pace:.3g} tokens/s"
+        return [f"nothing that meets the rest gives {what}, as someone who waits expects: {this}"]
+    return [f"{what}, assumed for someone who waits; {flags}: others, or 0 for none"]
+
+
 def option(one: Option) -> dict[str, Any]:
     """An option's plain values."""
     return {
@@ -92,7 +113,7 @@ def figures(found: Mapping[str, Figure]) -> dict[str, Any]:
 
 def explained(shape: Architecture, stack: Mapping[str, Figure]) -> dict[str, str]:
     """Each term of the memory stack, and from what it follows."""
-    kinds = {layer.mixer for layer in shape.layers}
+    kinds = {layer.mixer for layer in shape.layers} - {"none"}
     about = {
         "layers": f"{len(shape.layers)} ({', '.join(sorted(kinds))}), width {shape.hidden}, vocabulary {shape.vocab}"
     }
@@ -100,7 +121,7 @@ def explained(shape: Architecture, stack: Mapping[str, Figure]) -> dict[str, str
     if windows:
         local = sum(bool(layer.window) for layer in shape.layers)
         about["windows"] = f"{local} layers see {windows[0]} tokens; their cache is a ring"
-    shared = sum(not layer.caches and layer.mixer in ("attention", "mla") for layer in shape.layers)
+    shared = sum(not layer.caches and layer.mixer in ATTENDS for layer in shape.layers)
     if shared:
         about["shared"] = f"{shared} layers read another one's cache"
     return about | {name: f"{figure.why or 'sum'} [{figure.tag}]" for name, figure in stack.items()}
@@ -128,8 +149,8 @@ def _waits(waits: Waits | None) -> dict[str, Any] | None:
 def _hardware(one: Option, servers: int) -> str:
     if one.runtime == "api":
         return "none of your own"
-    if one.cost == 0:
-        return f"{servers:,} devices at work at once in the busiest hour"
+    if devices.find(one.device).kind in PERSONAL:
+        return f"{servers:,} device{'s' * (servers != 1)} at work at once in the busiest hour"
     return f"{servers:,} server{'s' * (servers != 1)}"
 
 

@@ -6,12 +6,11 @@ from functools import cache
 
 import msgspec
 
-from trimtab.plan import cost, devices, drafting, models, prices, weights
-from trimtab.plan import load as waiting
+from trimtab.plan import cascade, cost, devices, drafting, models, prices, weights
 from trimtab.plan.cost import House
 from trimtab.plan.models import Listed
 from trimtab.plan.needs import Needs
-from trimtab.plan.option import PERSONAL, Option, cached, judged, price
+from trimtab.plan.option import Option, cached, judged, price, slotted
 
 ACCEPTED = 0.7
 """Share of a draft's tokens that a larger model of its family keeps: an assumption, to be measured."""
@@ -40,17 +39,15 @@ def drafted(needs: Needs, house: House, found: list[Option]) -> list[Option]:
 def _faster(needs: Needs, house: House, one: Option, draft: str, gain: float, size: float) -> Option:
     """The option with a draft: more memory, faster tokens, and so perhaps fewer devices."""
     pace = one.pace * gain
-    service = one.first + needs.answer / pace
     device = devices.find(one.device)
-    personal = device.kind in PERSONAL
-    count = 1 if personal else max(1, math.ceil(needs.rate * service / house.utilisation)) + house.spare
-    wait = 0.0 if personal or count > 2000 else waiting.slots_p95(needs.rate, service, max(1, count - house.spare))
+    read = one.first - 1 / one.pace
+    count, late = slotted(needs, house, device, read, 1 / pace)
     power = (one.watts or 0.0) / max(1, one.gpus * one.servers)
     fails = {key: why for key, why in one.fails.items() if key not in ("pace", "first_p95", "budget")}
     return judged(needs, msgspec.structs.replace(
         one, routing="drafting", draft=draft, memory=one.memory + size / one.gpus, pace=pace, servers=count,
-        first_p95=one.first * 1.3 + wait, carries=1 / service, watts=power * one.gpus * count, known=False,
-        cost=price(device, one.gpus, count, power, house, personal), fails=fails,
+        first=read + 1 / pace, first_p95=late, carries=1 / (read + needs.answer / pace), known=False, fails=fails,
+        watts=power * one.gpus * count, cost=price(device, one.gpus, count, power, house),
     ))  # fmt: skip
 
 
@@ -82,9 +79,7 @@ def _with_large(needs: Needs, one: Option, bill: float) -> Iterator[Option]:
     for routing, caught, tries in (("cascade", 0.8, 1.0), ("router", 0.6, 1 - needs.escalated)):
         right = None
         if one.quality is not None:
-            wrong = 100 - one.quality
-            helped = min(caught * wrong, 100 * needs.escalated) * LARGE_RIGHT / 100
-            right = one.quality + helped
+            right = 100 * cascade.routed(one.quality / 100, LARGE_RIGHT / 100, needs.escalated, caught)
         fails = {key: why for key, why in one.fails.items() if key not in ("quality", "budget")}
         made = msgspec.structs.replace(
             one, routing=routing, large=needs.large, quality=right, cost=(one.cost or 0) + needs.escalated * bill,
@@ -110,6 +105,6 @@ def api(needs: Needs) -> Iterator[Option]:
             fails["model"] = f"not {needs.model or needs.device}"
         yield judged(needs, Option(
             model=needs.large, precision="", runtime="api", device="", gpus=0, servers=0, routing="large only",
-            quality=None, memory=0, usable=0, pace=60.0, first=0.8, first_p95=2.0, watts=None, known=False, fails=fails,
-            cost=cost.api(listed, needs.use),
+            quality=None, memory=0, usable=0, pace=cascade.PACE[1], first=cascade.FIRST[1],
+            first_p95=cascade.first_p95(), watts=None, known=False, fails=fails, cost=cost.api(listed, needs.use),
         ))  # fmt: skip

@@ -9,7 +9,7 @@ import math
 import msgspec
 
 from trimtab.plan.architecture import Architecture
-from trimtab.plan.cache import Session
+from trimtab.plan.cache import Session, states
 from trimtab.plan.devices import Device
 from trimtab.plan.memory import ENGINE_BITS, per_token
 from trimtab.plan.speed import Coefficients
@@ -41,6 +41,8 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     hidden: int
     token: float
     """GB of cache that one token of context takes."""
+    state: float = 0.0
+    """GB of recurrent states of one sequence: each token reads and writes them."""
     spread: int = 1
     """Over how many devices the cache of one sequence is split."""
     precision: str = "bf16"
@@ -91,8 +93,8 @@ def load(
     kv = max(layer.kv_heads for layer in shape.layers)
     return Load(
         device=device, gpus=gpus, batch=batch, prompt=prompt, answer=max(1, answer), split=parts,
-        active=(shape.active or shape.params) / 1e9, layers=len(shape.layers), hidden=shape.hidden,
-        token=per_token(shape, Session(context=1)) * 2**20 / 1e9,
+        active=(shape.active or shape.params) / 1e9, layers=shape.depth, hidden=shape.hidden,
+        token=per_token(shape, Session(context=1)) * 2**20 / 1e9, state=2 * states(shape, 1) * 2**20 / 1e9,
         spread=gpus if whole_cache else 1 if latent else max(1, min(gpus, kv)), precision=canonical(precision),
         engine=engine, apart=apart, readers=readers, reader_gpus=reader_gpus or gpus, total=total or batch,
         counted=counted, expert_parallel=expert_parallel, replicated=whole_cache,
@@ -147,7 +149,8 @@ def _decoding(given: Coefficients, load: Load) -> float:
     touched = 1 - (1 - load.split.used) ** batch
     weights = (load.split.routed * touched + load.split.other) / gpus / bytes_a_second
     context = load.prompt + load.answer / 2
-    cached = batch * context * load.token / load.spread / (device.bandwidth * math.exp(given["cached"]))
+    kept = context * load.token / load.spread + load.state / gpus
+    cached = batch * kept / (device.bandwidth * math.exp(given["cached"]))
     rate = _rate(load) * 1e3 * gpus * math.exp(given["operations"])
     multiplied = 2 * load.active * batch / rate
     talking = math.log2(gpus) * math.exp(given["talk"]) + batch * load.hidden * 2e-9 * math.exp(given["wire"]) * (
@@ -171,6 +174,15 @@ def _rate(load: Load) -> float:
     if load.precision in ("nvfp4", "mxfp4") and device.tflops > 1500:
         return 2 * device.tops
     return device.tflops
+
+
+def facts(load: Load) -> tuple[float, ...]:
+    """What the size of an error follows from (`doubt`)."""
+    return (
+        float(load.apart), float(not load.counted), math.log(max(1.0, load.batch) / 64), float(load.split.routed > 0),
+        float(load.precision in ("nvfp4", "mxfp4")), math.log(load.gpus), float(load.engine == "sglang"),
+        float(load.engine == "trtllm"),
+    )  # fmt: skip
 
 
 STEP: dict[str, tuple[float, float]] = {

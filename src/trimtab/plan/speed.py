@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from trimtab.plan import cache
-from trimtab.plan.architecture import Architecture
+from trimtab.plan.architecture import ATTENDS, Architecture
 from trimtab.plan.devices import Device
 from trimtab.plan.memory import Weights
 
@@ -62,7 +62,7 @@ def run(
     held = read = 0.0
     for layer in shape.layers:
         seen = min(middle, layer.window or middle)
-        if layer.mixer in ("attention", "mla"):
+        if layer.mixer in ATTENDS:
             read += seen * (
                 (shape.latent.kv + shape.latent.rope) * 2 if layer.mixer == "mla"
                 else layer.kv_heads * (layer.head_k + layer.head_v) * cache.BYTES[session.keys]
@@ -70,7 +70,7 @@ def run(
             held += 4 * layer.heads * layer.head_k * seen
     return Run(
         device=device, read=weights.read * 2**20 / 1e9, held=weights.held.central * 2**20 / 1e9,
-        active=(shape.active or shape.params) / 1e9, params=shape.params / 1e9, layers=len(shape.layers),
+        active=(shape.active or shape.params) / 1e9, params=shape.params / 1e9, layers=shape.depth,
         hidden=shape.hidden, precision=precision,
         cached=read / 1e9 + cache.states(shape, 1) * 2**20 / 1e9, attended=held / 1e12, tokens=tokens, prompts=prompts,
         gpus=gpus, experts=shape.experts > 0, flash=flash, ollama=ollama, on_cpu=on_cpu, micro=micro,
@@ -125,6 +125,16 @@ def prefill(given: Coefficients, run: Run) -> float:
     seconds = multiplying + fixed + run.attended / (rate * math.exp(attending))
     pipeline = steps * run.gpus / (steps + run.gpus - 1)
     return seconds * pipeline ** -math.exp(given["pipeline"])
+
+
+def facts(run: Run) -> tuple[float, ...]:
+    """What the size of an error follows from (`doubt`): classes of devices, and what little was measured of."""
+    kind = device_class(run)
+    classes = (("cpu", "sbc"), ("edge", "phone", "apu", "browser"), ("apple",), ("dc", "hbm"))
+    return (
+        *(float(kind in some) for some in classes), float(run.experts),
+        float(precision_class(run.precision) in ("q8", "f16")), float(run.ollama), math.log(max(run.params, 0.05) / 8),
+    )  # fmt: skip
 
 
 def offloaded(seconds: float, run: Run, share: float, host: float) -> float:

@@ -1,9 +1,10 @@
 """A month at a provider against hardware of one's own, at several volumes, and the volume where they cross."""
 
+import math
 from typing import Any
 
 from trimtab.errors import ConfigError
-from trimtab.plan import choose, cost, needs, options, prices
+from trimtab.plan import cost, crossing, needs, options, prices
 from trimtab.plan.cost import House
 from trimtab.plan.option import Option
 
@@ -24,17 +25,19 @@ def compare(
     asked = needs.made({
         "model": model, "device": on, "large": against, "requests": requests, "prompt": prompt, "answer": answer,
     })  # fmt: skip
-    if training < 0:
+    if not 0 <= training < math.inf:
         raise ConfigError(f"training = {training} cannot be.", "Give USD, 0 or more.", param="training")
     house = House()
-    able = [one for one in options.all_of(asked, house) if one.routing == "small only" and one.cost is not None]
-    held = [one for one in able if "memory" not in one.fails]
+    able = [one for one in options.all_of(asked, house) if one.routing == "small only" and "memory" not in one.fails]
+    if not able:
+        raise ConfigError(f"{on} does not hold {model}.", "trimtab plan fit says why.")
+    held = [one for one in able if one.cost is not None]
     if not held:
-        raise ConfigError(f"{on} does not hold {model}, or has no price in the catalog.", "trimtab plan fit says why.")
+        raise ConfigError(f"The catalog has no price of {on}.", "Name a device that has one: trimtab plan devices.")
 
     def cheapest(volume: float) -> tuple[float, Option]:
         """USD a month, and of what."""
-        bills = ((choose.cost_at(one, asked, house, volume / requests) or 0.0, one) for one in held)
+        bills = ((crossing.cost_at(one, asked, house, volume / requests) or 0.0, one) for one in held)
         return min(bills, key=lambda pair: pair[0])
 
     def own(volume: float) -> float:

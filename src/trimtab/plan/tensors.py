@@ -129,7 +129,21 @@ def _conv(shape: Architecture, _: Layer) -> Iterator[Tensor]:
     yield Tensor("shortconv.out_proj.weight", (shape.hidden, shape.hidden))
 
 
-MIXERS = {"attention": _attention, "mla": _latent, "mamba2": _mamba2, "delta": _delta, "conv": _conv}
+def _both(shape: Architecture, layer: Layer) -> Iterator[Tensor]:
+    yield from _attention(shape, layer)
+    yield from _mamba2(shape, layer)
+
+
+def _none(*_: object) -> Iterator[Tensor]:
+    return iter(())
+
+
+MIXERS = {
+    "attention": _attention, "mla": _latent, "mamba2": _mamba2, "delta": _delta, "conv": _conv, "both": _both,
+    "none": _none,
+}  # fmt: skip
+UNGATED = ("nemotron-h",)
+"""Families whose feed-forwards have no gate."""
 
 
 def _per_layer(shape: Architecture) -> Iterator[Tensor]:
@@ -146,7 +160,8 @@ def _dense(shape: Architecture, width: int) -> Iterator[Tensor]:
     if shape.family == "phi3":
         yield Tensor("ffn_up.weight", (shape.hidden, 2 * width))
     else:
-        yield Tensor("ffn_gate.weight", (shape.hidden, width))
+        if shape.family not in UNGATED:
+            yield Tensor("ffn_gate.weight", (shape.hidden, width))
         yield Tensor("ffn_up.weight", (shape.hidden, width))
     yield Tensor("ffn_down.weight", (width, shape.hidden))
 
@@ -158,7 +173,8 @@ def _experts(shape: Architecture, layer: Layer) -> Iterator[Tensor]:
     if shape.family == "gemma4":
         yield Tensor("ffn_gate_up_exps.weight", (hidden, 2 * width, experts), read)
     else:
-        yield Tensor("ffn_gate_exps.weight", (hidden, width, experts), read)
+        if shape.family not in UNGATED:
+            yield Tensor("ffn_gate_exps.weight", (hidden, width, experts), read)
         yield Tensor("ffn_up_exps.weight", (hidden, width, experts), read)
     yield Tensor("ffn_down_exps.weight", (width, hidden, experts), read)
     if shape.family == "gpt-oss":
@@ -166,6 +182,7 @@ def _experts(shape: Architecture, layer: Layer) -> Iterator[Tensor]:
         yield Tensor("ffn_up_exps.bias", (width, experts), read)
         yield Tensor("ffn_down_exps.bias", (hidden, experts), read)
     if layer.shared_ffn:
-        yield Tensor("ffn_gate_shexp.weight", (hidden, layer.shared_ffn))
+        if shape.family not in UNGATED:
+            yield Tensor("ffn_gate_shexp.weight", (hidden, layer.shared_ffn))
         yield Tensor("ffn_up_shexp.weight", (hidden, layer.shared_ffn))
         yield Tensor("ffn_down_shexp.weight", (layer.shared_ffn, hidden))
