@@ -1,8 +1,12 @@
-"""Names, addresses, places and organisations as the house encoder tags them, beside what has a structure."""
+"""Names, addresses, places and organisations as the house encoder tags them, beside what has a structure.
+
+Thai, which its vocabulary lacks, has a tagger of its own.
+"""
 
 from collections.abc import Sequence
 
 from trimtab.guard import _readings
+from trimtab.guard._spans import united
 from trimtab.ports import Tools
 from trimtab.types import Span
 
@@ -19,19 +23,18 @@ SHORTEST = 2
 async def tagged(
     tools: Tools, texts: Sequence[str], kinds: Sequence[str], structured: Sequence[Sequence[Span]]
 ) -> list[tuple[Span, ...]]:
-    """The names in each text, where nothing `structured` was found; none where the encoder has no heads."""
-    if not kinds or not texts or not _readings.has_heads(tools.encoder()):
+    """The names in each text, where nothing `structured` was found; those in Thai alone if the encoder has no heads."""
+    if not kinds or not texts:
         return [() for _ in texts]
-    readings = await _readings.read(tools, texts)
-    return [_of(reading.tags, kinds, found) for reading, found in zip(readings, structured, strict=True)]
+    heads = _readings.has_heads(tools.encoder())
+    tags = [reading.tags for reading in await _readings.read(tools, texts)] if heads else [() for _ in texts]
+    every = zip(tags, await _readings.thai(texts), structured, strict=True)
+    return [_of([*read, *thai], kinds, found) for read, thai, found in every]
 
 
 def _of(tags: Sequence, kinds: Sequence[str], structured: Sequence[Span]) -> tuple[Span, ...]:  # pyright: ignore[reportMissingTypeArgument, reportUnknownParameterType]
-    given = [
-        Span(kind=tag.kind, start=tag.start, end=tag.end)
-        for tag in tags
-        if tag.kind in kinds and tag.end - tag.start >= SHORTEST
-    ]
+    wanted = [(tag.kind, tag.start, tag.end) for tag in tags if tag.kind in kinds and tag.end - tag.start >= SHORTEST]
+    given = [Span(kind=kind, start=start, end=end) for kind, start, end in united(wanted)]
     free = [
         span for span in given if not any(span.start < other.end and other.start < span.end for other in structured)
     ]
