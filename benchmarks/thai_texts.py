@@ -220,4 +220,4 @@ FRESH = r"""
 เจ้าหน้าที่{FIRST}ให้บริการดีมาก ประทับใจ
 ขอบคุณพี่{FIRST}ที่มาส่งถึงห้อง
 """.strip("\n").split("\n")
-"""Written when the training was over; of `NAMED` some misses were looked at between trainings."""
+"""Written when the sentences of training stood fixed; of `NAMED` some misses were looked at between trainings."""
