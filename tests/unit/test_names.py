@@ -140,3 +140,16 @@ def test_a_short_name_is_hidden_where_it_was_found_and_not_inside_words():
     vault.seal()
     assert vault.hide(text) == "คุณ[PERSON-1]โทรมา"
     assert vault.hide("นก, นกแก้วบิน ถามคุณสมชายดู") == "[PERSON-1], นกแก้วบิน ถามคุณ[PERSON-2]ดู"
+
+
+async def test_what_the_encoder_cannot_read_is_no_name(tmp_path):
+    class Guesses:
+        async def read(self, texts):
+            return [SimpleNamespace(tags=(SimpleNamespace(kind="PERSON", start=0, end=len(text)),)) for text in texts]
+
+    async def told(text):
+        return await found(tmp_path, text, Guesses(), tags=("PERSON",))
+
+    assert await told("น้ำท่วมถนน 31 แล้ว") == []
+    assert await told("ครับ Jane Doe ค่ะ") == [("PERSON", "Jane Doe")]
+    assert await told("Jane Doe 31") == [("PERSON", "Jane Doe 31")]

@@ -3,7 +3,9 @@
 Thai, which its vocabulary lacks, has a tagger of its own.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from trimtab.guard import _readings
 from trimtab.guard._spans import united
@@ -18,6 +20,9 @@ BESIDE = frozenset({"PLACE", "ORGANIZATION", "GROUP", "TITLE", "DATE", "AGE"})
 """What is personal only where somebody is named or reached too: a country's capital is not."""
 SHORTEST = 2
 """Characters of a name."""
+THAI = re.compile(r"[\u0e01-\u0e4e]")
+READ = re.compile(r"[^\u0e01-\u0e4e]*[^\W\d_\u0e01-\u0e4e][^\u0e01-\u0e4e]*")
+"""Runs without Thai letters, with others."""
 
 
 async def tagged(
@@ -28,13 +33,24 @@ async def tagged(
         return [() for _ in texts]
     heads = _readings.has_heads(tools.encoder())
     tags = [reading.tags for reading in await _readings.read(tools, texts)] if heads else [() for _ in texts]
-    every = zip(tags, await _readings.thai(texts), structured, strict=True)
-    return [_of([*read, *thai], kinds, found) for read, thai, found in every]
+    every = zip(texts, tags, await _readings.thai(texts), structured, strict=True)
+    return [_of([*_read(text, read), *thai], kinds, found) for text, read, thai, found in every]
 
 
-def _of(tags: Sequence, kinds: Sequence[str], structured: Sequence[Span]) -> tuple[Span, ...]:  # pyright: ignore[reportMissingTypeArgument, reportUnknownParameterType]
-    wanted = [(tag.kind, tag.start, tag.end) for tag in tags if tag.kind in kinds and tag.end - tag.start >= SHORTEST]
-    given = [Span(kind=kind, start=start, end=end) for kind, start, end in united(wanted)]
+def _read(text: str, tags: Sequence[Any]) -> Iterator[tuple[str, int, int]]:
+    """The encoder's tags, less what it cannot read: it takes any word in Thai for a name where one may stand."""
+    for kind, start, end in ((tag.kind, tag.start, tag.end) for tag in tags):
+        if not THAI.search(text, start, end):
+            yield kind, start, end
+            continue
+        for run in READ.finditer(text, start, end):
+            said = run[0].strip()
+            yield kind, (at := run.start() + run[0].index(said)), at + len(said)
+
+
+def _of(tags: Sequence[tuple[str, int, int]], kinds: Sequence[str], structured: Sequence[Span]) -> tuple[Span, ...]:
+    wanted = united((kind, start, end) for kind, start, end in tags if kind in kinds and end - start >= SHORTEST)
+    given = [Span(kind=kind, start=start, end=end) for kind, start, end in wanted]
     free = [
         span for span in given if not any(span.start < other.end and other.start < span.end for other in structured)
     ]
