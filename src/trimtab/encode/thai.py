@@ -169,7 +169,7 @@ def hashed(word: str) -> int:
 
 
 def _likeliest(text: str, logits: Floats) -> Iterator[tuple[int, int, int]]:
-    """(kind, start, end) of the likeliest row of kinds (Viterbi's): a change costs CHANGE, and cuts off no marks."""
+    """(kind, start, end) of the likeliest kinds (Viterbi's): a change costs CHANGE, and cuts no letter or number."""
     rows = logits.tolist()
     best, steps = [0.0, *[-CHANGE] * len(KINDS)], []
     for at, row in enumerate(rows):
@@ -189,7 +189,8 @@ def _likeliest(text: str, logits: Floats) -> Iterator[tuple[int, int, int]]:
 
 
 def _may_part(text: str, at: int) -> bool:
-    return text[at] not in MARKS and text[at - 1] not in LEADING
+    pair = text[at - 1 : at + 1]
+    return pair[1] not in MARKS and pair[0] not in LEADING and not (pair.isascii() and pair.isalnum())
 
 
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
