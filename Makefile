@@ -25,7 +25,7 @@ docs: $(VENV)/.dev   ## Run the examples of the docs and check their links
 	@$(BIN)/python -m pytest -q tests/docs
 
 bench: $(VENV)/.dev  ## The benchmarks behind the docs' figures; prints tables, writes benchmarks/results/*.json
-	@for file in footprint encoder heads guards masking grounding cutting decide intents sieve ledger reader retrieval routing planner starter handbooks gateway; do $(BIN)/python benchmarks/$$file.py || exit 1; done
+	@for file in footprint encoder heads guards masking thai grounding cutting decide intents sieve ledger reader retrieval routing planner starter handbooks gateway; do $(BIN)/python benchmarks/$$file.py || exit 1; done
 
 lock:            ## Pin everything anew, with hashes (needs uv)
 	uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes \

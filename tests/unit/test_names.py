@@ -6,9 +6,10 @@ import pytest
 
 from trimtab import testing
 from trimtab.answer import masked
+from trimtab.answer._vault import Vault
 from trimtab.errors import ConfigError
 from trimtab.guard import pii
-from trimtab.types import Answer, Evidence, Origin, Passage, Text, Verdict
+from trimtab.types import Answer, Evidence, Origin, Passage, Span, Text, Verdict
 
 KNOWN = {
     "Jane Doe": "PERSON",
@@ -127,3 +128,28 @@ async def test_nothing_is_sent_where_the_tagger_is_down(tmp_path):
     said, inner = await through(tools_of(tmp_path, Down()), "Hello Jane Doe")
     assert isinstance(said, Verdict)
     assert (said.code, hasattr(inner, "asked")) == ("masking_failed", False)
+
+
+def test_a_short_name_is_hidden_where_it_was_found_and_not_inside_words():
+    text = "คุณนกโทรมา"
+    vault = Vault(lambda _: ())
+    vault.learn(text)
+    vault.name(text, [Span(kind="PERSON", start=3, end=5)])
+    vault.name("นก", [Span(kind="PERSON", start=0, end=2)])
+    vault.name("สมชาย", [Span(kind="PERSON", start=0, end=5)])
+    vault.seal()
+    assert vault.hide(text) == "คุณ[PERSON-1]โทรมา"
+    assert vault.hide("นก, นกแก้วบิน ถามคุณสมชายดู") == "[PERSON-1], นกแก้วบิน ถามคุณ[PERSON-2]ดู"
+
+
+async def test_what_the_encoder_cannot_read_is_no_name(tmp_path):
+    class Guesses:
+        async def read(self, texts):
+            return [SimpleNamespace(tags=(SimpleNamespace(kind="PERSON", start=0, end=len(text)),)) for text in texts]
+
+    async def told(text):
+        return await found(tmp_path, text, Guesses(), tags=("PERSON",))
+
+    assert await told("น้ำท่วมถนน 31 แล้ว") == []
+    assert await told("ครับ Jane Doe ค่ะ") == [("PERSON", "Jane Doe")]
+    assert await told("Jane Doe 31") == [("PERSON", "Jane Doe 31")]

@@ -18,6 +18,10 @@ NAMED = 1000
 """Characters of the longest text that is also read together with its key."""
 DEEPEST = 4
 """Levels of JSON inside strings of JSON that are gone into."""
+UNSPACED = re.compile(r"[\u0e01-\u0e4e]")
+"""Letters of a script that puts no spaces between words: Thai."""
+SHORT, NEAR = 5, 2
+"""Characters of such a name that is no shorter than words are, and of what is looked at beside a shorter one."""
 
 
 class Vault:
@@ -30,7 +34,7 @@ class Vault:
         self._counts: dict[str, int] = {}
         self._taken: set[str] = set()
         self._kinds: dict[str, str] = {}
-        self._words: set[str] = set()
+        self._words: dict[str, set[tuple[str, str]]] = {}
         self.texts: dict[str, None] = {}
         self._known: re.Pattern[str] | None = None
         self._odd = False
@@ -62,12 +66,16 @@ class Vault:
                 self.learn(part)
 
     def name(self, text: str, spans: Sequence[Span]) -> None:
-        """Hide the names at `spans` of `text` wherever they stand as words: `May` stands in `Maybe` too."""
+        """Hide the names at `spans` of `text` wherever they stand as words: `May` stands in `Maybe` too.
+
+        Where words have no ends to be seen, a short name is hidden where it stands between the same letters or none.
+        """
         for span in spans:
             value = text[span.start : span.end]
-            if value not in self._kinds:
-                self._kinds[value] = span.kind
-                self._words.add(value)
+            if value not in self._kinds or value in self._words:
+                self._kinds.setdefault(value, span.kind)
+                around = text[max(0, span.start - NEAR) : span.start], text[span.end : span.end + NEAR]
+                self._words.setdefault(value, set()).add(around)
 
     def _keep(self, text: str, after: int) -> None:
         for span in apart(self._find(text)):
@@ -85,8 +93,15 @@ class Vault:
 
     def _found(self, value: str) -> str:
         """What finds a value in a text: a name only where no letter goes on with it."""
-        begin = r"(?<!\w)" if value in self._words and value[0].isalnum() else ""
-        return begin + re.escape(value) + (r"(?!\w)" if value in self._words and value[-1].isalnum() else "")
+        plain = re.escape(value)
+        if value not in self._words:
+            return plain
+        if UNSPACED.search(value[0] + value[-1]):
+            return (
+                plain if len(value) >= SHORT else "|".join(_between(plain, *one) for one in sorted(self._words[value]))
+            )
+        begin = r"(?<!\w)" if value[0].isalnum() else ""
+        return begin + plain + (r"(?!\w)" if value[-1].isalnum() else "")
 
     def hide(self, text: str) -> str:
         """`text` with every known value replaced, wherever it stands: found once is hidden everywhere."""
@@ -150,6 +165,14 @@ class Vault:
             if name not in self._taken:
                 self._taken.add(name)
                 return name
+
+
+def _between(plain: str, before: str, after: str) -> str:
+    """What finds a name between these characters, or where none of its script stand."""
+    letters = UNSPACED.pattern
+    begin = f"(?<={re.escape(before)})" if UNSPACED.match(before[-1:]) else f"(?<!{letters})"
+    end = f"(?={re.escape(after)})" if UNSPACED.match(after[:1]) else f"(?!{letters})"
+    return f"{begin}{plain}{end}|(?<!{letters}){plain}(?!{letters})"
 
 
 def apart(spans: Sequence[Span]) -> list[Span]:

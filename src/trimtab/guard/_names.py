@@ -1,8 +1,14 @@
-"""Names, addresses, places and organisations as the house encoder tags them, beside what has a structure."""
+"""Names, addresses, places and organisations as the house encoder tags them, beside what has a structure.
 
-from collections.abc import Sequence
+Thai, which its vocabulary lacks, has a tagger of its own.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from trimtab.guard import _readings
+from trimtab.guard._spans import united
 from trimtab.ports import Tools
 from trimtab.types import Span
 
@@ -14,24 +20,37 @@ BESIDE = frozenset({"PLACE", "ORGANIZATION", "GROUP", "TITLE", "DATE", "AGE"})
 """What is personal only where somebody is named or reached too: a country's capital is not."""
 SHORTEST = 2
 """Characters of a name."""
+THAI = re.compile(r"[\u0e01-\u0e4e]")
+READ = re.compile(r"[^\u0e01-\u0e4e]*[^\W\d_\u0e01-\u0e4e][^\u0e01-\u0e4e]*")
+"""Runs without Thai letters, with others."""
 
 
 async def tagged(
     tools: Tools, texts: Sequence[str], kinds: Sequence[str], structured: Sequence[Sequence[Span]]
 ) -> list[tuple[Span, ...]]:
-    """The names in each text, where nothing `structured` was found; none where the encoder has no heads."""
-    if not kinds or not texts or not _readings.has_heads(tools.encoder()):
+    """The names in each text, where nothing `structured` was found; those in Thai alone if the encoder has no heads."""
+    if not kinds or not texts:
         return [() for _ in texts]
-    readings = await _readings.read(tools, texts)
-    return [_of(reading.tags, kinds, found) for reading, found in zip(readings, structured, strict=True)]
+    heads = _readings.has_heads(tools.encoder())
+    tags = [reading.tags for reading in await _readings.read(tools, texts)] if heads else [() for _ in texts]
+    every = zip(texts, tags, await _readings.thai(texts), structured, strict=True)
+    return [_of([*_read(text, read), *thai], kinds, found) for text, read, thai, found in every]
 
 
-def _of(tags: Sequence, kinds: Sequence[str], structured: Sequence[Span]) -> tuple[Span, ...]:  # pyright: ignore[reportMissingTypeArgument, reportUnknownParameterType]
-    given = [
-        Span(kind=tag.kind, start=tag.start, end=tag.end)
-        for tag in tags
-        if tag.kind in kinds and tag.end - tag.start >= SHORTEST
-    ]
+def _read(text: str, tags: Sequence[Any]) -> Iterator[tuple[str, int, int]]:
+    """The encoder's tags, less what it cannot read: it takes any word in Thai for a name where one may stand."""
+    for kind, start, end in ((tag.kind, tag.start, tag.end) for tag in tags):
+        if not THAI.search(text, start, end):
+            yield kind, start, end
+            continue
+        for run in READ.finditer(text, start, end):
+            said = run[0].strip()
+            yield kind, (at := run.start() + run[0].index(said)), at + len(said)
+
+
+def _of(tags: Sequence[tuple[str, int, int]], kinds: Sequence[str], structured: Sequence[Span]) -> tuple[Span, ...]:
+    wanted = united((kind, start, end) for kind, start, end in tags if kind in kinds and end - start >= SHORTEST)
+    given = [Span(kind=kind, start=start, end=end) for kind, start, end in wanted]
     free = [
         span for span in given if not any(span.start < other.end and other.start < span.end for other in structured)
     ]

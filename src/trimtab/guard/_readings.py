@@ -46,6 +46,7 @@ class Known:
 
 READINGS: WeakKeyDictionary[Any, Known] = WeakKeyDictionary()
 GLANCES: WeakKeyDictionary[Any, Known] = WeakKeyDictionary()
+THAI = Known()
 
 
 async def read(tools: Tools, texts: Sequence[str]) -> list[Any]:
@@ -64,6 +65,21 @@ async def glance(tools: Tools, texts: Sequence[str]) -> list[Any]:
         return await asyncio.to_thread(lambda: [encoder.glance(text) for text in new])
 
     return await GLANCES.setdefault(encoder, Known()).of(texts, looked)
+
+
+async def thai(texts: Sequence[str]) -> list[Sequence[Any]]:
+    """What the tagger of Thai names finds in each text, `trimtab.encode.thai.Tag`s."""
+    if all(text.isascii() for text in texts):
+        return [() for _ in texts]
+    from trimtab.encode.thai import LETTERS, names
+
+    if not any(LETTERS.search(text) for text in texts):
+        return [() for _ in texts]
+
+    async def tagged(new: list[str]) -> list[Any]:
+        return await asyncio.to_thread(lambda: [names(text) for text in new])
+
+    return await THAI.of(texts, tagged)
 
 
 def _with_heads(tools: Tools) -> Any:
