@@ -444,6 +444,19 @@ def test_embeddings_are_counted(tmp_path: Path) -> None:
     asyncio.run(place.store.close())
 
 
+def test_the_tokens_of_embeddings_are_counted_beside_the_event_loop(house: Any, monkeypatch: Any) -> None:
+    """A text of the greatest size takes most of a second, in which no other request would get on."""
+    counted, count = [], Encoder.tokens
+
+    def seen(encoder: Encoder, text: str) -> int:
+        counted.append(asyncio._get_running_loop())
+        return count(encoder, text)
+
+    monkeypatch.setattr(Encoder, "tokens", seen)
+    house.client().embeddings.create(model="auto", input=["one", "two"])
+    assert counted == [None, None]
+
+
 def test_what_is_not_final_is_not_kept(place: Place) -> None:
     token = place.key()
     with place.up(person=False):
