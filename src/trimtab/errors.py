@@ -145,6 +145,7 @@ CODES: dict[str, Code] = {
     "request_timeout": Code(MalformedError, "the request took too long to arrive", 408),
     "request_too_large": Code(TooLargeError, "a text or a list is over its cap"),
     "body_too_large": Code(TooLargeError, "the body is over its cap"),
+    "compressed_body": Code(MalformedError, "the body has a Content-Encoding, which is not read here", 415),
     "head_too_large": Code(TooLargeError, "the request's head is over its cap", 431),
     "bad_schema": Code(RequestError, "a schema of the request's own is none, or cannot be checked here"),
     "unsupported_item": Code(RequestError, "an input item of the Responses format that nothing here can carry"),

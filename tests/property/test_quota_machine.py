@@ -79,6 +79,11 @@ class Budgets(RuleBasedStateMachine):
             self.used[slot] = self.used.get(slot, 0) + (reserved if used is None else used)
         self.lease([(counter, 0) for counter in over])
 
+    @rule(seconds=st.sampled_from([2, 61, 3700, 200_000]))
+    def set_back(self, seconds: float) -> None:
+        self.now -= seconds
+        self.alone = False  # a window that is come back to has leases that nobody has any more
+
     @rule(seconds=st.sampled_from([0.5, 2, 61, 3700, 90_000]))
     def later(self, seconds: float) -> None:
         self.now += seconds

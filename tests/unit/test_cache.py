@@ -1,9 +1,9 @@
 """The cache: the very same request is answered again, and nothing is kept or given that may not be."""
 
-import asyncio
 import time
 import unicodedata
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -127,11 +127,11 @@ async def test_it_survives_a_restart(house):
     assert (said.text, said.label) == ("In the app.", "from: small")
 
 
-async def test_it_is_over_after_its_time_on_disk_too(house):
-    kept = await house.cache(seconds=0.15)
+async def test_it_is_over_after_its_time_on_disk_too(house, monkeypatch):
+    kept = await house.cache(seconds=600)
     await kept.record(trace())
     assert await hit(kept)
-    await asyncio.sleep(0.2)
+    monkeypatch.setattr(cache, "time", SimpleNamespace(time=lambda: time.time() + 601))
     assert await hit(kept) is None
     await house.cache()
     assert await house.store.read(cached.select()) == []

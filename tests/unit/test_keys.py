@@ -78,6 +78,30 @@ def test_a_pepper_that_is_none_is_a_clear_error_and_one_that_others_read_is_clos
     assert stat.S_IMODE((tmp_path / "pepper").stat().st_mode) == 0o600
 
 
+def test_two_that_make_the_pepper_at_once_have_the_same(tmp_path, monkeypatch):
+    random, others = keys.secrets.token_bytes, []
+
+    def meanwhile(size):
+        monkeypatch.setattr(keys.secrets, "token_bytes", random)
+        others.append(keys.pepper(tmp_path))  # as another process does between our look and our write
+        return random(size)
+
+    monkeypatch.setattr(keys.secrets, "token_bytes", meanwhile)
+    assert [keys.pepper(tmp_path)] == others
+    assert len(others[0]) == 32
+    assert [file.name for file in tmp_path.iterdir()] == ["pepper"]
+
+
+def test_a_full_disk_leaves_no_half_of_a_pepper(tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(keys.os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        keys.pepper(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 async def test_a_key_keeps_what_it_was_given(store, tmp_path):
     limits = (Limit(usd=Decimal("0.000000001"), per="month"), Limit(concurrency=2, model="large"))
     draft = Draft(name="ci", team="blue", role="operator", models=("a", "b"), routes=("/v1",), limits=limits,

@@ -140,6 +140,19 @@ async def test_processes_share_a_purse_and_a_restart_forgets_nothing(store):
     await hour(second, clock, [0])
 
 
+async def test_the_purse_of_a_clock_that_was_hours_ahead_is_left(store):
+    clock, pace = Clock(), Pace(small="small", large="large", usd=Decimal("0.02"), per="hour")
+    desk, pacer, _ = house(store, clock, pace)
+    clock.now += 5 * HOUR + 1800
+    await hour(desk, clock, list(range(300)))
+    assert pacer._purse.large
+    clock.now -= 5 * HOUR
+    assert (pacer.openness, pacer._purse.large) == (1.0, 0)
+    await hour(desk, clock, [0, 5])
+    await pacer.close()
+    assert pacer._read <= clock.now, "what others spent is read again"
+
+
 async def test_only_the_tenant_s_requests_are_paced_and_a_pinned_model_stays(store):
     clock = Clock()
     pace = Pace(small="small", large="large", usd=Decimal("0.000001"), per="hour", principals=("team",))

@@ -207,7 +207,7 @@ def post(path: str, body: bytes, *more: str) -> bytes:
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
-def until(said: Callable[[], Any], seconds: float = 5.0) -> Any:
+def until(said: Callable[[], Any], seconds: float = 20.0) -> Any:
     """Wait until something is true and return it; what it last was where it never is."""
     end = time.monotonic() + seconds
     while not (found := said()) and time.monotonic() < end:

@@ -238,7 +238,7 @@ async def test_what_is_slow_or_ends_without_a_stop_is_still_an_answer(rung, faul
 @pytest.mark.parametrize(("fault", "live"), [("stall", False), ("stall", True), ("stall_stream", True)])
 async def test_a_server_that_says_nothing_times_out(rung, fault, live):
     with pytest.raises(UpstreamTimeoutError, match="did not answer in time"):
-        await call(rung(connect=0.1, first_byte=0.1, between=0.2, total=5), live=live, mock={"fault": fault})
+        await call(rung(connect=5, first_byte=0.1, between=0.2, total=5), live=live, mock={"fault": fault})
 
 
 async def test_a_cancelled_call_closes_its_connection(rung, peer):

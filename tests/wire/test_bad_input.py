@@ -1,6 +1,7 @@
 """Everything a client can get wrong, and what it is told: status, code, parameter and what to do."""
 
 import contextlib
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -51,6 +52,18 @@ def test_depth(raw: Raw) -> None:
         assert (status, error["code"]) == (400, "too_deep")
     brackets = json.dumps({"messages": [{"role": "user", "content": "say " + "[{" * 500}]}).encode()
     assert raw(post(CHAT, brackets))[0] == 200
+
+
+@pytest.mark.parametrize("path", [CHAT, "/v1/messages", "/v1/embeddings"])
+def test_a_compressed_body_is_told_to_come_plain(raw: Raw, path: str) -> None:
+    for coding in ("gzip", "zstd", "gzip, identity"):
+        body = gzip.compress(b'{"messages": [{"role": "user", "content": "say hi"}], "input": "hi", "max_tokens": 9}')
+        status, _, said = raw(post(path, body, f"content-encoding: {coding}", "idempotency-key: compressed"))
+        error = json.loads(said)["error"]
+        assert (status, error["code"], error["type"]) == (415, "compressed_body", "invalid_request_error")
+        assert coding in error["message"]
+    plain = b'{"messages": [{"role": "user", "content": "say hi"}], "input": "hi", "max_tokens": 9}'
+    assert raw(post(path, plain, "content-encoding: identity"))[0] == 200
 
 
 def test_ten_megabytes(raw: Raw) -> None:

@@ -144,7 +144,7 @@ async def test_nobody_there(rung):
 async def test_a_server_that_says_nothing_times_out(rung, peer, fault, live):
     sink = Hears(live=live)
     with pytest.raises(UpstreamTimeoutError, match="did not answer in time"):
-        await call(rung(connect=0.1, first_byte=0.1, between=0.2, total=5), sink=sink, mock={"fault": fault})
+        await call(rung(connect=5, first_byte=0.1, between=0.2, total=5), sink=sink, mock={"fault": fault})
     assert sink.usage
     assert sink.usage.prompt > 0, "what was sent may have cost something"
     assert (await seen(peer))["requests"] == 1, "a time-out is not retried"

@@ -26,6 +26,17 @@ def address(tmp_path_factory):
         yield host, int(port)
 
 
+@pytest.fixture(scope="module")
+def patient(tmp_path_factory):
+    """A gateway that a busy machine does not make impatient: for those that shall be answered."""
+    home = tmp_path_factory.mktemp("patient")
+    with serving.background(
+        parse({**TABLE, "server": {"port": 0}}, folder=home, home=home, name="slow", secrets={})
+    ) as url:
+        host, _, port = url.removeprefix("http://").partition(":")
+        yield host, int(port)
+
+
 def connected(address) -> socket.socket:
     opened = socket.create_connection(address, timeout=20)
     opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -100,17 +111,17 @@ def test_a_kept_connection_without_a_request_is_closed_after_a_while(address):
         assert rest(kept) == b""
 
 
-def test_a_request_may_come_byte_by_byte(address):
-    with connected(address) as slow:
+def test_a_request_may_come_byte_by_byte(patient):
+    with connected(patient) as slow:
         for at in range(0, len(request()), 16):
             slow.sendall(request()[at : at + 16])
         assert b"36" in rest(slow)
 
 
-def test_requests_that_are_sent_together_are_answered_in_their_order(address):
+def test_requests_that_are_sent_together_are_answered_in_their_order(patient):
     bodies = [BODY.replace(b"240", b"%d" % (100 * n)) for n in range(1, 13)]
     together = b"".join(HEAD % len(body) + b"\r\n" + body for body in bodies) + request()
-    with connected(address) as opened:
+    with connected(patient) as opened:
         opened.sendall(together)
         said = rest(opened)
     found = [json.loads(part.partition(b"\r\n\r\n")[2])["choices"][0]["message"]["content"]
@@ -118,12 +129,12 @@ def test_requests_that_are_sent_together_are_answered_in_their_order(address):
     assert found == [*(str(15 * n) for n in range(1, 13)), "36"]
 
 
-def test_a_body_in_chunks_and_one_that_waits_for_a_continue(address):
+def test_a_body_in_chunks_and_one_that_waits_for_a_continue(patient):
     head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
-    with connected(address) as opened:
+    with connected(patient) as opened:
         opened.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n" + b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY))
         assert b"36" in rest(opened)
-    with connected(address) as opened:
+    with connected(patient) as opened:
         opened.sendall(head + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(BODY))
         assert opened.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
         opened.sendall(BODY)

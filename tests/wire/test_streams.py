@@ -173,10 +173,9 @@ async def test_leaving_reaches_the_upstream_and_the_partial_cost_is_kept(chain: 
             if seen == 3:
                 break
         trace = opened.response.headers["x-trimtab-trace"]
-        before = time.monotonic()
+        before = peer_calls(chain)["cancelled"]
         await opened.close()
-        calls = await asyncio.to_thread(until, lambda: (c := peer_calls(chain))["cancelled_at"] and c)
-        assert calls["cancelled_at"][-1] - before < 2
+        assert await asyncio.to_thread(until, lambda: peer_calls(chain)["cancelled"] > before), "else it would finish"
         found = await asyncio.to_thread(until, lambda: kept(chain, trace))
     assert (found["outcome"], found["answered_by"]) == ("cancelled", "")
     assert 0 < found["cost_nano"] < 100_000_000

@@ -282,7 +282,8 @@ def test_a_hedge_needs_somewhere_to_go(rung, peers):
 async def test_one_that_says_it_has_too_much_gets_less_and_what_does_not_fit_is_shed(rung, peers):
     one = rung(peers[0], pool=2, queue=1)
     slow = [asyncio.ensure_future(call(one, mock={"latency": 0.3})) for _ in range(3)]
-    await asyncio.sleep(0.05)
+    while not len(one._queue):
+        await asyncio.sleep(0)
     with pytest.raises(UpstreamDownError, match="as many calls as it bears") as caught:
         await call(one)
     assert (caught.value.code, caught.value.retry_after) == ("overloaded", 1.0)

@@ -51,7 +51,8 @@ from trimtab.workflow.steps import Bounds, Call, Flow
 def act(n, key):
     with Path("done").open("a") as file:
         file.write(f"{n}\\n")
-    time.sleep(0.4)
+    while not Path("go").exists():
+        time.sleep(0.01)
 
 flow = Flow(name="slow", limits=Bounds(concurrency=1), steps=(
     Call(name="act", function="act", effect=True, arguments={"n": "{input.n}"}),
@@ -242,19 +243,25 @@ def test_an_interrupt_ends_after_the_step_and_a_kill_goes_on_where_it_was(shell)
     (shell.folder / "slow.py").write_text(SLOW)
     path = shell.lines(*({"n": n} for n in range(6)))
     command = [TRIMTAB, "run", "slow.py", path, "-r", "recipe.toml"]
-    done = shell.folder / "done"
+    done, go, said = (shell.folder / name for name in ("done", "go", "said"))
     for sign, code in ((signal.SIGINT, 130), (signal.SIGKILL, -9)):
         before = len(done.read_text().split()) if done.exists() else 0
-        words = command + (["--resume"] if before else [])
-        started = subprocess.Popen([str(word) for word in words], cwd=shell.folder, env=shell.env, stdout=-3, stderr=-3)
+        words = [str(word) for word in command + (["--resume"] if before else [])]
+        with said.open("w") as stderr:
+            started = subprocess.Popen(words, cwd=shell.folder, env=shell.env, stdout=-3, stderr=stderr)
         while not done.exists() or len(done.read_text().split()) <= before:
             assert started.poll() is None
             time.sleep(0.02)
         started.send_signal(sign)
+        while sign == signal.SIGINT and "Ending after the steps" not in said.read_text():
+            time.sleep(0.02)
+        if sign == signal.SIGINT:
+            go.touch()  # the step comes to its end
         assert started.wait(20) == code
+        go.unlink(missing_ok=True)
+    go.touch()
     assert "not over" in shell(*command[1:], code=2).stderr
-    said = parsed(shell(*command[1:], "--resume", code=4).stdout)
-    states = [one["state"] for one in said]
+    states = [one["state"] for one in parsed(shell(*command[1:], "--resume", code=4).stdout)]
     assert states.count("waiting") == 1, "the one that was killed in the middle of its effect"
     acted = done.read_text().split()
     assert len(acted) == len(set(acted)) >= 5

@@ -91,7 +91,7 @@ class Pacer:
         for name, paid in (("large", large), ("rest", rest)):
             setattr(purse, name, getattr(purse, name) + paid)
             self._untold[name] += paid
-        if self._clock() - self._read >= FRESH and not self._turn.locked():
+        if abs(self._clock() - self._read) >= FRESH and not self._turn.locked():
             task = asyncio.create_task(self.refresh())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -127,9 +127,11 @@ class Pacer:
         return found
 
     def _current(self) -> Purse:
-        """The purse of the window that it is now; a clock that was set back stays in the later one."""
+        """The purse of the window that it is now; a clock that was set back a little stays in the later one."""
+        from trimtab.store.windows import left
+
         now = self._clock()
-        if now >= self._purse.end:
+        if left(self._purse.start, self._purse.end, now):
             held, self._purse = self._purse.held, self._window(now)
             self._purse.held = held
         return self._purse

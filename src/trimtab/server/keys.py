@@ -94,21 +94,37 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
 def pepper(home: Path) -> bytes:
     """The pepper of a state folder, made on first use. Raises `ConfigError` for one that is not 32 bytes."""
     path = home / "pepper"
-    try:
-        made = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    except FileExistsError:
-        found = path.read_bytes()
-    else:
-        found = secrets.token_bytes(BYTES)
-        with os.fdopen(made, "wb") as file:
-            file.write(found)
-            file.flush()
-            os.fsync(file.fileno())
+    if not path.exists():
+        _make(path)
+    found = path.read_bytes()
     if len(found) != BYTES:
         raise ConfigError(f"{path} is not the pepper: it has {len(found)} bytes.", "Put it back from a backup.")
     if path.stat().st_mode & 0o077:
         path.chmod(0o600)
     return found
+
+
+def _make(path: Path) -> None:
+    """Write a new pepper whole before it has its name: nobody ever reads half of one, and there is only one."""
+    part = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    try:
+        with os.fdopen(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+            file.write(secrets.token_bytes(BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        _name(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _name(part: Path, path: Path) -> None:
+    """Give the file its name, unless another process was first."""
+    try:
+        path.hardlink_to(part)
+    except FileExistsError:
+        return
+    except OSError:  # a file system without hard links
+        part.replace(path)
 
 
 def digest(pepper: bytes, id: str, secret: str) -> bytes:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
 from typing import Any, TypeAlias, TypeVar, cast
 
-from trimtab.errors import TooLargeError
+from trimtab.errors import MalformedError, TooLargeError
 
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -17,7 +17,12 @@ class ClientLeft(Exception):  # noqa: N818 - an event on the connection, not a f
 
 
 async def read(receive: Receive, headers: Mapping[bytes, bytes], cap: int) -> bytes:
-    """The whole body. Raises `TooLargeError` as soon as it is over `cap` bytes, announced or counted."""
+    """The whole body. Raises `TooLargeError` as soon as it is over `cap` bytes, announced or counted.
+
+    And `MalformedError` for one that is compressed: what a few bytes unpack to has no cap.
+    """
+    if (coding := headers.get(b"content-encoding")) and coding.lower() != b"identity":
+        raise _compressed(coding.decode("latin-1"))
     announced = headers.get(b"content-length", b"0")
     if announced.isdigit() and int(announced) > cap:
         raise _too_large(cap)
@@ -71,6 +76,13 @@ async def _leaving(receive: Receive, leave: Callable[[], None]) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
     leave()
+
+
+def _compressed(coding: str) -> MalformedError:
+    return MalformedError(
+        f"The body is compressed ({coding[:60]}).", "Send it as it is, without Content-Encoding.",
+        param="Content-Encoding", code="compressed_body",
+    )  # fmt: skip
 
 
 def _too_large(cap: int) -> TooLargeError:

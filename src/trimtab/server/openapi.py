@@ -29,7 +29,7 @@ ABOUT = (
 ALWAYS = (408, 431, 500)
 KEYED = (401, 403, 421, 503)
 """What every route that asks for a key may say: not you, not from there, or that the keys cannot be read."""
-READING = (400, 413)
+READING = (400, 413, 415)
 ANSWERING = (*READING, 404, 409, 428, 429, 502, 504)
 LIMITS: tuple[Json, ...] = tuple(
     {"name": name, "in": "header", "schema": schema}

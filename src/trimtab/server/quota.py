@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from trimtab.server.slots import Slots
-from trimtab.store.windows import Per, window
+from trimtab.store.windows import Per, left, window
 
 What: TypeAlias = Literal["requests", "tokens", "nano", "concurrency"]
 
@@ -160,10 +160,10 @@ class Quota:
         return tuple(over)
 
     def counter(self, bound: Bound, now: float) -> Counter:
-        """The counter of the window that `now` is in; a clock that was set back stays in the later window."""
+        """The counter of the window that `now` is in; a clock that was set back a little stays in the later window."""
         key = (bound.subject, bound.what, bound.per)
         found = self._counters.get(key)
-        if found is None or now >= found.end:
+        if found is None or left(found.start, found.end, now):
             found = self._counters[key] = Counter(bound, *window(bound.per, now))
         elif found.bound is not bound and found.bound != bound:  # the limit was changed in the middle of a window
             found.left, found.bound, found.asked = found.left + bound.limit - found.bound.limit, bound, float("-inf")

@@ -21,7 +21,7 @@ def reload(settings: Settings) -> list[int]:
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         now = _told(settings.home)
-        fresh = [file for file in _workers(settings.home, pid) if now.get(file, 0.0) > before.get(file, 0.0)]
+        fresh = [f for f in _workers(settings.home, pid) if f in now and now[f] != before.get(f)]  # clocks are set back
         if fresh and len(fresh) == len(_workers(settings.home, pid)):
             faults = [text for file in fresh if (text := file.read_text("utf-8"))]
             if faults:

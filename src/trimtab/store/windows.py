@@ -23,6 +23,15 @@ def window(per: Per, now: float) -> tuple[int, int]:
     return int(first.timestamp()), int(after.timestamp())
 
 
+def left(start: float, end: float, now: float) -> bool:
+    """Whether a clock has left a window: it is over, or the clock was set back by more than the window's length.
+
+    Set back by less it stays, so that a small correction begins no window twice; by more, the later window was never
+    there, and who stayed in it would wait for it.
+    """
+    return not 2 * start - end <= now < end
+
+
 def taken(connection: Connection, subject: str, what: str, per: Per, start: int) -> int:
     """What all processes have taken."""
     return connection.execute(select(windows.c.taken).where(*_at(subject, what, per, start))).scalar() or 0
