@@ -85,19 +85,23 @@ def main() -> None:
 def apart(asked: argparse.Namespace) -> None:
     """Score other files, whose rows train nothing."""
     print(f"| case | router | {' | '.join(SHOWN)} |\n|---|---|{'---|' * len(SHOWN)}", flush=True)
-    train = read(asked.train, asked.cache, asked.rows, tuple(asked.only.split(",")))
+    table = read(asked.train, asked.cache, asked.rows, tuple(asked.only.split(",")))
     shown: dict[str, Any] = {}
-    for name, (case, kind) in routing_apart.cases(asked.data, asked.cache, asked.rows, asked.pair).items():
+    for name, tested in routing_apart.cases(asked.data, asked.cache, asked.rows, asked.pair).items():
+        case, (given, word) = tested.case, routing_apart.taught(tested, asked.train, asked.cache, asked.rows, table)
         random_scores = np.random.default_rng(0).random(len(case["small"]))
         rows = {"random": figures.scored(case["small"], case["large"], random_scores, None)}
         for router, blocks in ROUTERS.items():
-            if found := routing_apart.scored(case, kind, train, blocks, fit, baselines.joined):
+            found = routing_apart.scored(case, given, blocks, fit, baselines.joined)
+            if isinstance(found, str):
+                print(f"{name}: not scored: {router} ({found}).")
+            else:
                 rows[router] = figures.scored(case["small"], case["large"], *found)
         for router, row in rows.items():
-            show(name if kind else f"{name} (models and task unseen)", router, row)
+            show(f"{name} ({word})" if word else name, router, row)
         shown[name] = rows
     if not shown:
-        raise SystemExit(f"{asked.data} has no two models with outcomes for the same questions (ok:NAME columns).")
+        raise SystemExit(f"{asked.data} has no two models with outcomes (ok:NAME columns) of which one is better.")
     if asked.out != RESULT:
         asked.out.write_text(json.dumps(shown, indent=1) + "\n")
     else:

@@ -5,18 +5,18 @@ text was cut, its final answer is put behind it and its length is the whole one'
 """
 
 import hashlib
-import json
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from routing_rows import Row, bare, marked, rows_of, sent
 from trimtab.encode.encoder import Encoder
 from trimtab.odds import answer, question, subject, words
 
 FOLDS = 5
 Case = dict[str, Any]
-Row = dict[str, Any]
 CHARS = answer.NAMES.index("chars")
 
 CASES: dict[str, dict[str, Any]] = {
@@ -49,7 +49,7 @@ def read(folder: Path, cache: Path, most: int, wanted: tuple[str, ...]) -> dict[
         if not any(part in name for part in wanted):
             continue
         file = about["file"]
-        rows = files.setdefault(file, rows_of(folder / f"{file}.parquet", most))
+        rows = files[file] if file in files else files.setdefault(file, rows_of(folder / f"{file}.parquet", most))
         if name == "RouteLLM-GSM8K":
             rows = with_opinions(rows, rows_of(folder / "zeroeval_gsm_math_crux.parquet", 10**6), "gemma-2-2b-it")
         rows = [row for row in rows if None not in (of(row, about["small"]), of(row, about["large"]))]
@@ -58,38 +58,16 @@ def read(folder: Path, cache: Path, most: int, wanted: tuple[str, ...]) -> dict[
     return found
 
 
-def rows_of(path: Path, most: int) -> list[Row]:
-    """At most so many rows, those of the lowest hash; none where there is no file."""
-    if not path.exists():
-        return []
-    import pyarrow.parquet
-
-    rows = pyarrow.parquet.read_table(path).to_pylist()
-    return rows if len(rows) <= most else sorted(rows, key=lambda row: marked(sent(row)))[:most]
-
-
 def with_opinions(rows: list[Row], others: list[Row], model: str) -> list[Row]:
     """The rows with what a model of another file made of the same question."""
     columns = [f"{what}:{model}" for what in ("text", "pred", "chars")]
-    known = {row["question"].strip(): {name: row[name] for name in columns} for row in others}
-    return [row | known.get(row["prompt"].strip(), {}) for row in rows]
+    known = {bare(row).strip(): {name: row.get(name) for name in columns} for row in others}
+    return [row | known.get(bare(row).strip(), {}) for row in rows]
 
 
 def of(row: Row, model: str) -> Any:
     """Whether a model was right, None where that is not recorded."""
     return row.get(f"ok:{model}", row.get(model))
-
-
-def marked(asked: str) -> int:
-    """A question's hash, whatever its case and white space."""
-    return int(hashlib.sha256(" ".join(asked.lower().split()).encode()).hexdigest()[:8], 16)
-
-
-def sent(row: Row) -> str:
-    asked = str(row.get("prompt") or row["question"])
-    if not row.get("options"):
-        return asked
-    return asked + "\n" + "\n".join(f"{chr(65 + at)}. {one}" for at, one in enumerate(json.loads(row["options"])))
 
 
 def whole(row: Row, model: str, column: str = "") -> str:
@@ -130,24 +108,38 @@ class Embedded:
 def case(rows: list[Row], about: dict[str, Any], embedded: Embedded) -> Case:
     asked, small = [sent(row) for row in rows], about["small"]
     found: Case = {
-        "asked": np.array(asked, object), "label": np.array([str(row.get(about.get("label", ""))) for row in rows]),
+        "asked": np.array(asked, object), "mark": np.array([marked(bare(row)) for row in rows]),
+        "label": np.array([str(row.get(about.get("label", ""))) for row in rows]),
         "small": np.array([of(row, small) for row in rows], float),
         "large": np.array([of(row, about["large"]) for row in rows], float),
         "fold": np.array([marked(one) % FOLDS for one in asked]), **features(asked, embedded(asked)),
     }  # fmt: skip
-    column = about.get("text", f"text:{small}")
-    if column in rows[0]:
+    column, opinions = written(about), heard_of(rows, about)
+    if any(row.get(column) for row in rows):
         said = [whole(row, small, column) for row in rows]
         found["answer"] = np.stack([answer.facts(*pair) for pair in zip(asked, said, strict=True)])
         found["answer"][:, CHARS] = np.log1p([length(row, small, text) for row, text in zip(rows, said, strict=True)])
         found["said"] = np.stack([words.hashed(one) for one in said])
-        others = [[whole(row, model) for model in about.get("opinions", ())] for row in rows]
-        for at in range(len(about.get("opinions", ()))):
+        others = [[whole(row, model) for model in opinions] for row in rows]
+        for at in range(len(opinions)):
             found[f"opinion {at}"] = np.stack([
                 answer.second(one, text, heard[at], heard[:at])
                 for one, text, heard in zip(asked, said, others, strict=True)
             ])  # fmt: skip
     return found
+
+
+def written(about: dict[str, Any]) -> str:
+    """The column of what the small model wrote."""
+    return about.get("text", f"text:{about['small']}")
+
+
+def heard_of(rows: list[Row], about: dict[str, Any]) -> tuple[str, ...]:
+    """The opinions that were recorded, up to the first that was not: each is weighed after those before it."""
+    return tuple(takewhile(
+        lambda model: any(row.get(f"text:{model}") or row.get(f"pred:{model}") for row in rows),
+        about.get("opinions", ()),
+    ))  # fmt: skip
 
 
 def features(asked: list[str], embedding: np.ndarray) -> Case:

@@ -25,7 +25,7 @@ def scored(small: Array, large: Array, gain: Array, right: Array | None) -> dict
     found = {
         "rows": len(small), "small": round(small.mean(), 4), "large": round(large.mean(), 4),
         "apgr": round(float(won.mean()), 3),
-        "sd": round(float(np.std([curve(gain[at], small[at], large[at]).mean() for at in samples])), 3),
+        "sd": spread(gain, small, large, samples),
         **{f"cpt{share}": reach(won, share / 100) for share in (50, 80, 95, 100)},
         "best": round(float((small.sum() + won.max() * (large - small).sum()) / large.sum()), 3),
     }  # fmt: skip
@@ -34,7 +34,18 @@ def scored(small: Array, large: Array, gain: Array, right: Array | None) -> dict
     return found
 
 
-def auroc(score: Array, right: Array) -> float:
+def spread(gain: Array, small: Array, large: Array, samples: list[Array]) -> float | str:
+    """The standard deviation over the samples; "" where one has no gap, so that its share of it is no number."""
+    if any(large[at].sum() <= small[at].sum() for at in samples):
+        return ""
+    return round(float(np.std([curve(gain[at], small[at], large[at]).mean() for at in samples])), 3)
+
+
+def auroc(score: Array, right: Array) -> float | str:
+    """Of outcomes from 0 to 1 those from a half are right; "" where all are, or none."""
+    right = (right >= 0.5).astype(float)
+    if right.min() == right.max():
+        return ""
     ranks = np.empty(len(score))
     ranks[np.argsort(score, kind="stable")] = np.arange(1, len(score) + 1)
     yes = right.sum()

@@ -64,15 +64,40 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says(confidence):
     assert abs(held / DRAWS - confidence) < 0.07
 
 
+@pytest.mark.parametrize(("n", "right", "seen"), [(100, 0.99, 1), (100, 0.01, 1), (2000, 0.99, 0.05)])
+def test_the_interval_holds_where_nearly_all_are_alike(n, right, seen):
+    """The normal interval alone held the truth in 60 to 63 % of these draws, for 90: a sample may lack what is rare."""
+    rng, held = np.random.default_rng(n), 0
+    for _ in range(DRAWS):
+        value = np.where(rng.random(n) < seen, rng.random(n) < right, np.nan)
+        chance = np.full(n, float(seen))
+        parts = estimate.influence(value, chance, np.zeros((n, 0)))
+        found = estimate.share(parts, 0.9, estimate.effective(value, chance))
+        held += found.low <= right <= found.high
+        assert 0 <= found.low <= found.value <= found.high <= 1
+    assert held >= DRAWS * 0.9 - 3 * np.sqrt(DRAWS * 0.09)
+
+
+@pytest.mark.parametrize(("n", "lost"), [(100, 0.01), (100, 0.03), (400, 0.005)])
+def test_what_is_kept_is_no_point_where_no_loss_was_seen(n, lost):
+    """By the delta method alone 62 to 82 % held the truth."""
+    rng, held = np.random.default_rng(n), 0
+    for _ in range(DRAWS):
+        large = (rng.random(n) < 0.9).astype(float)
+        found = estimate.ratio(np.where(rng.random(n) < lost, 0, large), large, 0.9, n)
+        held += found.low <= 1 - lost <= found.high
+    assert held >= DRAWS * 0.9 - 3 * np.sqrt(DRAWS * 0.09)
+
+
 def test_the_ratio_of_two_policies_on_the_same_rows_is_sharper_than_of_two_on_others():
     rng = np.random.default_rng(4)
     large = (rng.random(2000) < 0.8).astype(float)
     small = np.where(rng.random(2000) < 0.9, large, 1 - large)
-    same = estimate.ratio(small, large, 0.9)
-    apart = estimate.ratio(rng.permutation(small), large, 0.9)
+    same = estimate.ratio(small, large, 0.9, 2000)
+    apart = estimate.ratio(rng.permutation(small), large, 0.9, 2000)
     assert same.low < small.mean() / large.mean() < same.high
     assert same.error < 0.7 * apart.error
-    assert estimate.ratio(small, np.zeros(2000), 0.9) is None
+    assert estimate.ratio(small, np.zeros(2000), 0.9, 2000) is None
 
 
 def test_all_seen_is_the_plain_mean_and_few_seen_are_worth_few():

@@ -16,7 +16,7 @@ from trimtab.odds.thresholds import Thresholds
 from trimtab.route import _paced, _purse
 from trimtab.settings import Pace
 from trimtab.store.engine import Store
-from trimtab.types import FREE, Answer, ModelSpec, Price, Usage, Wishes
+from trimtab.types import FREE, Answer, Decision, ModelSpec, Price, Signal, Usage, Wishes
 from trimtab.verify import confidence
 from trimtab.wiring import open_system
 
@@ -151,6 +151,60 @@ async def test_the_purse_of_a_clock_that_was_hours_ahead_is_left(store):
     await hour(desk, clock, [0, 5])
     await pacer.close()
     assert pacer._read <= clock.now, "what others spent is read again"
+
+
+async def test_a_process_that_had_nothing_to_do_knows_what_the_others_have_spent(store):
+    """A burst that meets it late in the window is not paid a second time from the same purse."""
+    clock, begin = Clock(), Clock.now
+    budget = 300 * 150 * 10_000 // 5
+    pace = Pace(small="small", large="large", usd=Decimal(budget) / 10**9, per="hour")
+    busy, one, _ = house(store, clock, pace)
+    idle, two, _ = house(store, clock, pace)
+    await asyncio.gather(one.refresh(), two.refresh())
+    spent = sum(cost for _, cost, _ in await hour(busy, clock, [at * 12 for at in range(290)]))
+    await one.close()
+    assert spent > 0.75 * budget
+    clock.now = begin
+    spent += sum(cost for _, cost, _ in await hour(idle, clock, [3500] * 200))
+    assert spent <= budget
+
+
+async def test_money_that_comes_back_meanwhile_leaves_no_answer_without_a_rung(store):
+    """The large model was left out for want of money; what others then pay back must not raise the threshold again."""
+    clock, pace = Clock(), Pace(small="small", large="large", usd=Decimal("0.1"), per="hour")
+    desk, pacer, _ = house(store, clock, pace)
+    await pacer.refresh()
+    pacer._purse.held = 10**9
+    asked = testing.ask("Why?", id="tr_short")
+    decision = await desk.router.route(asked, desk.specs)
+    assert decision.left_out["large"] == "paced"
+    pacer._purse.held = 0
+    assert pacer.openness == 1
+    assert pacer.moved(asked, "small", 0.1, THRESHOLD) == 0
+    assert pacer._purse.held == 0, "and nothing is set aside for a climb that cannot be"
+
+
+class Drawn:
+    """A router that has drawn a ladder without the small model with a chance of 0.98."""
+
+    decision = Decision(ladder=("large",), left_out={"small": "unlikely_right"},
+                        signals=(Signal(name="propensity", value=0.98), Signal(name="turns", value=1)))  # fmt: skip
+
+    async def route(self, request, models):
+        return self.decision
+
+
+async def test_a_drawn_ladder_that_is_changed_no_longer_tells_its_chance(store):
+    """With the odds' own draw the small model is tried in any case now: a logged 0.98 would be wrong."""
+    clock, pace = Clock(), Pace(small="small", large="large", usd=Decimal(1), per="hour")
+    desk, pacer, _ = house(store, clock, pace)
+    router = _paced.Paced(Drawn(), (pacer,))
+    decision = await router.route(testing.ask("Why?"), desk.specs)
+    assert decision == Drawn.decision, "an open purse changes nothing"
+    pacer._purse.held = 10**9
+    decision = await router.route(testing.ask("Why?"), desk.specs)
+    assert decision.ladder == ("small",)
+    assert [one.name for one in decision.signals] == ["turns"]
 
 
 async def test_only_the_tenant_s_requests_are_paced_and_a_pinned_model_stays(store):

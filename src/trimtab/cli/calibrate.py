@@ -135,7 +135,8 @@ def _show(found: "Calibrated", promise: "Contract", small: str, large: str) -> N
     print(f"threshold  {found.threshold:.4f} for {small}: an answer at or above it stays")
     sure = f"{promise.confidence:.3g} sure ({found.method}, p = {found.p_value:.3g})"
     print(f"promise    {promise.keep:.3g} of the large model's quality, {sure}")
-    print(f"kept       {found.kept:.3f} on these rows, with {found.large:.1%} of requests going to the large model")
+    kept = "unknown, as the large model was never right" if found.kept is None else f"{found.kept:.3f}"
+    print(f"kept       {kept} on these rows, with {found.large:.1%} of requests going to the large model")
     print(f"cost       {'unknown' if found.cost is None else f'{found.cost:.6f} USD a request'}")
     if found.allowed is not None:
         print(f'watch      [[contract]] small = "{small}", large = "{large}", allowed = {found.allowed:.4f}')

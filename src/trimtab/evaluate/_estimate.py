@@ -24,7 +24,7 @@ FITTED = 40
 
 
 class Interval(msgspec.Struct, frozen=True, kw_only=True):
-    """An estimate with the ends of its normal interval and its standard error."""
+    """An estimate with the ends of its interval and its standard error."""
 
     value: float
     low: float
@@ -72,19 +72,39 @@ def effective(value: Values, chance: Values) -> float:
 
 def interval(parts: Values, confidence: float) -> Interval:
     """The mean of `influence` with its normal interval."""
-    return _interval(float(parts.mean()), float(parts.std(ddof=1)) / math.sqrt(len(parts)), confidence)
+    return _interval(float(parts.mean()), _error(parts), confidence)
 
 
-def ratio(parts: Values, base: Values, confidence: float) -> Interval | None:
-    """The mean of `parts` over that of `base`, row by row of the same requests (delta method); None over nothing."""
+def share(parts: Values, confidence: float, worth: float) -> Interval:
+    """The same of values from 0 to 1 that are `worth` so many seen rows, see `effective`.
+
+    Where nearly all are alike the rows that differ may be missing by chance, and the normal interval is too short, at
+    last a point. z^2 rows of a difference of 1 are added to what was seen: about Wilson's interval at 0 and 1.
+    """
+    found = _interval(float(parts.mean()), _error(parts), confidence, 1 / worth)
+    value, low, high = (min(max(end, 0.0), 1.0) for end in (found.value, found.low, found.high))
+    return Interval(value=value, low=low, high=high, error=found.error)
+
+
+def ratio(parts: Values, base: Values, confidence: float, worth: float) -> Interval | None:
+    """The mean of `parts` over that of `base`, row by row of the same requests (delta method); None over nothing.
+
+    `worth` as for a `share`.
+    """
     below = float(base.mean())
     if below <= 0:
         return None
     value = float(parts.mean()) / below
-    error = float((parts - value * base).std(ddof=1)) / math.sqrt(len(parts)) / below
-    return _interval(value, error, confidence)
+    found = _interval(value, _error(parts - value * base) / below, confidence, 1 / (worth * below))
+    return msgspec.structs.replace(found, low=max(found.low, 0.0))
 
 
-def _interval(value: float, error: float, confidence: float) -> Interval:
-    reach = NormalDist().inv_cdf(0.5 + confidence / 2) * error
+def _error(parts: Values) -> float:
+    return float(parts.std(ddof=1)) / math.sqrt(len(parts))
+
+
+def _interval(value: float, error: float, confidence: float, one: float = 0.0) -> Interval:
+    """`one` is what a single row more or less would change."""
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    reach = z * math.hypot(error, z * one)
     return Interval(value=value, low=value - reach, high=value + reach, error=error)

@@ -141,13 +141,14 @@ def _lacking(walks: Sequence[Walked], outcomes: Sequence[Outcome], worth: float)
 def _told(
     value: Values, chance: Values, covariates: Values, outcomes: Sequence[Outcome], large: str, confidence: float
 ) -> tuple[Interval, Interval | None]:
-    parts = _estimate.influence(value, chance, covariates)
+    parts, worth = _estimate.influence(value, chance, covariates), _estimate.effective(value, chance)
+    quality = _estimate.share(parts, confidence, worth)
     always = (Walked(answered=large, called=(large,)),) * len(outcomes)
     base, seen = _quality(always, outcomes)
-    if _lacking(always, outcomes, _estimate.effective(base, seen)):
-        return _estimate.interval(parts, confidence), None
+    if _lacking(always, outcomes, known := _estimate.effective(base, seen)):
+        return quality, None
     against = _estimate.influence(base, seen, covariates)
-    return _estimate.interval(parts, confidence), _estimate.ratio(parts, against, confidence)
+    return quality, _estimate.ratio(parts, against, confidence, min(worth, known))
 
 
 def _spent(policy: Policy, outcomes: Sequence[Outcome], covariates: Values, confidence: float) -> Interval | None:

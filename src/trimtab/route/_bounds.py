@@ -2,7 +2,8 @@
 
 `betting` holds for every sample size and any bounded values (Waudby-Smith and Ramdas 2024, "Estimating means of bounded
 random variables by betting"), `exact` for yes-or-no losses (the binomial tail), `clt` only for samples large enough
-that their mean is normal: it is the sharpest, and the only one that is an approximation.
+that their mean is normal, with losses enough that their spread is known: it is the sharpest, and the only one that is
+an approximation.
 """
 
 import math
@@ -17,6 +18,8 @@ Values: TypeAlias = NDArray[np.float64]
 NORMAL = NormalDist()
 CLT_LEAST = 100
 """Rows under which `clt` says nothing."""
+CLT_LOSSES = 20
+"""Rows below 0 under which no normal mean is believed: of rare losses a sample may by chance have none."""
 BEFORE, BEFORE_SQUARE = 10, 0.3
 """What a bettor takes values to be before it has seen any: so many rows, of so much of the square of the lowest one."""
 

@@ -58,10 +58,10 @@ class Calibrated(msgspec.Struct, frozen=True, kw_only=True):
     """`threshold`: answers scored at or above it stay; infinity sends everything to the large model.
 
     `status`: `kept`, `insufficient_data` (no cheaper threshold could be shown), `too_dear` (what can be shown costs
-    more than `max_cost`). `kept` is the share of the large model's quality on these rows, `large` the share of large
-    calls, `cost` USD a request or None where a cost is unknown, `rows_needed` an estimate for one step below
-    "always large", 0 where these rows show no margin at all. `allowed` is the mean loss of the answers that stay small
-    which the promise leaves, for the monitor; None where none stays.
+    more than `max_cost`). `kept` is the share of the large model's quality on these rows, None where it was never
+    right; `large` the share of large calls, `cost` USD a request or None where a cost is unknown, `rows_needed` an
+    estimate for one step below "always large", 0 where these rows show no margin at all. `allowed` is the mean loss of
+    the answers that stay small which the promise leaves, for the monitor; None where none stays.
     """
 
     status: str
@@ -69,7 +69,7 @@ class Calibrated(msgspec.Struct, frozen=True, kw_only=True):
     method: Method
     rows: int
     p_value: float
-    kept: float
+    kept: float | None
     large: float
     cost: float | None
     rows_needed: int
@@ -129,12 +129,15 @@ def surplus(rows: Rows, threshold: float, keep: float) -> Values:
 
 
 def p_value(rows: Rows, threshold: float, contract: Contract, method: Method, order: Order | None = None) -> float:
-    """The p-value of "the promise is broken at `threshold`"; `order` shuffles the rows of `betting`."""
+    """The p-value of "the promise is broken at `threshold`"; `order` shuffles the rows of `betting`.
+
+    Where hardly a row loses, `clt` bets too: a mean of so few losses is far from normal.
+    """
     if method == "exact":
         lost = int(np.sum((rows.score >= threshold) & (rows.small < rows.large)))
         return _exact(lost, rows, contract)
     values = surplus(rows, threshold, contract.keep)
-    if method == "clt":
+    if method == "clt" and (len(values) < _bounds.CLT_LEAST or np.sum(values < 0) >= _bounds.CLT_LOSSES):
         return _bounds.clt(values)
     return _bounds.betting(values if order is None else values[order], -contract.keep, 1 - contract.confidence)
 
@@ -179,7 +182,7 @@ def _said(rows: Rows, contract: Contract, method: Method, threshold: float, foun
         status = "too_dear"
     return Calibrated(
         status=status, threshold=threshold, method=method, rows=len(small), p_value=found,
-        kept=quality / large if large else math.nan, large=1 - float(small.mean()) if len(small) else 1.0,
+        kept=quality / large if large else None, large=1 - float(small.mean()) if len(small) else 1.0,
         cost=None if math.isnan(spent) else spent, rows_needed=needed,
         allowed=_monitor.allowed(contract.keep, large / len(small), float(small.mean())) if small.any() else None,
     )  # fmt: skip

@@ -6,6 +6,7 @@ Only a request that no other model may have still goes to the large one: a hard 
 
 import asyncio
 import logging
+import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ import msgspec
 from trimtab.errors import StorageError
 from trimtab.money import cost, from_usd, total
 from trimtab.ports import Router
+from trimtab.route._draw import redrawn
 from trimtab.route._purse import Purse
 from trimtab.settings import Pace
 from trimtab.trail import expected
@@ -28,7 +30,11 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("trimtab.pace")
 FRESH = 2.0
 """Seconds for which what other processes have spent is taken as read."""
+LONG = 2 * FRESH
+"""Seconds after which a request waits until it is read again."""
 SHORT = "paced"
+NEVER = sys.maxsize
+"""Nanodollars that no purse has."""
 BY_ODDS = ("unlikely_right", "not_worth_trying")
 
 
@@ -39,7 +45,8 @@ class Pacer:
         self.pace, self._store, self._clock = pace, store, clock
         self._purse = self._window(clock())
         self._untold = {"large": 0, "rest": 0}
-        self._read, self._turn = float("-inf"), asyncio.Lock()
+        self._read = self._heard = float("-inf")
+        self._turn = asyncio.Lock()
         self._held: dict[str, int] = {}
         self._most: dict[str, int] = {}
         self._tasks = set[asyncio.Task[None]]()
@@ -65,6 +72,10 @@ class Pacer:
     def expect(self, request: Request, spec: ModelSpec) -> None:
         """Reckon what the large model, `spec`, would cost for a request; known until it is settled."""
         self._most[request.id] = cost(expected(request), spec.price) or 0
+
+    def forgo(self, request: Request) -> None:
+        """The large model is left out for a request: no climb to it is free, whatever is paid back on the way."""
+        self._most[request.id] = NEVER
 
     def free(self, request: Request) -> bool:
         """Whether as much is free as the large model may cost for a request that is expected."""
@@ -96,6 +107,15 @@ class Pacer:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
+    async def fresh(self) -> None:
+        """Hear of the other processes first where this one has not for a while: it had nothing to do."""
+        if abs(self._clock() - self._heard) < LONG:
+            return
+        if self._turn.locked():  # another request is at it
+            async with self._turn:
+                return
+        await self.refresh()
+
     async def refresh(self) -> None:
         """Tell the other processes what this one has spent, and hear of theirs."""
         async with self._turn:
@@ -105,6 +125,8 @@ class Pacer:
             except StorageError as error:
                 LOG.warning("what %s has spent cannot be read", self.pace.name, exc_info=error)
                 return
+            finally:
+                self._heard = self._clock()
             for name, amount in known.items():
                 self._untold[name] -= told[name]
                 if purse is self._purse:
@@ -156,6 +178,7 @@ class Paced:
             return decision
         for pacer in self._pacers:
             if pacer.concerns(request) and pacer.pace.large in decision.ladder:
+                await pacer.fresh()
                 decision = _paced(decision, pacer, request, models)
         return decision
 
@@ -179,6 +202,10 @@ def _paced(decision: Decision, pacer: Pacer, request: Request, models: Mapping[s
         pacer.hold(request)  # it goes straight to the large model
     elif not pacer.free(request):
         ladder, left_out[large] = tuple(name for name in ladder if name != large), SHORT
+        pacer.forgo(request)
     if ladder == decision.ladder and pacer.openness == 1:
         return decision
-    return msgspec.structs.replace(decision, ladder=ladder, left_out=left_out, reasons=(*decision.reasons, SHORT))
+    return msgspec.structs.replace(
+        decision, ladder=ladder, left_out=left_out, reasons=(*decision.reasons, SHORT),
+        signals=decision.signals if ladder == decision.ladder else redrawn(decision.signals),
+    )  # fmt: skip

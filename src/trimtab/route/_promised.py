@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from trimtab.ports import Router
+from trimtab.route._draw import redrawn
 from trimtab.route._watch import Watch, concerns
 from trimtab.types import Decision, ModelSpec, Request
 
@@ -32,5 +33,5 @@ class Promised:
         return msgspec.structs.replace(
             decision, ladder=tuple(name for name in decision.ladder if name not in lost),
             left_out={**decision.left_out, **dict.fromkeys(sorted(lost), BROKEN)},
-            reasons=(*decision.reasons, BROKEN),
+            reasons=(*decision.reasons, BROKEN), signals=redrawn(decision.signals),
         )  # fmt: skip

@@ -15,7 +15,7 @@ from trimtab.money import cost, estimate
 from trimtab.odds.worth import worth
 from trimtab.ports import Tools
 from trimtab.route import rules
-from trimtab.route._draw import fraction
+from trimtab.route._draw import PROPENSITY, fraction
 from trimtab.types import Decision, ModelSpec, Request, Signal, Usage
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Learned:
             return skipped, ()
         tried = bool(skipped) and fraction(f"explore:{request.id}") < share
         chance = 1.0 if not skipped else share if tried else 1 - share
-        return ({} if tried else skipped), (Signal(name="propensity", value=chance),)
+        return ({} if tried else skipped), (Signal(name=PROPENSITY, value=chance),)
 
     def _said(self, decision: Decision, reasons: tuple[str, ...]) -> Decision:
         return msgspec.structs.replace(decision, reasons=(*decision.reasons, *reasons)) if reasons else decision
