@@ -110,6 +110,27 @@ def test_pieces_without_a_place_or_a_body_are_read():
     assert answer.tool_calls[0]["function"] == {"name": "", "arguments": ""}
 
 
+def test_whole_calls_that_are_all_numbered_0_are_told_apart():
+    """As Ollama sends them (its issue 15457); joined by their number they were one call whose arguments are no JSON."""
+    pieces = (
+        call(id="a", name="f", arguments='{"x": 1}'), call(id="b", name="f", arguments='{"x": 2}'),
+        call(id="c", name="g", arguments='{"y"'), call(arguments=": 3}"),
+    )  # fmt: skip
+    deltas, answer = assembled(*(chunk({"tool_calls": [piece]}) for piece in pieces))
+    said = [(one["id"], one["function"]["name"], one["function"]["arguments"]) for one in answer.tool_calls]
+    assert said == [("a", "f", '{"x": 1}'), ("b", "f", '{"x": 2}'), ("c", "g", '{"y": 3}')]
+    assert [delta.extra["tool_calls"][0]["index"] for delta in deltas] == [0, 1, 2, 2]
+    (one,) = assembled(chunk({"tool_calls": list(pieces)}))[1:]
+    assert one.tool_calls == answer.tool_calls
+
+
+@pytest.mark.parametrize("name", [{}, {"name": None}, {"name": "f"}])
+def test_the_control_an_id_that_is_new_with_each_piece_begins_no_call(name):
+    pieces = (call(id="a", name="f", arguments='{"x"'), call(id="b", arguments=": 1}", **name))
+    _, answer = assembled(*(chunk({"tool_calls": [piece]}) for piece in pieces))
+    assert [one["function"] for one in answer.tool_calls] == [{"name": "f", "arguments": '{"x": 1}'}]
+
+
 def test_the_old_call_and_the_custom_one_are_joined_from_their_pieces():
     old = ({"name": "f", "arguments": '{"x"'}, {"name": "f", "arguments": ": 1}"})
     _, answer = assembled(*(chunk({"function_call": piece}) for piece in old))

@@ -297,7 +297,7 @@ async def test_a_caller_that_leaves_ends_its_program_and_the_rest_goes_on() -> N
         await sandbox.start()
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(sandbox.run(Job(code="import time\ntime.sleep(60)", seconds=60)), 0.5)
-        for _ in range(100):
+        for _ in range(1000):
             if not _children(sandbox._process.pid):
                 break
             await asyncio.sleep(0.05)

@@ -120,7 +120,7 @@ async def test_it_looks_at_the_clock_only_while_something_runs(monkeypatch):
     await asyncio.sleep(0.02)
     assert door._timer is not None
     door.left()
-    for _ in range(1000):
+    for _ in range(4000):
         if door._timer is None:
             break
         await asyncio.sleep(0.005)

@@ -217,6 +217,9 @@ def test_embeddings(house: Any) -> None:
     assert a[0] @ a[1] > a[0] @ a[2] + 0.3
     assert packed.usage.prompt_tokens > 10
     assert len(client.embeddings.create(model="auto", input="one text").data) == 1
+    nothing = {"model": None, "encoding_format": None, "dimensions": None}
+    said = client.embeddings.create(model="auto", input=texts, extra_body=nothing)
+    assert isinstance(said.data[0].embedding, list), "null is as good as nothing"
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,7 @@ def large():
         port = sock.getsockname()[1]
     mock = subprocess.Popen([TRIMTAB, "mock", "--port", str(port), "--json"], stdout=subprocess.PIPE)
     json.loads(mock.stdout.readline())
-    for _ in range(100):
+    for _ in range(1000):
         with socket.socket() as sock:
             if sock.connect_ex(("127.0.0.1", port)) == 0:
                 break

@@ -16,10 +16,11 @@ BODIES = {"function": "arguments", "custom": "input"}
 
 
 class Choice(msgspec.Struct, kw_only=True):
-    """One choice as far as it has come."""
+    """One choice as far as it has come; `places` has the call that each index of the server's now stands for."""
 
     text: list[str] = []
     calls: dict[int, Json] = {}
+    places: dict[int, int] = {}
     extra: Json = {}
     logprobs: Json = {}
     finish: str | None = None
@@ -86,7 +87,7 @@ class Assembly:
             choice.text.append(text)
         extra = {key: value for key, value in delta.items() if key not in ("role", "content") and value is not None}
         if extra:
-            _join_calls(choice.calls, _calls(extra.get("tool_calls")))
+            _join_calls(choice.calls, choice.places, _calls(extra.get("tool_calls")))
             if old := _call(extra.get("function_call"), "arguments"):
                 extra["function_call"] = _told(choice.extra.setdefault("function_call", {"name": ""}), old)
             rest = {key: value for key, value in extra.items() if key not in ("tool_calls", "function_call")}
@@ -149,13 +150,17 @@ def _whole(index: int, choice: Choice) -> Json:
     return {"index": index, "message": message, "logprobs": choice.logprobs or None, "finish_reason": choice.finish}
 
 
-def _join_calls(calls: dict[int, Json], parts: list[Json]) -> None:
+def _join_calls(calls: dict[int, Json], places: dict[int, int], parts: list[Json]) -> None:
     """Names and arguments come in pieces that belong to the call of their index; the parts are made to say so.
 
     A name that comes again with each piece is the same name, and leaves once.
     """
     for part in parts:
-        part["index"] = index = _index(part.get("index"), len(calls))
+        given = _index(part.get("index"), len(calls))
+        index = places.get(given, given)
+        if index in calls and _another(calls[index], index, part):
+            index = max(calls) + 1
+        places[given] = part["index"] = index
         if part.get("id"):
             part["id"] = _own(part["id"], index, calls)
         kind = "custom" if part.get("custom") else "function"
@@ -163,6 +168,25 @@ def _join_calls(calls: dict[int, Json], parts: list[Json]) -> None:
         call |= {key: value for key, value in part.items() if key not in ("index", *BODIES) and value}
         if body := part.get(kind):
             part[kind] = _told(call.setdefault(kind, {"name": ""}), body)
+
+
+def _another(call: Json, index: int, part: Json) -> bool:
+    """Whether a part is no more of that call but begins another: there are servers that number all their calls 0.
+
+    It has a name and an id of its own, and the call has all its arguments: others send a new id with every piece.
+    https://github.com/ollama/ollama/issues/15457
+    """
+    said, body = call.get("function"), part.get("function")
+    if not (said and body and body.get("name") and part.get("id")) or call["id"] in (
+        part["id"],
+        f"{part['id']}_{index}",
+    ):
+        return False
+    try:
+        msgspec.json.decode(said[BODIES["function"]], type=dict)
+    except (msgspec.DecodeError, KeyError):
+        return False
+    return True
 
 
 def _told(whole: Json, piece: Json) -> Json:

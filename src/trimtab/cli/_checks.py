@@ -113,7 +113,7 @@ def home(settings: Settings) -> Iterator[Finding]:
     free = shutil.disk_usage(folder).free
     if free < ROOM:
         yield warn(
-            "disk", f"{free / 1e9:.1f} GB free", "Make room: the ledger stops answers when it cannot be written."
+            "disk", f"{free / 1e9:.1f} GB free", "Make room: on a full disk nothing is recorded, and /readyz says no."
         )
     else:
         yield ok("disk", f"{free / 1e9:.0f} GB free")

@@ -6,7 +6,7 @@ takes the claim over. Clocks that differ between machines by as much as a lease 
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import ColumnElement, Connection, bindparam, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from trimtab.store.tables import claims, idempotency
@@ -14,6 +14,8 @@ from trimtab.store.tables import claims, idempotency
 if TYPE_CHECKING:
     from trimtab.store.engine import Store
 
+LONGEST = 60.0
+"""Seconds that no claim holds for: one that says so is of a clock that was ahead, and would block its key as long."""
 RELEASED = claims.delete().where(claims.c.key == bindparam("held"), claims.c.owner == bindparam("by"))
 
 
@@ -22,7 +24,7 @@ def take(connection: Connection, key: bytes, owner: str, now: float, until: floa
     if kept := _kept(connection, key, now):
         return kept
     c = claims.c
-    over = claims.update().where(c.key == key, (c.owner == owner) | (c.until < now)).values(owner=owner, until=until)
+    over = claims.update().where(c.key == key, or_(c.owner == owner, _over(now))).values(owner=owner, until=until)
     if not connection.execute(over).rowcount and not _made(connection, key, owner, until):
         return False
     if not (kept := _kept(connection, key, now)):  # PostgreSQL: it may have come between the two looks
@@ -44,8 +46,12 @@ def sweep(connection: Connection, now: float) -> None:
 
 async def free(store: "Store", key: bytes, now: float) -> bool:
     """Whether nobody holds the claim. Raises `StorageError`."""
-    c = claims.c
-    return not await store.read(select(c.key).where(c.key == key, c.until >= now))
+    return not await store.read(select(claims.c.key).where(claims.c.key == key, ~_over(now)))
+
+
+def _over(now: float) -> ColumnElement[bool]:
+    """Whether a claim holds no more."""
+    return or_(claims.c.until < now, claims.c.until > now + LONGEST)
 
 
 def _made(connection: Connection, key: bytes, owner: str, until: float) -> bool:

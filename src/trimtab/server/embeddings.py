@@ -45,14 +45,14 @@ async def create(request: Request) -> Response:
 
 def wish(given: Json) -> Wish:
     """What a body asks for. Raises `RequestError`s that name the field; a wish that cannot be met is never dropped."""
-    if (name := given.get("model", "auto")) not in ("auto", MODEL):
+    if (name := given.get("model")) not in (None, "auto", MODEL):
         raise NotFoundError(
             f"There is no embedding model {name!r}.", f"Ask for {MODEL!r} or 'auto'.", param="model",
             code="model_not_found",
         )  # fmt: skip
     if given.get("dimensions") not in (None, 384):
         raise _wrong("dimensions", "left out: the encoder has 384 and was not trained to be cut")
-    if (form := given.get("encoding_format", "float")) not in ("float", "base64"):
+    if (form := given.get("encoding_format")) not in (None, "float", "base64"):
         raise _wrong("encoding_format", "float or base64")
     return Wish(texts=_texts(given.get("input")), packed=form == "base64")
 

@@ -194,6 +194,9 @@ class Connection(asyncio.Protocol):
 
     def on_url(self, url: bytes) -> None:
         self._url += url
+        self._weight += len(url)
+        if self._weight > LONGEST_HEAD:
+            raise _TooManyError
 
     def on_header(self, name: bytes, value: bytes) -> None:
         head = self._head
