@@ -15,7 +15,7 @@ from trimtab import flow, texts
 from trimtab.asking import ASKED
 from trimtab.errors import StorageError
 from trimtab.flow import Desk
-from trimtab.grade import grade, parsed, same
+from trimtab.grade import UNREAD, grade, parsed, same
 from trimtab.money import total
 from trimtab.ports import Recorder
 from trimtab.route._draw import fraction
@@ -109,7 +109,7 @@ class Shadows:
         judged = await self._asked(_question(request, messages), contract.judge)
         marks = parsed(text(judged) or "")
         if marks is None:
-            return None, "unreadable", judged
+            return None, UNREAD, judged
         return (marks[1], marks[0]) if swap else marks, "judged", judged
 
     async def _asked(self, request: Request, model: str) -> Trace:

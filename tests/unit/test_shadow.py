@@ -201,6 +201,7 @@ class Row(msgspec.Struct):
     large: float | None = 1.0
     small_nano: int | None = 1000
     large_nano: int | None = None
+    how: str = "judged"
 
 
 def test_audits_of_unlike_shares_become_a_plain_sample():
