@@ -75,11 +75,12 @@ async def standing(store: "Store", contract: Contract, policy: str) -> Json:
     where = (monitors.c.contract == contract.name) & (monitors.c.policy == policy)
     found = [one for one in await audits(store, contract.name) if one.policy == policy]
     row = next(iter(await store.read(select(monitors).where(where))), None)
-    unread = sum(one.how == UNREAD and one.answered == contract.small for one in found)
+    hows, tried = [one.how for one in found], await looks(store, contract.name, policy)
+    began = max((one.at for one in tried if one.threshold is not None), default=0.0)
+    unread = sum(one.how == UNREAD and one.answered == contract.small and one.at >= began for one in found)
     monitor = (
         msgspec.json.decode(row.state, type=Monitor) if row else Monitor(allowed=contract.allowed, risk=contract.risk)
     )
-    hows, tried = [one.how for one in found], await looks(store, contract.name, policy)
     spent = money.total(one.cost_nano for one in found)
     return {
         "contract": contract.name, "policy": policy, "small": contract.small, "large": contract.large,
