@@ -16,6 +16,17 @@ from trimtab.types import Answer, Evidence, ModelSpec, Request, Verdict
 ASKED = "asked"
 """The code of a step in which a judge asked a model, whatever came of it: it is no rung's."""
 _OPEN: ContextVar[tuple[Mapping[str, Model], Mapping[str, ModelSpec], Trail]] = ContextVar("asking")
+_LADDER: ContextVar[tuple[str, ...]] = ContextVar("ladder", default=())
+
+
+@contextmanager
+def laddered(ladder: tuple[str, ...]) -> Iterator[None]:
+    """Judges inside hold answers against this ladder, not that of the request: an audit's names one model alone."""
+    token = _LADDER.set(ladder)
+    try:
+        yield
+    finally:
+        _LADDER.reset(token)
 
 
 @contextmanager
@@ -35,7 +46,7 @@ def above(model: str, besides: Collection[str] = ()) -> ModelSpec | None:
     if open_now is None or open_now[2].decision is None:
         return None
     _, specs, trail = open_now
-    ladder = trail.decision.ladder if trail.decision else ()
+    ladder = _LADDER.get() or (trail.decision.ladder if trail.decision else ())
     higher = ladder[ladder.index(model) + 1 :] if model in ladder else ()
     return next((specs[name] for name in higher if name not in besides), None)
 

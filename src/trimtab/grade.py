@@ -12,6 +12,8 @@ from trimtab.types import Json, Text
 
 SHORT = 60
 """Characters of an answer whose last number is all that it says."""
+UNREAD = "unreadable"
+"""How an audit was told in which the answers differ and the judge gave no marks."""
 MOST = 12_000
 """Characters of each text that a judge is shown."""
 ASKED = """You grade two answers, A and B, to the same request. Grade each alone: 1 if it is right and does what was
@@ -43,6 +45,17 @@ def grade(request: Sequence[Text], one: str, two: str) -> tuple[Json, ...]:
     parts = (("request", asked), ("answer_a", one), ("answer_b", two))
     shown = "\n".join(f"<{tag}>\n{_cut(text)}\n</{tag}>" for tag, text in parts)
     return ({"role": "system", "content": ASKED}, {"role": "user", "content": shown})
+
+
+def marks(how: str, small: float | None, large: float | None) -> tuple[float, float] | None:
+    """How right both answers of an audit count as: the small one as lost where a judge's word could not be read.
+
+    Only answers that differ are shown to a judge. Without those all that were found alike would be left, and would
+    prove any promise. None for an audit in which one of the models gave no answer.
+    """
+    if small is not None and large is not None:
+        return small, large
+    return (0.0, 1.0) if how == UNREAD else None
 
 
 def parsed(said: str) -> tuple[float, float] | None:

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 
 import msgspec
 
-from trimtab import flow, texts
+from trimtab import asking, flow, texts
 from trimtab.asking import ASKED
 from trimtab.errors import StorageError
 from trimtab.flow import Desk
-from trimtab.grade import grade, parsed, same
+from trimtab.grade import UNREAD, grade, parsed, same
 from trimtab.money import total
 from trimtab.ports import Recorder
 from trimtab.route._draw import fraction
@@ -81,7 +81,7 @@ class Shadows:
 
     async def _shadow(self, trace: Trace, contract: Contract) -> Shadow:
         other = contract.large if trace.answered_by == contract.small else contract.small
-        again = await self._asked(trace.request, other)
+        again = await self._asked(trace.request, other, ladder(trace, contract))
         sides = {trace.answered_by: trace, other: again}
         small, large = sides[contract.small], sides[contract.large]
         marks, how, judged = await self._graded(trace.request, small, large, contract)
@@ -109,11 +109,14 @@ class Shadows:
         judged = await self._asked(_question(request, messages), contract.judge)
         marks = parsed(text(judged) or "")
         if marks is None:
-            return None, "unreadable", judged
+            return None, UNREAD, judged
         return (marks[1], marks[0]) if swap else marks, "judged", judged
 
-    async def _asked(self, request: Request, model: str) -> Trace:
-        """The trace of a request that only `model` may answer; one that fails has no answer in it."""
+    async def _asked(self, request: Request, model: str, ladder: tuple[str, ...] = ()) -> Trace:
+        """The trace of a request that only `model` may answer; one that fails has no answer in it.
+
+        It is judged as a rung of `ladder`, so that its score is of the kind that answers to clients get.
+        """
         limits = Limits(latency=PATIENCE, where=request.limits.where, regions=request.limits.regions)
         asked = msgspec.structs.replace(
             request, id=f"audit_{model}_{request.id}", principal=PRINCIPAL, limits=limits, traceparent="",
@@ -122,7 +125,8 @@ class Shadows:
         last = _Last()
         desk = msgspec.structs.replace(self._desk, recorders=(last, *self._desk.recorders))
         try:
-            await flow.run(desk, asked)
+            with asking.laddered(ladder):
+                await flow.run(desk, asked)
         except Exception as error:  # noqa: BLE001 - down or crashed: its trace says so, and there is nothing to grade
             LOG.info("%s gave no answer to an audit (%s)", model, type(error).__name__)
         assert last.trace  # noqa: S101 - the path always records
@@ -147,6 +151,12 @@ def eligible(trace: Trace, contract: Contract) -> bool:
         return contract.large in decision.ladder
     tried = contract.small in decision.ladder or decision.left_out.get(contract.small) in BY_ODDS
     return trace.answered_by == contract.large and tried
+
+
+def ladder(trace: Trace, contract: Contract) -> tuple[str, ...]:
+    """The ladder on which the small model stood, or would have stood had its odds not left it out."""
+    found = trace.decision.ladder if trace.decision else ()
+    return found if contract.small in found else (contract.small, contract.large)
 
 
 def drawn(id: str, contract: Contract) -> bool:

@@ -50,4 +50,8 @@ async def test_an_audit_gives_both_models_and_the_texts_of_both(store):
     assert one.right == {"small": 0.5, "large": 1.0}
     assert one.answers == {"small": "Because.", "large": "For this reason."}
     assert (one.cost, one.tokens["large"]) == ({"small": 1e-6}, (3, 4)), "an unknown cost is left out, not 0"
+    await recorded(store, "tr_2", "When?", "small", "Now.")
+    await watch.add(_watch.Shadow(trace_id="tr_2", contract=PROMISE, answered="small", how="unreadable"))
+    _, lost = await _outcomes.outcomes(store, {"default": PROMISE})
+    assert lost.right == {"small": 0.0, "large": 1.0}, "what no judge could grade is not left out of a fair sample"
     assert not await _outcomes.outcomes(store, {}), "an audit of a contract that is gone names no models"

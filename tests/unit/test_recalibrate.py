@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy import select
 
 from trimtab import testing
-from trimtab.route import _recalibrate, _watch
+from trimtab.route import _audited, _recalibrate, _watch
 from trimtab.settings import Contract
 from trimtab.store.engine import Store
-from trimtab.store.tables import audit, monitors, thresholds
+from trimtab.store.tables import audit, monitors, shadows, thresholds
 
 PROMISE = Contract(small="small", large="large", allowed=0.3, share=1.0, keep=0.85)
 
@@ -68,6 +68,23 @@ async def test_the_threshold_moves_to_one_that_is_proven_and_everybody_hears(sto
     assert msgspec.json.decode(state.state)["allowed"] == proven[-1].allowed, "the monitor watches the new promise"
     entries = [one for one in await rows(store, audit) if one.action == "threshold.moved"]
     assert [one.subject for one in entries] == ["default"] * len(proven)
+
+
+async def test_answers_that_no_judge_could_grade_are_no_proof(store):
+    """Without them only pairs that are alike would be left: all right, whatever the small model says."""
+    watch, dice = watching(store), random.Random(5)
+    for at in range(400):
+        alike = dice.random() < 0.6
+        await watch.add(_watch.Shadow(
+            trace_id=f"tr_{at}", contract=PROMISE, answered="small", how="same" if alike else "unreadable",
+            score=0.9, small=1.0 if alike else None, large=1.0 if alike else None,
+        ))  # fmt: skip
+    found = await rows(store, thresholds)
+    assert [(one.rows, one.threshold) for one in found] == [(200, None), (400, None)]
+    assert watch.moved(testing.ask("?"), "small", 0.5, 0.8) == 0.8
+    stands = await _audited.standing(store, PROMISE, "p")
+    unread = sum(one.how == "unreadable" for one in await rows(store, shadows))
+    assert 100 < unread == stands["unread"] == 400 - stands["watched"]
 
 
 async def test_nothing_moves_where_nothing_is_shown_or_nobody_asked_for_it(store):

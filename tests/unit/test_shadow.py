@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from sqlalchemy import select
 
-from trimtab import flow, grade, shadow, testing
+from trimtab import asking, flow, grade, shadow, testing
 from trimtab.errors import ConfigError
 from trimtab.route import _audited, _promised, _watch
 from trimtab.settings import Contract
@@ -154,6 +154,26 @@ async def test_the_router_goes_on_with_what_it_knew_while_the_database_cannot_be
     assert await watch.broken() == {"default"}
 
 
+@pytest.mark.parametrize("small", ["It is 4.", "It is 6."])
+async def test_the_small_answer_is_judged_against_the_rung_above_it_whoever_asked_for_it(store, small):
+    """A score against the large model and one of an answer alone are not of one kind: a threshold parts only one."""
+    beside = []
+
+    def judged(answer):
+        if answer.model == "small":
+            beside.append(getattr(asking.above("small"), "name", None))
+        return "4" in answer.text or answer.model == "large"
+
+    watch = _watch.Watch(lambda: store, [PROMISE], {PROMISE.name: "p"})
+    desk = testing.desk({"small": testing.Says(small), "large": testing.Says("It is 5.")},
+                        verifiers=(testing.seat(testing.Judges(judged)),))  # fmt: skip
+    audits = shadow.Shadows(desk, watch)
+    await asked(msgspec.structs.replace(desk, recorders=(audits,)), audits)
+    (row,) = await rows(store)
+    assert row.answered == ("small" if "4" in small else "large")
+    assert beside == ["large"] * (1 if "4" in small else 2), "of the client's answer, and of the audit's"
+
+
 async def test_a_judge_sees_each_answer_first_half_of_the_time_and_its_marks_go_to_the_right_one(store):
     class Grader(testing.Says):
         async def answer(self, request, evidence, sink):
@@ -201,6 +221,7 @@ class Row(msgspec.Struct):
     large: float | None = 1.0
     small_nano: int | None = 1000
     large_nano: int | None = None
+    how: str = "judged"
 
 
 def test_audits_of_unlike_shares_become_a_plain_sample():

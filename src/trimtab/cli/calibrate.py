@@ -55,8 +55,9 @@ def calibrate(
     if method not in _contract.METHODS:
         raise ConfigError(f"--method {method!r} is none.", f"Methods are: {', '.join(_contract.METHODS)}.")
     if ledger:
-        rows, small, large = asyncio.run(_audits(recipe, contract, days))
+        rows, small, large, unread = asyncio.run(_audits(recipe, contract, days))
     else:
+        unread = 0
         rows, around = _file(outcomes, odds, small, large, tuple(opinion), around, keep)
     try:
         promise = _contract.Contract(keep=keep, confidence=confidence, max_cost=max_cost)
@@ -65,9 +66,13 @@ def calibrate(
         raise ConfigError(str(error), "See `trimtab calibrate --help`.") from error
     if json:
         shown = msgspec.to_builtins(found)
+        shown |= {"unread": unread} if ledger else {}
         shown |= {"opinions": opinion, "around": around} if opinion else {}
         _out.emit(shown | {"threshold": None if found.status == "insufficient_data" else found.threshold})
     else:
+        print(f"rows       {found.rows} {'shadow audits' if ledger else 'that the odds have not seen'}")
+        if unread:
+            print(f"unread     {unread} audits without marks that can be read: the small answer counts as wrong there")
         _show(found, promise, small, large)
         if opinion and found.status != "insufficient_data":
             print(f"opinions   opinions = {list(opinion)}, around = {around:.4f}".replace("'", '"'))
@@ -113,17 +118,18 @@ def _around(odds: "Odds", small: str, large: str, keep: float) -> float:
     return min(_contract.plain(rows, keep), 1.0)
 
 
-async def _audits(recipe: str, contract: str, days: float) -> "tuple[Rows, str, str]":
-    """The rows of a contract's shadow audits, and its two models."""
+async def _audits(recipe: str, contract: str, days: float) -> "tuple[Rows, str, str, int]":
+    """The rows of a contract's shadow audits, its two models, and in how many rows no marks could be read."""
     from trimtab.cli import _ledger
+    from trimtab.grade import UNREAD
     from trimtab.route import _audited
 
     one, found = await _ledger.audits(recipe, contract, days)
-    return _audited.rows(found), one.small, one.large
+    unread = sum(audit.how == UNREAD for audit in _audited.sample(found))
+    return _audited.rows(found), one.small, one.large, unread
 
 
 def _show(found: "Calibrated", promise: "Contract", small: str, large: str) -> None:
-    print(f"rows       {found.rows} that the odds have not seen")
     if found.status == "insufficient_data":
         needed = (
             f"about {found.rows_needed} rows" if found.rows_needed else "better odds or a lower --keep, not more rows"

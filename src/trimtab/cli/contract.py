@@ -60,6 +60,10 @@ def _show(row: dict[str, Any]) -> None:
         print(f"loss      no small answer was audited yet; {row['allowed']:.4f} is allowed")
     else:
         print(f"loss      {row['mean_loss']:.4f} over {row['watched']} small answers; {row['allowed']:.4f} is allowed")
+    if row["unread"]:
+        most = (row["mean_loss"] or 0) * row["watched"] + row["unread"]
+        print(f"unread    {row['unread']} more differ, and no marks could be read: at worst the loss is "
+              f"{most / (row['watched'] + row['unread']):.4f}")  # fmt: skip
     if row["looks"]:
         found = "none was proven" if row["threshold"] is None else f"{row['threshold']:.4f} is proven and holds"
         print(f"threshold {found}, after {row['looks']} looks at the audits")

@@ -10,6 +10,7 @@ from trimtab import settings as recipes
 from trimtab.errors import ConfigError
 from trimtab.evaluate._walk import Walked
 from trimtab.evaluate.replay import ALWAYS, Policy
+from trimtab.grade import marks
 from trimtab.odds.outcomes import Outcome
 from trimtab.settings import Contract, Settings
 from trimtab.types import Price
@@ -71,9 +72,11 @@ def _of(loaded: Settings, contract: Contract) -> tuple[float, dict[str, Price | 
 
 
 def _outcome(row: Any, contract: Contract) -> Outcome:
+    told = marks(row.how, row.small, row.large)
+    assert told  # noqa: S101 - of a sample
     costs = {contract.small: row.small_nano, contract.large: row.large_nano}
     return Outcome(
-        question=row.trace_id, right={contract.small: row.small, contract.large: row.large},
+        question=row.trace_id, right=dict(zip((contract.small, contract.large), told, strict=True)),
         cost={name: nano / money.NANO for name, nano in costs.items() if nano is not None},
         tokens={name: (prompt, completion) for name, (prompt, completion) in msgspec.json.decode(row.tokens).items()},
     )  # fmt: skip

@@ -7,6 +7,7 @@ import msgspec
 from sqlalchemy import func, select
 
 from trimtab import money
+from trimtab.grade import marks
 from trimtab.odds.outcomes import Outcome
 from trimtab.settings import Contract
 from trimtab.store.tables import feedback, shadows, traces
@@ -28,7 +29,7 @@ async def outcomes(store: "Store", contracts: Mapping[str, Contract], since: flo
     found = select(traces, said.c.score).outerjoin(said, said.c.trace_id == traces.c.id)
     kept = traces.c.question.is_not(None) & (traces.c.outcome == "answer") & (traces.c.principal != "audit")
     rows = await store.read(found.where(kept, traces.c.at >= since).order_by(traces.c.seq))
-    audits = {row.trace_id: row for row in await store.read(select(shadows).where(shadows.c.small.is_not(None)))}
+    audits = {row.trace_id: row for row in await store.read(select(shadows)) if _marks(row)}
     texts = await _audit_texts(store)
     return list(_outcomes(rows, audits, texts, contracts))
 
@@ -55,13 +56,18 @@ def _outcomes(
 
 def _audited(row: Any, audit: Any, contract: Contract, texts: Mapping[str, str]) -> Outcome:
     names = {"small": contract.small, "large": contract.large}
+    right = dict(zip(names.values(), _marks(audit) or (), strict=True))
     answers = {name: texts.get(f"audit_{name}_{row.id}") for name in names.values()} | {row.answered_by: row.answer}
     nano = {names["small"]: audit.small_nano, names["large"]: audit.large_nano}
     return Outcome(
-        question=row.question, right={names["small"]: audit.small, names["large"]: audit.large},
+        question=row.question, right=right,
         answers=_texts(answers), cost={name: one / money.NANO for name, one in nano.items() if one is not None},
         tokens={name: (pair[0], pair[1]) for name, pair in msgspec.json.decode(audit.tokens).items()},
     )  # fmt: skip
+
+
+def _marks(audit: Any) -> tuple[float, float] | None:
+    return marks(audit.how, audit.small, audit.large)
 
 
 def _texts(answers: Mapping[str, str | None]) -> dict[str, str]:

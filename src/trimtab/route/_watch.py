@@ -27,6 +27,9 @@ LOG = logging.getLogger("trimtab.contract")
 FRESH = 2.0
 """Seconds for which what was read last is believed: so long another worker may go on after an alarm."""
 
+SCORED = 2
+"""The version of how audits are scored: what others showed is no proof for this one."""
+
 
 def concerns(contract: Contract, request: Request) -> bool:
     """Whether a contract is about a request."""
@@ -59,7 +62,7 @@ class Shadow(msgspec.Struct, frozen=True, kw_only=True):
 def policy(settings: Settings, contract: Contract) -> str:
     """16 hexadecimal digits: the same for the same promise under the same router and verifiers."""
     promise = (contract.small, contract.large, contract.allowed, contract.risk, contract.judge)
-    parts = (promise, settings.route, settings.verifiers)
+    parts = (SCORED, promise, settings.route, settings.verifiers)
     return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()[:16]
 
 
