@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+import given
 from trimtab.encode.encoder import Encoder
 from trimtab.sentences import sentences
 from trimtab.verify import _support, grounding
@@ -48,14 +49,15 @@ class Pair(NamedTuple):
 
 
 def begin(path: Path) -> list[Pair]:
-    rows = [json.loads(line) for line in path.read_text("utf-8").split("\n") if line.strip()]
+    """The rows of a part. Raises `SystemExit` with the line of one that is none."""
+    rows = given.rows(path, "knowledge", "response", check=lambda row: "" if "label" in row else "`label` is not there")
     return [Pair(row["knowledge"], row["response"], row["label"] in SUPPORTED) for row in rows]
 
 
 def made(path: Path, count: int, seed: int) -> list[Pair]:
     """Sentences of SQuAD's paragraphs: as they are, shortened or reordered; from another paragraph, or falsified."""
     drawn = random.Random(seed)
-    rows = drawn.sample([json.loads(line) for line in path.read_text("utf-8").splitlines()], count)
+    rows = drawn.sample(given.rows(path, "title", "text"), count)
     found: list[Pair] = []
     for row in rows:
         parts = split(row["text"])
@@ -172,7 +174,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         pairs = made(asked.data / "retrieval" / "squad2_docs.jsonl", PARAGRAPHS, 1)
         weights = tuple(fit(table(encoder, pairs), [pair.good for pair in pairs]))
         print(dict(zip(_support.NAMES, weights, strict=True)))
-    sets = {part: begin(path) for part, path in files.items()}
+    sets = {part: pairs for part, path in files.items() if (pairs := begin(path))}
     rows = {part: table(encoder, pairs) for part, pairs in sets.items()}
     encoder.close()
     result = {part: _scored(part, sets, rows, weights) for part in sets}
@@ -183,23 +185,26 @@ def main(argv: Sequence[str] | None = None) -> None:
     out.write_text(json.dumps({"weights": dict(zip(_support.NAMES, weights, strict=True)), **result}, indent=1) + "\n")
 
 
-def _scored(part: str, sets: Any, found: Any, weights: Sequence[float]) -> dict[str, float]:
+def _scored(part: str, sets: Any, found: Any, weights: Sequence[float]) -> dict[str, float | None]:
+    """The figures of a part; those that need supported answers, or others, are None where it has none."""
     good = [pair.good for pair in sets[part]]
     others = [other for other in sets if other != part]
     p = worst(found[part], weights)
-    if len(set(good)) < 2:
-        raise SystemExit(f"{part}: every answer has the same label, so that there is nothing to tell apart.")
-    below = p < grounding.Options().threshold
-    row = {
-        "answers": len(good), "auc": auc(p, good), "ece": error(p, good),
-        "supported_doubted": below[np.array(good)].mean(), "others_doubted": below[~np.array(good)].mean(),
+    if one_sort := len(set(good)) < 2:
+        sort = "supported" if good[0] else f"other than {' or '.join(map(repr, SUPPORTED))}"
+        print(f"{part}: every answer is {sort}, so that there is nothing to tell apart.")
+    below, y = p < grounding.Options().threshold, np.array(good)
+    row: dict[str, Any] = {
+        "answers": len(good), "auc": None if one_sort else auc(p, good), "ece": error(p, good),
+        "supported_doubted": below[y].mean() if y.any() else None,
+        "others_doubted": None if y.all() else below[~y].mean(),
     }  # fmt: skip
-    if others:
+    if others and not one_sort:
         learned = fit(
             [rows for other in others for rows in found[other]], [pair.good for other in others for pair in sets[other]]
         )
         row["auc_left_out"] = auc(worst(found[part], learned), good)
-    row = {name: round(float(value), 3) for name, value in row.items()}
+    row = {name: None if value is None else round(float(value), 3) for name, value in row.items()}
     print(f"{part}: {row}")
     return row
 

@@ -8,7 +8,6 @@ say, whatever file they come in: of the development sets the odd half is read, o
 """
 
 import hashlib
-import json
 import sys
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+
+import given
 
 Row: TypeAlias = dict[str, Any]
 
@@ -47,7 +48,17 @@ def unread(folder: Path) -> list[str]:
 
 
 def rows(path: Path) -> list[Row]:
-    return [json.loads(line) for line in path.read_text("utf-8").split("\n") if line.strip()]
+    """Its rows, each with what its kind of file has. Raises `SystemExit` with the line of one that has not."""
+    if path.stem.startswith(PERSONAL):
+        return given.rows(path, "text", check=given.spanned)
+    if path.stem.startswith(TOXIC):
+        return given.rows(path, "text", check=given.yes_or_no)
+    return given.rows(path, "knowledge" if path.stem.startswith(PASSAGES) else "text")
+
+
+def scorable(folder: Path, *prefixes: str) -> list[str]:
+    """The beginnings of names, of all or of some, of which there are files with rows in them."""
+    return [prefix for prefix in prefixes or PREFIXES if any(rows(path) for path in files(folder, prefix))]
 
 
 def held_out(paths: Iterable[Path], rule: str = "patterns") -> list[Row]:
@@ -65,6 +76,17 @@ def texts(paths: Iterable[Path], rule: str = "patterns") -> list[str]:
     return [row["text"] for row in fair(paths, rule)]
 
 
+def attacks(folder: Path, *kinds: str, rule: str = "patterns") -> list[Row]:
+    """The rows of attacks that are held out; those of their files with a label of 0 are none."""
+    return [row for row in held_out(files(folder, *kinds), rule) if not _harmless(row)]
+
+
+def benign(folder: Path, rule: str = "patterns") -> list[str]:
+    """The texts of ordinary users, and those that the files of attacks say are harmless."""
+    beside = [row["text"] for row in fair(files(folder, ATTACKS), rule) if _harmless(row)]
+    return [*texts(files(folder, *BENIGN), rule), *beside]
+
+
 def is_taught(row: Row) -> bool:
     """Whether it is of a set of `TAUGHT`; of synthetic personal data, whether its template is."""
     return _is("taught", row)
@@ -74,13 +96,17 @@ def is_odd(key: str) -> bool:
     return _digest(key)[0] % 2 == 1
 
 
+def _harmless(row: Row) -> bool:
+    return row.get("label") in (0, "0")
+
+
 def _is(what: str, row: Row) -> bool:
     return _number(row) in _seen(what)
 
 
 def _half(row: Row) -> str:
     """What the halves of a set are told apart by."""
-    return f"t{row['template_id']}" if "template_id" in row else row["text"]
+    return row["text"] if row.get("template_id") is None else f"t{row['template_id']}"
 
 
 @cache

@@ -50,15 +50,16 @@ async def attacks(rules: dict[str, Rule], data: Path) -> dict[str, Any]:
         if name == guard_data.TOXIC:
             continue
         kinds = (guard_data.ATTACKS,) if name == "patterns" else (guard_data.ATTACKS, guard_data.PLANTED)
-        given = guard_data.held_out(guard_data.files(data, *kinds), name)
+        given = guard_data.attacks(data, *kinds, rule=name)
         if not given:
-            print(f"{name}: {UNFAIR}")
+            print(f"{name}: {_unfair(data, *kinds)}")
             continue
-        fine = guard_data.texts(guard_data.files(data, *guard_data.BENIGN), name)
+        fine = guard_data.benign(data, name)
         fine = random.Random(1).sample(fine, min(len(fine), 5000))
         scores, benign = await rule([row["text"] for row in given]), await rule(fine)
-        limit = curves.threshold(np.asarray(benign), 0.01) if fine and len(set(scores)) > 2 else usual(name)
-        found[name] = {"recall": _by_source(name, given, scores, limit), **(_figures(scores, benign) if fine else {})}
+        limit = curves.threshold(np.asarray(benign), 0.01) if fine and not name.startswith("patterns") else usual(name)
+        recall = _by_source(name, given, scores, limit)
+        found[name] = {"recall": recall, **(_figures(name, scores, benign) if fine else {})}
     return found
 
 
@@ -79,9 +80,9 @@ def _by_source(name: str, given: list[Any], scores: list[float], limit: float) -
     return {source: (sum(found), len(found)) for source, found in hits.items()}
 
 
-def _figures(bad: list[float], fine: list[float]) -> dict[str, Any]:
+def _figures(name: str, bad: list[float], fine: list[float]) -> dict[str, Any]:
     """Share of benign texts found; and of scores the curve's figures."""
-    if len(set(bad)) <= 2:
+    if name.startswith("patterns"):
         wrong = sum(score > 0.5 for score in fine)
         print(f"  found wrongly: {wrong} of {len(fine)}")
         return {"wrong": (wrong, len(fine))}
@@ -95,20 +96,29 @@ def _figures(bad: list[float], fine: list[float]) -> dict[str, Any]:
     return found
 
 
+def _unfair(data: Path, *kinds: str) -> str:
+    """Why there is nothing to measure on."""
+    return UNFAIR if guard_data.scorable(data, *kinds) else f"no texts of {' or '.join(kinds)} here"
+
+
 async def toxicity(rules: dict[str, Rule], data: Path) -> dict[str, Any]:
     """The same of offensive and hateful texts against the others of the same source."""
     if guard_data.TOXIC not in rules:
         return {}
     given = guard_data.held_out(guard_data.files(data, guard_data.TOXIC), guard_data.TOXIC)
-    if len({bool(row["label"]) for row in given}) < 2:
-        print(f"\ntoxicity: {UNFAIR}")
+    if not given:
+        print(f"\ntoxicity: {_unfair(data, guard_data.TOXIC)}")
         return {}
     scores = await rules[guard_data.TOXIC]([row["text"] for row in given])
     bad, fine = (
         [s for row, s in zip(given, scores, strict=True) if bool(row["label"]) == wanted] for wanted in (True, False)
     )
+    if not (bad and fine):
+        hits, label = sum(score > usual(guard_data.TOXIC) for score in scores), int(bool(bad))
+        print(f"\ntoxicity: {hits} of {len(scores)} found at the usual threshold; every label is {label}, so no curve")
+        return {"label": label, "found": (hits, len(scores))}
     print("\ntoxicity")
-    return _figures(bad, fine)
+    return _figures(guard_data.TOXIC, bad, fine)
 
 
 async def languages(rules: dict[str, Rule]) -> dict[str, Any]:
@@ -136,7 +146,7 @@ async def over_refusal(rules: dict[str, Rule], data: Path) -> dict[str, Any]:
     print(f"\n{'benign, with the words of attacks':36}{'ours':>16}{'of the data':>16}")
     found: dict[str, Any] = {}
     for rule, score_of in rules.items():
-        others = guard_data.texts(guard_data.files(data, *guard_data.BENIGN), rule)
+        others = guard_data.benign(data, rule)
         sets = {"ours": own, "of the data": [text for text in others if any(word in text.lower() for word in TRIGGERS)]}
         found[rule] = {
             name: (sum(score > usual(rule) for score in await score_of(texts)), len(texts))
@@ -151,7 +161,7 @@ async def flips(rules: dict[str, Rule], data: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     print(f"\n{'no longer found':24}{'flipped':>9}{'of':>7}{'rate':>8}{'95 %':>16}")
     for name in ("patterns", "injection"):
-        texts = [row["text"] for row in guard_data.held_out(guard_data.files(data, guard_data.ATTACKS), name)]
+        texts = [row["text"] for row in guard_data.attacks(data, guard_data.ATTACKS, rule=name)]
         if name in rules and texts:
             found[name] = await _flipped(rules[name], random.Random(2).sample(texts, min(len(texts), PAIRS)))
     return found

@@ -32,6 +32,8 @@ KINDS = {
     "US_SSN": "US_SSN", "DOMAIN_NAME": "URL", "US_DRIVER_LICENSE": "DRIVER_LICENSE", "US_PASSPORT": "PASSPORT",
     "US_ITIN": "US_ITIN", "UK_NHS": "GB_NHS", "CRYPTO": "CRYPTO", "URL": "URL",
 }  # fmt: skip
+KINDS |= {kind: kind for kind in KINDS.values()}
+"""Our kinds by the data's names, or by our own."""
 RESULT = Path(__file__).parent / "results" / "guards.json"
 TEXTS = {
     "prose": "Hello, could you tell me whether my order from last week has shipped yet? I paid by card and the tracking"
@@ -50,7 +52,8 @@ TEXTS = {
 LENGTHS = (32, 128, 500, 2000)
 """Words of the texts that latency is measured on, some 1.3 tokens each."""
 WORD = re.compile(r"\S+")
-NEEDED = (guard_data.ATTACKS, guard_data.PERSONAL, *guard_data.BENIGN, guard_data.PASSAGES)
+NEEDED = tuple(name for name in guard_data.PREFIXES if name not in (guard_data.PLANTED, guard_data.TOXIC))
+"""Of what there must be rows for results/guards.json to be written."""
 
 
 def main() -> None:
@@ -58,8 +61,9 @@ def main() -> None:
     print(f"{platform.python_version()} on {platform.machine()}")
     result: dict[str, Any] = {"speed_us": speed()}
     guard = args.data / "guard" if (args.data / "guard").is_dir() else args.data
-    missing = [name for name in NEEDED if not guard_data.files(guard, name)]
-    if len(missing) < len(NEEDED):
+    there = guard_data.scorable(guard)
+    missing = [name for name in NEEDED if name not in there]
+    if there:
         result |= {"latency_us": asyncio.run(latency(guard))} | asyncio.run(of_rules(guard))
         result |= {
             "personal": personal(guard),
@@ -166,19 +170,32 @@ def personal(data: Path) -> dict[str, Any]:
 
     `all` has the middle 95 % of the F1 over 1,000 resamples of the texts.
     """
-    counts = [_counted(row) for row in guard_data.held_out(guard_data.files(data, guard_data.PERSONAL))]
-    if not counts:
+    given = guard_data.held_out(guard_data.files(data, guard_data.PERSONAL))
+    if not given:
         return {}
+    counts = [_counted(row) for row in given]
     right, missed, wrong = (sum((count[i] for count in counts), Counter[str]()) for i in range(3))
     print(f"\n{'personal data':20}{'right':>7}{'missed':>7}{'wrong':>7}{'P':>7}{'R':>7}{'F1':>7}")
-    table = {kind: _scores(kind, right[kind], missed[kind], wrong[kind]) for kind in sorted({*right, *missed, *wrong})}
+    table: dict[str, Any] = {
+        kind: _scores(kind, right[kind], missed[kind], wrong[kind]) for kind in sorted({*right, *missed, *wrong})
+    }
     table["all"] = _scores("all", right.total(), missed.total(), wrong.total())
-    totals = np.array([[part.total() for part in count] for count in counts])
-    drawn = totals[np.random.default_rng(1).integers(len(totals), size=(1000, len(totals)))].sum(axis=1)
-    low, high = np.quantile(2 * drawn[:, 0] / (2 * drawn[:, 0] + drawn[:, 1] + drawn[:, 2]), [0.025, 0.975])
-    table["all"]["f1_interval"] = [round(float(low), 4), round(float(high), 4)]
-    print(f"F1 of all: 95 % {low:.3f}-{high:.3f}")
+    table["all"]["f1_interval"] = _f1_interval(np.array([[part.total() for part in count] for count in counts]))
+    if others := Counter(span["type"] for row in given for span in row["spans"] if span["type"] not in KINDS):
+        print(f"Of no kind above: {', '.join(f'{kind} {n}' for kind, n in others.most_common())}")
     return table
+
+
+def _f1_interval(totals: Any) -> list[float] | None:
+    """The middle 95 % of F1 over resamples of texts, those without anything to find or found left out; None of none."""
+    drawn = totals[np.random.default_rng(1).integers(len(totals), size=(1000, len(totals)))].sum(axis=1)
+    drawn = drawn[drawn.any(axis=1)]
+    if not len(drawn):
+        print("F1 of all: none, for no text holds what is found by its structure")
+        return None
+    low, high = np.quantile(2 * drawn[:, 0] / (2 * drawn[:, 0] + drawn[:, 1] + drawn[:, 2]), [0.025, 0.975])
+    print(f"F1 of all: 95 % {low:.3f}-{high:.3f}")
+    return [round(float(low), 4), round(float(high), 4)]
 
 
 async def anything(data: Path) -> dict[str, float]:
@@ -188,7 +205,7 @@ async def anything(data: Path) -> dict[str, float]:
     """
     given = [
         row for row in guard_data.held_out(guard_data.files(data, guard_data.PERSONAL))
-        if not guard_data.is_taught(row) or part_of(row["template_id"]) == "test"
+        if not guard_data.is_taught(row) or part_of(row.get("template_id", row["text"])) == "test"
     ]  # fmt: skip
     if not given:
         return {}

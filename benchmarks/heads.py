@@ -8,7 +8,7 @@ changed). Scores are those of the guards: of a text's worst part, which its word
 that were trained without that source (`--leave` of `trimtab.train.heads` and of `trimtab.train.static`, then
 `trimtab.train.calibrate`); without it, the figures are of rows, not of sources. Benign texts are of a source that no
 head was trained on (benign_instructions), and CLINC150's validation rows. `--words` are harmless texts full of trigger
-words, JSONL with `text` and `label` 0.
+words, JSONL with `text` and `label` 0. Where one of the SETS is not there nothing is measured.
 """
 
 import argparse
@@ -38,6 +38,10 @@ from trimtab.train.variants import part_of
 from trimtab.types import Origin
 
 BENIGN, DRAWS, BURIED = 1200, 1000, (500, 5000)
+SETS = (
+    "pii_synth_v2", "injection_pos", "bipia_attack_strings", "toxicity_tweets", "benign_instructions",
+    "intent_clinc150_val", "ground_begin_dev_cmu", "ground_begin_dev_tc",
+)  # fmt: skip
 RESULT = Path(__file__).parent / "results" / "heads.json"
 
 
@@ -247,8 +251,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--words", type=Path, default=Path(__file__).with_name("guard_words.jsonl"))
     parser.add_argument("--out", type=Path, default=RESULT)
     chosen = parser.parse_args(argv)
-    if not (chosen.data / "guard" / "pii_synth_v2.jsonl").exists():
-        print(f"Skipped, {RESULT.name} left as it was: no guard/pii_synth_v2.jsonl in {chosen.data} (give --data).")
+    if missing := [name for name in SETS if not (chosen.data / "guard" / f"{name}.jsonl").is_file()]:
+        lost, place = ", ".join(missing), chosen.data / "guard"
+        print(f"Skipped, {RESULT.name} left as it was: no {lost} in {place} (give --data). "
+              "What training left out of these is measured; guards.py scores other files.")  # fmt: skip
         return
     encoder = Encoder.load(HOME, heads=chosen.heads)
     found = {"milliseconds_32_tokens": timed(encoder), "personal": personal(encoder, chosen.data)}

@@ -4,7 +4,8 @@
     python benchmarks/reader.py --data ../shared/data --fit      also fits the constants on the calibration articles
     python benchmarks/reader.py --data ../shared/data --words    the reader as it is without a span head
 
-`--data DIR` may hold other files of that schema; then all of their articles count that are not the span head's.
+`--data DIR` may hold other files of that schema: each pair NAME_docs, NAME_queries (corpora.py) is scored by itself,
+and of it all that is not of the span head's articles. Figures that a pair has no questions for are null.
 Alone, the reader gets the question's own paragraph, as SQuAD asks; from end to end it gets what the retriever finds
 among all paragraphs (each a Markdown file under its article's title). From end to end an answerable question is asked
 twice: as it is, and with its paragraph withheld. Right is a quote that holds a gold answer at its place in the gold
@@ -25,6 +26,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+import given
+from corpora import Corpus, answers, corpora, marked, no_answer, part, title
 from reader_figures import (
     MIX,
     auroc,
@@ -32,20 +35,22 @@ from reader_figures import (
     calibration_error,
     half,
     logistic,
+    mean,
     mixed,
     selective,
     squad,
+    told,
     with_interval,
 )
 from trimtab.answer import reader
-from trimtab.encode.encoder import HEADS, HOME, SPAN, Encoder
+from trimtab.encode.encoder import HEADS, HOME, Encoder
 from trimtab.ports import Tools
 from trimtab.retrieve import hybrid
 from trimtab.types import Evidence, Passage, Request
 
-FILES = ("retrieval/squad2_docs.jsonl", "retrieval/squad2_queries.jsonl")
+RESULT = Path(__file__).parent / "results" / "reader.json"
 ELSEWHERE = "guard/intent_clinc150_train.jsonl"
-"""What is needed of `--data`, the last of them for `--fit`: docs/reference/data.md."""
+"""What `--fit` needs of `--data`: docs/reference/data.md."""
 
 
 ALONE = (0.881, 0.819)
@@ -74,30 +79,39 @@ class Row(NamedTuple):
 
 
 class Data(NamedTuple):
+    """Documents, and the questions that count: of each, the answers and their places in its document."""
+
     docs: list[dict[str, Any]]
     queries: list[dict[str, Any]]
 
     def head(self, doc: int) -> str:
-        return f"# {self.docs[doc]['title'].replace('_', ' ')}\n\n"
-
-
-def articles() -> dict[str, list[str]]:
-    """What the span head was trained on and what its constants are fitted on, by their titles."""
-    return json.loads((SPAN / "manifest.json").read_text("utf-8"))["articles"]
+        return f"# {title(self.docs[doc])}\n\n" if title(self.docs[doc]) else ""
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    return given.rows(path)
 
 
-def load(folder: Path, limit: int, fit: bool) -> Data:
+def load(corpus: Corpus, limit: int, fit: bool) -> Data:
     """The questions of articles that count, and with `fit` those of the calibration articles as well."""
-    docs, queries = (lines(folder / name) for name in FILES)
-    known = articles()
-    left = {*known["train"], *(() if fit else known["calibrate"])}
-    queries = [query for query in queries if docs[query["doc"]]["title"] not in left]
+    left = {"train"} if fit else {"train", "calibrate"}
+    counted = [query for query in corpus.queries if part(corpus.docs[query["doc"]]) not in left]
+    if dropped := len(corpus.queries) - len(counted):
+        print(f"{corpus.name}: {dropped} questions left out, for they are of the span head's articles")
+    queries = [query | answers(query, corpus.docs[query["doc"]]) for query in counted]
     random.Random(7).shuffle(queries)
-    return Data(docs, queries[:limit])
+    return Data(corpus.docs, queries[:limit])
+
+
+def readable(folder: Path) -> list[Corpus]:
+    """The corpora whose questions have answers, or say that there are none; the others are named."""
+    found: list[Corpus] = []
+    for corpus in corpora(folder, marked):
+        if bare := sum(not no_answer(query) and "answers" not in query for query in corpus.queries):
+            print(f"{corpus.name}: skipped, {bare} of its {len(corpus.queries)} questions say nothing of an answer")
+        else:
+            found.append(corpus)
+    return found
 
 
 @contextlib.asynccontextmanager
@@ -125,8 +139,7 @@ async def examined(data: Data, query: dict[str, Any], found: hybrid.Hybrid, read
     if reader.unfit(query["q"]):
         return []
     doc, shift = data.docs[query["doc"]], len(data.head(query["doc"]))
-    title = doc["title"].replace("_", " ")
-    whole = Passage(text=doc["text"], source="alone", start=0, end=len(doc["text"]), score=1.0, title=title)
+    whole = Passage(text=doc["text"], source="alone", start=0, end=len(doc["text"]), score=1.0, title=title(doc))
     rows = [await judged(query, [whole], "alone", 0, reads, "alone")]
     began = time.perf_counter()
     evidence: Evidence = await found.retrieve(put(query["q"]))
@@ -260,8 +273,8 @@ def alone(rows: Sequence[Row], weights: reader.Weights, at: float) -> dict[str, 
         "f1": with_interval(lambda kept: float(points[kept, 0].mean()), one.docs),
         "exact": with_interval(lambda kept: float(points[kept, 1].mean()), one.docs),
         "f1_never_answering": round(float((~possible).mean()), 4),
-        "f1_answerable_forced": with_interval(lambda kept: float(forced[kept, 0][possible[kept]].mean()), one.docs),
-        "sentence_right": with_interval(lambda kept: float(one.hits[kept][possible[kept]].mean()), one.docs),
+        "f1_answerable_forced": with_interval(lambda kept: mean(forced[kept, 0][possible[kept]]), one.docs),
+        "sentence_right": with_interval(lambda kept: mean(one.hits[kept][possible[kept]]), one.docs),
         "auroc_no_answer": with_interval(lambda kept: auroc(one.p[kept], possible[kept]), one.docs),
     }  # fmt: skip
 
@@ -276,9 +289,9 @@ def end_to_end(rows: Sequence[Row], weights: reader.Weights) -> dict[str, Any]:
     ms = np.array([row.ms for row in near.rows])
     return {
         "questions": {sort: int((sorts == sort).sum()) for sort in MIX},
-        "recall_at_1": round(float((ranks == 0).mean()), 4), "recall_at_6": round(float((ranks >= 0).mean()), 4),
-        "citation": with_interval(lambda kept: float(sure.hits[kept].mean()), sure.docs),
-        "citation_where_retrieved": round(float(sure.hits[ranks >= 0].mean()), 4),
+        "recall_at_1": told(mean(ranks == 0)), "recall_at_6": told(mean(ranks >= 0)),
+        "citation": with_interval(lambda kept: mean(sure.hits[kept]), sure.docs),
+        "citation_where_retrieved": told(mean(sure.hits[ranks >= 0])),
         "auroc_impossible": with_interval(lambda kept: auroc(near.p[kept], near.possible[kept]), near.docs),
         "auroc_withheld": with_interval(lambda kept: auroc(gone.p[kept], gone.possible[kept]), gone.docs),
         "right_at_half_of_answerable": with_interval(
@@ -298,30 +311,50 @@ async def main() -> None:
     parser.add_argument("--fit", action="store_true", help="fit the constants on the calibration articles, print them")
     parser.add_argument("--words", action="store_true", help="without the span head")
     parser.add_argument("--home", type=Path, help="a folder that keeps the corpus and its embeddings between runs")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "reader.json")
+    parser.add_argument("--out", type=Path, help="in place of results/reader.json, which SQuAD's figures alone change")
     options = parser.parse_args()
-    needed = (*FILES, ELSEWHERE) if options.fit else FILES
-    if missing := [name for name in needed if not (options.data / name).is_file()]:
-        print(f"Skipped, reader.json left as it was: no {', '.join(missing)} in {options.data} (give --data).")
+    asked = readable(options.data)
+    if options.fit and not (options.data / ELSEWHERE).is_file():
+        print(f"Skipped, reader.json left as it was: no {ELSEWHERE} in {options.data} (give --data).")
         return
+    if not asked:
+        print(f"Skipped, reader.json left as it was: no NAME_docs.jsonl with NAME_queries.jsonl and answers in "
+              f"{options.data} (give --data).")  # fmt: skip
+        return
+    found = {one.name: figures for one in asked if (figures := await of_corpus(one, options))}
+    if not (out := options.out or (RESULT if [*found] == ["squad2"] else None)):
+        print("reader.json left as it was: it is of squad2 alone (give --out to keep this).")
+        return
+    out.write_text(json.dumps(found["squad2"] if [*found] == ["squad2"] else found, indent=1) + "\n", "utf-8")
+
+
+async def of_corpus(corpus: Corpus, options: argparse.Namespace) -> dict[str, Any]:
+    """The figures of one corpus, printed; nothing where none of its questions counts."""
+    data = load(corpus, options.limit, options.fit)
+    if not data.queries:
+        print(f"{corpus.name}: skipped, for it has no question that counts")
+        return {}
+    asked = [row["text"] for row in lines(options.data / ELSEWHERE)] if options.fit else []
+    others = random.Random(7).sample(asked, min(300, len(asked)))
     with tempfile.TemporaryDirectory() as scratch:
-        home = options.home or Path(scratch)
-        data = load(options.data, options.limit, options.fit)
-        asked = [row["text"] for row in lines(options.data / ELSEWHERE)] if options.fit else []
-        others = random.Random(7).sample(asked, min(300, len(asked)))
-        rows = await measured(data, others, home, options.words, options.fit)
-    calibrate = {at for at, doc in enumerate(data.docs) if doc["title"] in articles()["calibrate"]} | {-1}
+        rows = await measured(data, others, options.home or Path(scratch), options.words, options.fit)
+    if unfit := len(data.queries) - sum(row.sort == "alone" for row in rows):
+        print(f"{corpus.name}: {unfit} questions not asked, for the reader takes them for none, or for too long")
+    calibrate = {at for at, doc in enumerate(data.docs) if options.fit and part(doc) == "calibrate"} | {-1}
     fitted, rows = ([row for row in rows if (row.doc in calibrate) == mine] for mine in (True, False))
+    if not rows:
+        print(f"{corpus.name}: skipped, for none of its questions was asked")
+        return {}
     name, weights, at = ("WORDS", reader.WORDS, ALONE[0]) if options.words else ("SPANS", reader.SPANS, ALONE[1])
     if options.fit:
         weights = fit(fitted)
-        fitted, rows = ([cut(row, weights) for row in part] for part in (fitted, rows))
+        fitted, rows = ([cut(row, weights) for row in some] for some in (fitted, rows))
         one = scored(fitted, weights, "alone")
         at = best_threshold(one.p, one.said, one.golds)
         print(f"{name} = {weights}\nALONE: {at:.3f}")
     found = {"alone": alone(rows, weights, at), "end_to_end": end_to_end(rows, weights)}
-    print(json.dumps(found, indent=1))
-    options.out.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    print(corpus.name, json.dumps(found, indent=1))
+    return found
 
 
 async def measured(data: Data, others: Sequence[str], home: Path, words: bool, whole: bool) -> list[Row]:
@@ -329,8 +362,8 @@ async def measured(data: Data, others: Sequence[str], home: Path, words: bool, w
     began = time.perf_counter()
     corpus = home / "corpus"
     corpus.mkdir(parents=True, exist_ok=True)
-    for doc in data.docs:
-        (corpus / f"{doc['id']}.md").write_text(data.head(doc["id"]) + doc["text"], "utf-8")
+    for at, doc in enumerate(data.docs):
+        (corpus / f"{at}.md").write_text(data.head(at) + doc["text"], "utf-8", "replace")
     async with opened(home, "corpus", home, words, whole) as (found, reads):
         print(f"index ready after {time.perf_counter() - began:.1f} s")
         rows = [row for query in data.queries for row in await examined(data, query, found, reads)]

@@ -1,5 +1,6 @@
 """Figures of the reader: SQuAD's F1 and exact match, AUROC, calibration, and what answering only some leaves."""
 
+import math
 import re
 import string
 from collections import Counter
@@ -49,8 +50,20 @@ def best_threshold(p: np.ndarray, said: Sequence[str], golds: Sequence[Sequence[
     )
 
 
+def mean(values: np.ndarray) -> float:
+    """NaN of nothing."""
+    return float(values.mean()) if len(values) else math.nan
+
+
+def told(figure: float) -> float | None:
+    """As it is written down: to four places, and nothing where there is none."""
+    return None if math.isnan(figure) else round(figure, 4)
+
+
 def half(p: np.ndarray, hits: np.ndarray, weights: np.ndarray) -> float:
-    """The right among the surest half of the weight."""
+    """The right among the surest half of the weight; NaN of nothing."""
+    if not weights.sum():
+        return math.nan
     order = np.argsort(-p, kind="stable")
     kept = order[: int(np.searchsorted(np.cumsum(weights[order]), weights.sum() / 2)) + 1]
     return float((weights * hits)[kept].sum() / weights[kept].sum())
@@ -72,30 +85,35 @@ def calibration_error(p: np.ndarray, hits: np.ndarray, weights: np.ndarray) -> f
 
 def selective(
     p: np.ndarray, hits: np.ndarray, weights: np.ndarray, possible: np.ndarray, at: float
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     """What passing below a threshold leaves: the parts of the mix and of the answerable answered; the right."""
     kept = p >= at
     return {
         "threshold": at, "answered": round(float(weights[kept].sum() / weights.sum()), 4),
-        "answered_of_answerable": round(float(kept[possible].mean()), 4),
+        "answered_of_answerable": told(mean(kept[possible])),
         "right": round(float((weights * hits)[kept].sum() / max(weights[kept].sum(), 1e-9)), 4),
     }  # fmt: skip
 
 
 def auroc(p: np.ndarray, possible: np.ndarray) -> float:
-    """P(a question with an answer scores above one without), ties counting half."""
-    return auc(p[possible], p[~possible])
+    """P(a question with an answer scores above one without), ties counting half; NaN where there are none of a sort."""
+    return auc(p[possible], p[~possible]) if 0 < possible.sum() < len(possible) else math.nan
 
 
 def with_interval(figure: Callable[[np.ndarray], float], groups: np.ndarray, seed: int = 1) -> dict[str, Any]:
-    """A figure of the rows at some places, and the middle 95 % of it over 500 resamples of whole groups."""
+    """A figure of the rows at some places, and the middle 95 % of it over 500 resamples of whole groups.
+
+    Both are None where the rows have no such figure; resamples that have none are left out.
+    """
+    whole = figure(np.arange(len(groups))) if len(groups) else math.nan
+    if math.isnan(whole):
+        return {"value": None, "interval": None}
     drawn = np.random.default_rng(seed)
     places = [np.flatnonzero(groups == group) for group in np.unique(groups)]
     found = [
         figure(np.concatenate([places[at] for at in drawn.integers(0, len(places), len(places))])) for _ in range(500)
     ]
     low, high = np.nanquantile(found, [0.025, 0.975])
-    whole = figure(np.arange(len(groups)))
     return {"value": round(whole, 4), "interval": [round(float(low), 4), round(float(high), 4)]}
 
 

@@ -7,8 +7,9 @@
 
 A document is a Markdown file under its title, read, cut and encoded as the product does it (`trimtab docs add`); the
 weights are what it learns from the corpus alone. Of a question only whether its document is found counts: nDCG@10 with
-one right document. Questions are split by a hash into a half that was looked at while the method was chosen (`seen`)
-and one that was not (`report`), which counts. Intervals are of 2,000 bootstrap samples, 95 %.
+one right document. Questions of the corpora that the method was chosen on (LOOKED) are split by a hash into a half that
+was looked at (`seen`) and one that was not (`report`), which counts; of any other corpus all count. Intervals are of
+2,000 bootstrap samples, 95 %. Corpora without an answerable question are left out with a word.
 
 `--scale` is synthetic: sentences of the corpus shuffled to chunks, vectors with noise; one core asks. Figures of a busy
 machine mean little: read the CPU time. SQuAD 2.0, CC BY-SA 4.0.
@@ -24,10 +25,11 @@ import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from corpora import Corpus, corpora, looked_at, no_answer, title
 from trimtab.encode.encoder import Encoder
 from trimtab.retrieve import _fusion, _search
 from trimtab.retrieve._fusion import Mix
@@ -35,46 +37,30 @@ from trimtab.retrieve._library import Library
 from trimtab.retrieve._sqlite import Sqlite
 
 RESULT = Path(__file__).parent / "results" / "retrieval.json"
+LOOKED = ("squad2", "manpages-")
+"""What the names begin with of the corpora that the method was chosen on; SQuAD's questions are known anywhere."""
 K = 10
 SAMPLES = 2000
 ONE = {"words": Mix(1.0, 0.0, 0.0), "grams": Mix(0.0, 1.0, 0.0), "meaning": Mix(0.0, 0.0, 1.0)}
 
 
-class Corpus(NamedTuple):
-    name: str
-    docs: list[dict[str, Any]]
-    queries: list[dict[str, Any]]
+def answerable(folder: Path) -> list[Corpus]:
+    """The corpora of a folder without the questions that their documents do not answer."""
+    return [one._replace(queries=[q for q in one.queries if not no_answer(q)]) for one in corpora(folder)]
 
 
-def corpora(folder: Path) -> list[Corpus]:
-    """The pairs of files in a folder, or in its folder `retrieval`; unanswerable questions are left out."""
-    places = [place for place in (folder, folder / "retrieval") if place.is_dir()]
-    files = sorted(file for place in places for file in place.glob("*_docs.jsonl"))
-    return [_corpus(file) for file in files if _queries(file).is_file()]
-
-
-def _queries(docs: Path) -> Path:
-    return docs.with_name(docs.name.replace("_docs.jsonl", "_queries.jsonl"))
-
-
-def _corpus(file: Path) -> Corpus:
-    docs, queries = ([json.loads(line) for line in one.read_text("utf-8").splitlines() if line.strip()]
-                     for one in (file, _queries(file)))  # fmt: skip
-    return Corpus(file.name.removesuffix("_docs.jsonl"), docs, [q for q in queries if not q.get("impossible")])
-
-
-def seen(query: Mapping[str, Any]) -> bool:
-    return hashlib.sha256(str(query.get("id", query["q"])).encode()).digest()[0] % 2 == 0
+def seen(corpus: Corpus, query: Mapping[str, Any]) -> bool:
+    looked = corpus.name.startswith(LOOKED) or looked_at(query["q"])
+    return looked and hashlib.sha256(str(query.get("id", query["q"])).encode("utf-8", "replace")).digest()[0] % 2 == 0
 
 
 async def made(corpus: Corpus, home: Path, encoder: Encoder) -> tuple[Sqlite, dict[str, Any]]:
     """The corpus in an index, by way of files; what was there from an earlier run is not made again."""
     folder = home / corpus.name
     folder.mkdir(parents=True, exist_ok=True)
-    for doc in corpus.docs:
-        title = str(doc.get("title") or "").replace("_", " ")
-        text = f"# {title}\n\n{doc['text']}" if title else doc["text"]
-        (folder / f"{_name(doc['id'])}.md").write_text(text, "utf-8")
+    for doc, name in zip(corpus.docs, names(corpus), strict=True):
+        text = f"# {title(doc)}\n\n{doc['text']}" if title(doc) else doc["text"]
+        (folder / name).write_text(text, "utf-8", "replace")
     thread = ThreadPoolExecutor(1)
 
     async def off(work: Any, *given: Any) -> Any:
@@ -83,14 +69,20 @@ async def made(corpus: Corpus, home: Path, encoder: Encoder) -> tuple[Sqlite, di
     index = await off(Sqlite, home / f"{corpus.name}.db", encoder.dims)
     library = Library(index, lambda: encoder, folder, off, size=1200, overlap=200, tell=_told)
     report = await library.take(".")
-    assert not report.failed, report.failed[:3]
+    for path, why in report.failed:
+        print(f"  {Path(path).name}: {why}", flush=True)
     await library.learn()
     await library.calibrate()
     return index, {name: round_mix(one.mix) for name, one in _search.learnt(index).items()}
 
 
-def _name(id: Any) -> str:
-    return re.sub(r"[^\w-]", "_", str(id))
+def names(corpus: Corpus) -> list[str]:
+    """The file of each document: its id's letters and digits, with its place where these are another's too."""
+    found: dict[str, None] = {}
+    for at, doc in enumerate(corpus.docs):
+        name = re.sub(r"[^\w-]", "_", str(doc["id"])).encode("utf-8", "replace")[:200].decode("utf-8", "ignore")
+        found[f"{name}-{at}.md" if f"{name}.md" in found else f"{name}.md"] = None
+    return list(found)
 
 
 def _told(what: str, done: int, total: int) -> None:
@@ -105,6 +97,7 @@ def round_mix(mix: Mix) -> dict[str, float]:
 def gains(index: Sqlite, corpus: Corpus, encoder: Encoder) -> dict[str, np.ndarray]:
     """Each way's gain of each question: the legs alone, their ranks mixed (RRF), and the product's mix."""
     rows: list[dict[str, float]] = []
+    files = names(corpus)
     found = {chunk: passage.source for chunk, passage in _passages(index).items()}
     vectors = np.concatenate(
         [encoder.embed_now([q["q"] for q in corpus.queries[i : i + 16]]) for i in range(0, len(corpus.queries), 16)]
@@ -115,7 +108,7 @@ def gains(index: Sqlite, corpus: Corpus, encoder: Encoder) -> dict[str, np.ndarr
         ways["rrf"] = rrf(ways["words"], ways["meaning"])
         weights = _search.mix(index, query["q"])
         ways["ours"] = _fusion.fused(_search.legs(index, query["q"], vector, weights, None), weights)
-        right = f"{_name(query['doc'])}.md"
+        right = files[query["doc"]]
         rows.append({name: gain(scores, right, found) for name, scores in ways.items()})
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
@@ -164,14 +157,17 @@ def scored(found: Mapping[str, np.ndarray], kept: np.ndarray) -> dict[str, Any]:
 async def quality(folder: Path, home: Path) -> dict[str, Any]:
     encoder, results = Encoder.load(), {}
     try:
-        for corpus in corpora(folder):
+        for corpus in answerable(folder):
             print(f"{corpus.name}: {len(corpus.docs)} documents, {len(corpus.queries)} questions", flush=True)
+            if not corpus.queries:
+                print(f"{corpus.name}: skipped, no question of its has an answer", flush=True)
+                continue
             index, weights = await made(corpus, home, encoder)
             found = gains(index, corpus, encoder)
-            early = np.array([seen(query) for query in corpus.queries])
+            early = np.array([seen(corpus, query) for query in corpus.queries])
             results[corpus.name] = {
                 "documents": len(corpus.docs), "chunks": dict(index.languages()), "learnt": weights,
-                "report": scored(found, ~early), "seen": scored(found, early),
+                **{part: scored(found, kept) for part, kept in (("report", ~early), ("seen", early)) if kept.any()},
             }  # fmt: skip
             show(corpus.name, results[corpus.name])
             index.close()
@@ -181,8 +177,10 @@ async def quality(folder: Path, home: Path) -> dict[str, Any]:
 
 
 def show(name: str, result: Mapping[str, Any]) -> None:
-    part = result["report"]
-    print(f"\n{name}, {part['questions']} questions that were not looked at; weights {result['learnt'] or 'the usual'}")
+    part, what = result.get("report"), "that were not looked at"
+    if not part:
+        part, what = result["seen"], "that were looked at while the method was chosen, for there are no others"
+    print(f"\n{name}, {part['questions']} questions {what}; weights {result['learnt'] or 'the usual'}")
     for way, figure in part["ways"].items():
         print(f"  {way:<8} {figure['ndcg10']:.4f}  {figure['interval'][0]:.4f} to {figure['interval'][1]:.4f}")
     ahead = part["ours_over_best_leg"]
@@ -205,7 +203,7 @@ async def main() -> None:
         if options.scale:
             from retrieval_scale import measured
 
-            corpus = corpora(options.data)[0]
+            corpus = answerable(options.data)[0]
             figures = await asyncio.to_thread(measured, corpus, options.scale, Path(scratch))  # it has loops of its own
             found = {"scale": {str(options.scale): figures}}
         else:

@@ -12,6 +12,9 @@ from trimtab.guard import pii
 from trimtab.types import Answer, Evidence, Origin, Passage, Span, Text, Verdict
 
 KNOWN = {
+    "255": "PERSON",
+    "61508": "ADDRESS",
+    "62704": "ADDRESS",
     "Jane Doe": "PERSON",
     "May": "PERSON",
     "Paris": "PLACE",
@@ -153,3 +156,23 @@ async def test_what_the_encoder_cannot_read_is_no_name(tmp_path):
     assert await told("น้ำท่วมถนน 31 แล้ว") == []
     assert await told("ครับ Jane Doe ค่ะ") == [("PERSON", "Jane Doe")]
     assert await told("Jane Doe 31") == [("PERSON", "Jane Doe 31")]
+
+
+async def test_a_date_of_birth_does_not_leave_and_comes_back(tmp_path):
+    said = "I was born on 12/03/1985, how do I apply?"
+    answer, inner = await through(tools_of(tmp_path, Tagger()), said)
+    assert inner.asked.messages[-1]["content"] == "I was born on [BIRTH-DATE-1], how do I apply?"
+    assert answer.text == said
+
+
+async def test_the_guard_finds_a_date_of_birth_only_where_it_is_told_to(tmp_path):
+    text = "born on 12/03/1985"
+    assert await found(tmp_path, text) == []
+    assert await found(tmp_path, text, tags=("BIRTH_DATE",)) == [("BIRTH_DATE", "12/03/1985")]
+
+
+async def test_figures_alone_are_no_name_and_no_address(tmp_path):
+    tags = ("PERSON", "ADDRESS")
+    assert await found(tmp_path, "rgb(255, 128, 0) of IEC 61508", tags=tags) == []
+    assert await found(tmp_path, "12 High St, 62704", tags=tags) == [("ADDRESS", "12 High St"), ("ADDRESS", "62704")]
+    assert await found(tmp_path, "my zip code is 62704", tags=tags) == [("ADDRESS", "62704")]

@@ -5,7 +5,8 @@ import unicodedata
 import pytest
 
 from trimtab.guard import pii
-from trimtab.guard._digits import ascii_digits
+from trimtab.guard._births import births
+from trimtab.guard._digits import ascii_digits, small
 from trimtab.guard._national import table
 
 
@@ -35,6 +36,11 @@ def what(text, **options):
         ("1 (201) 555-0123", "1 (201) 555-0123"),
         ("0 (201) 555-0123", "(201) 555-0123"),
         ("(201) 555-6192  853 items", "(201) 555-6192"),
+        ("Tel. 030 / 123 45 67", "030 / 123 45 67"),
+        ("+49 30 / 1234 5678-9", "+49 30 / 1234 5678-9"),
+        ("+49 (0)30 / 123456", "+49 (0)30 / 123456"),
+        ("(415) 555-2671, ext. 402", "(415) 555-2671, ext. 402"),
+        ("call 415-555-2671 extension 402 now", "415-555-2671 extension 402"),
     ],
 )
 def test_a_telephone_number_is_found_by_its_form_or_by_a_word(text, number):
@@ -200,3 +206,68 @@ def test_digits_of_all_scripts_are_digits():
 )  # fmt: skip
 def test_a_part_of_a_word_or_of_a_fraction_is_none(text):
     assert what(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("IBAN: ES91-2100-0418-4502-0005-1332.", ("IBAN", "ES91-2100-0418-4502-0005-1332")),
+        ("passport number C01X00T47", ("PASSPORT", "C01X00T47")),
+        ("card code: cvv 123", ("CARD", "123")),
+        ('{"cvc": "1234"}', ("CARD", "1234")),
+        ("The security code is 987.", ("CARD", "987")),
+        ("mail jane.doe [at] example.com please", ("EMAIL", "jane.doe [at] example.com")),
+        ("jane (at) mail (dot) example (dot) com", ("EMAIL", "jane (at) mail (dot) example (dot) com")),
+        ("max[ät]firma[punkt]de", ("EMAIL", "max[ät]firma[punkt]de")),
+        ("https://a.example/reset?email=jane%40example.com&t=1", ("EMAIL", "jane%40example.com")),
+    ],
+)
+def test_what_is_written_otherwise_is_found(text, found):
+    assert what(text) == [found]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Meet (at) noon.today and look [at] this.thing", "50%40 a", "error code 123", "security code 2024-05",
+        "the cvv field has 3 digits, 12345 is none", "passport photos of 35x45mm", "1/2 / 3/4 / 5/6 / 7/8",
+        "the years 1990 / 1995 / 2000",
+    ],
+)  # fmt: skip
+def test_what_only_looks_like_that_is_none(text):
+    assert what(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "date"),
+    [
+        ("I was born on 12/03/1985.", "12/03/1985"),
+        ("dob: 3/12/85", "3/12/85"),
+        ('{"dateOfBirth": "1985-03-12T00:00:00Z"}', "1985-03-12"),
+        ("Date of birth (dd/mm/yyyy): 12/03/1985", "12/03/1985"),
+        ("Born: March 12th, 1985", "March 12th, 1985"),
+        ("Jane Doe (12/03/1985, DOB)", "12/03/1985"),
+        ("geb. 12. 3. 1985", "12. 3. 1985"),
+        ("geboren am 12. März 1985", "12. März 1985"),
+        ("née le 3 mai 1990", "3 mai 1990"),
+        ("nacida el 12 de marzo de 1985", "12 de marzo de 1985"),
+        ("sinh ngày 12 tháng 3 năm 1985", "12 tháng 3 năm 1985"),
+        ("родился 12 марта 1985", "12 марта 1985"),
+        ("生年月日：１９８５年３月１２日", "１９８５年３月１２日"),
+        ("วันเกิด ๑๒/๐๓/๒๕๒๘", "๑๒/๐๓/๒๕๒๘"),
+        ("تاريخ الميلاد 12/03/1985", "12/03/1985"),
+    ],
+)
+def test_a_date_of_birth_is_one_by_a_word_beside_it(text, date):
+    assert [text[start:end] for start, end in births(small(ascii_digits(text)))] == [date]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Meeting on 12/03/2024 about the newborn ward.", "I was born in 1985 and moved on 12/03/2001.",
+        "She was born. The meeting is on 12/03/2024.", "version 1.2.2024", "We ship on 12 March 2025.",
+    ],
+)  # fmt: skip
+def test_another_date_is_none(text):
+    assert not list(births(small(ascii_digits(text))))

@@ -29,6 +29,21 @@ DIGIT = re.compile(r"[0-9]")
 DOUBLED = str.maketrans("0123456789", "0246813579")
 
 
+CODES = re.compile(
+    r"(?<![^\W_])(?:cv[vc]2?|csc|(?:card )?(?:security|verification) (?:code|number|value)"
+    r"|(?:karten)?prüf(?:nummer|ziffer)|sicherheitscode|code de sécurité|cryptogramme|código de seguridad"
+    r"|codice di sicurezza)[\"']?\s?(?:(?:is|code|number|no\.?|ist|est|es|[:=#(-])[\s\"']{0,2}){0,3}"
+    r"(?P<code>[0-9]{3,4})(?![0-9]|[.,-][0-9])",
+    re.IGNORECASE,
+)
+"""The three or four figures that stand on a card beside its number, after their name."""
+
+
+def codes(text: str) -> Iterator[tuple[int, int]]:
+    """(start, end) of the cards' security codes in a text."""
+    return (match.span("code") for match in CODES.finditer(text))
+
+
 def cards(text: str, low: str) -> list[tuple[int, int]]:
     """(start, end) of the card numbers in `text`; `low` is the text in lower case.
 

@@ -35,6 +35,12 @@ def ascii_digits(text: str) -> str:
     return ASTRAL.sub(lambda odd: ALIKE.get(ord(odd[0]), odd[0]), text) if ASTRAL.search(text) else text
 
 
+def small(text: str) -> str:
+    """`text` in lower case, as long as it was."""
+    low = text.lower()
+    return low if len(low) == len(text) else "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
+
+
 def tried(shape: re.Pattern[str], text: str, is_one: Callable[[re.Match[str]], bool]) -> Iterator[tuple[int, int]]:
     """(start, end) of the matches of `shape` that `is_one`; after one that is none the next may begin inside of it."""
     at = 0

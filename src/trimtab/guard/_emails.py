@@ -1,9 +1,20 @@
-"""E-mail addresses: found by their @, then read forwards and backwards, which is linear in any text."""
+"""E-mail addresses: found by their @, then read forwards and backwards, which is linear in any text.
+
+An @ may be written %40, as in links, or in words and brackets, as people hide it from machines: `jane (at) acme.com`.
+"""
 
 import re
 from collections.abc import Iterator
 
 HOST = re.compile(r"@\w[\w.-]{0,189}\.([^\W\d_]{2,24})")
+IN_LINKS = re.compile(r"%40\w[\w.-]{0,189}\.([^\W\d_]{2,24})")
+SPELT = re.compile(
+    r" ?[\[({<] ?(?:at|@|arroba|ät) ?[\])}>] ?\w[\w-]{0,62}"
+    r"(?:(?:\.| ?[\[({<] ?(?:dot|punkt|point|punto|ponto|\.) ?[\])}>] ?)[\w-]{1,62}){0,5}"
+    r"(?:\.| ?[\[({<] ?(?:dot|punkt|point|punto|ponto|\.) ?[\])}>] ?)([^\W\d_]{2,24})(?![\w-])",
+    re.IGNORECASE,
+)
+WAYS = ("@", "＠", "%40", "(at", "[at", "{at", "<at", "( at", "[ at", "(arroba", "[arroba", "(ät", "[ät")
 LOCAL = re.compile(r"[\w.%+'-]*")
 LONGEST = 256
 """Characters before the @ that are looked at: RFC 5321 allows 64."""
@@ -17,12 +28,18 @@ COMMON = re.compile(
 
 def emails(text: str) -> Iterator[tuple[int, int]]:
     """(start, end) of the addresses in `text`; what sticks to the end (`com2`, Markdown's `_`) does not hide one."""
-    for match in HOST.finditer(text):
+    shapes = (HOST, *((IN_LINKS,) if "%40" in text else ()), *((SPELT,) if SPELT.search(text) else ()))
+    for match in (match for shape in shapes for match in shape.finditer(text)):
         at, end = match.span()
         begin = text[max(0, at - LONGEST) : at][::-1]
         start = at - LOCAL.match(begin).end()  # pyright: ignore[reportOptionalMemberAccess]
         after = text[end : end + 1]
         odd = ".%+'-_" if after == "_" else ".%+'-"
         start += len(text[start:at]) - len(text[start:at].lstrip(odd))
-        if start < at and not (after.isdecimal() and not COMMON.fullmatch(match[1])):
+        if start < at and (COMMON.fullmatch(match[1]) or not (after.isdecimal() or match.re is SPELT)):
             yield start, end
+
+
+def may_have_one(text: str) -> bool:
+    """Whether an address may stand in `text`."""
+    return any(way in text for way in WAYS) or any(way.upper() in text for way in WAYS[3:])

@@ -1,4 +1,4 @@
-"""Names, addresses, places and organisations as the house encoder tags them, beside what has a structure.
+"""Names, addresses, places and organisations as the house encoder tags them, and dates of birth.
 
 Thai, which its vocabulary lacks, has a tagger of its own.
 """
@@ -8,18 +8,26 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from trimtab.guard import _readings
+from trimtab.guard._births import births
+from trimtab.guard._digits import ascii_digits, small
 from trimtab.guard._spans import united
 from trimtab.ports import Tools
 from trimtab.types import Span
 
-TAGS = ("PERSON", "ADDRESS", "PLACE", "ORGANIZATION")
-"""The encoder's kinds that patterns cannot find."""
+BIRTH = "BIRTH_DATE"
+TAGS = ("PERSON", "ADDRESS", "PLACE", "ORGANIZATION", BIRTH)
+"""What a mask hides besides: the encoder's kinds that patterns cannot find, and what an encyclopedia is full of."""
 KNOWN = (*TAGS, "GROUP", "TITLE", "DATE", "AGE", "EMAIL", "PHONE", "CARD", "IBAN", "ID", "IP", "URL")
-"""All of the encoder's kinds."""
+"""All of the encoder's kinds, and dates of birth."""
 BESIDE = frozenset({"PLACE", "ORGANIZATION", "GROUP", "TITLE", "DATE", "AGE"})
 """What is personal only where somebody is named or reached too: a country's capital is not."""
 SHORTEST = 2
 """Characters of a name."""
+SITED = ("ADDRESS", "PLACE")
+LETTER = re.compile(r"[^\W\d_]")
+CODED = re.compile(r"zip|post|plz|c[óo]digo|cap\b|pin\s?code|addr|lives?\b|郵便|邮编|〒", re.IGNORECASE)
+NEAR = 40
+"""Characters between the parts of one address."""
 THAI = re.compile(r"[\u0e01-\u0e4e]")
 READ = re.compile(r"[^\u0e01-\u0e4e]*[^\W\d_\u0e01-\u0e4e][^\u0e01-\u0e4e]*")
 """Runs without Thai letters, with others."""
@@ -34,12 +42,24 @@ async def tagged(
     heads = _readings.has_heads(tools.encoder())
     tags = [reading.tags for reading in await _readings.read(tools, texts)] if heads else [() for _ in texts]
     every = zip(texts, tags, await _readings.thai(texts), structured, strict=True)
-    return [_of([*_read(text, read), *thai], kinds, found) for text, read, thai, found in every]
+    return [_of([*_read(text, read), *thai, *_births(text)], kinds, found) for text, read, thai, found in every]
+
+
+def _births(text: str) -> Iterator[tuple[str, int, int]]:
+    return ((BIRTH, start, end) for start, end in births(small(ascii_digits(text))))
 
 
 def _read(text: str, tags: Sequence[Any]) -> Iterator[tuple[str, int, int]]:
-    """The encoder's tags, less what it cannot read: it takes any word in Thai for a name where one may stand."""
+    """The encoder's tags, less what it cannot read: it takes any word in Thai for a name where one may stand.
+
+    Figures are no name, and an address only where a word of one stands near them, or a word for a code of a place.
+    """
+    worded = [(tag.start, tag.end) for tag in tags if tag.kind in SITED and LETTER.search(text, tag.start, tag.end)]
     for kind, start, end in ((tag.kind, tag.start, tag.end) for tag in tags):
+        if kind in TAGS and not LETTER.search(text, start, end):
+            beside = any(a - NEAR < end and start < b + NEAR for a, b in worded)
+            if kind not in SITED or not (beside or CODED.search(text, max(0, start - NEAR), start)):
+                continue
         if not THAI.search(text, start, end):
             yield kind, start, end
             continue

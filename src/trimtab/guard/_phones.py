@@ -10,10 +10,10 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 SHAPE = re.compile(
-    r"[+(0-9](?!(?<=\()[ .\-()/])[0-9]?(?:(?:[.\-()/][ .\-()/]?| [ .\-()/]?)?[0-9]){6,14}"
+    r"[+(0-9](?!(?<=\()[ .\-()/])[0-9]?(?:(?:[.\-()/][ .\-()/]?| (?:/ |[ .\-()/])?)?[0-9]){6,14}"
     r"(?: ?(?:x|ext\.?) ?[0-9]{1,5})?"
 )
-JOINED = re.compile(r"[ .\-()/]{0,2}")
+JOINED = re.compile(r"[ .\-()/]{0,2}| / ")
 SMALL = re.compile(r"[0-9]{1,3}[.)] +|[0-9]{1,2} {1,2}(?=[+(]|[0-9]{3}|0[1-9] [0-9]{2} )")
 """A count, or the number of an item: no part of the number behind it."""
 FREE, BESIDE, STUCK = range(3)
@@ -44,10 +44,10 @@ DASHED = re.compile(
 """North America's two ways: whatever stands beside it, it is one unless a word says what else it is."""
 PLUS_ONE = re.compile(r"\+1([ .-]?)\(?[2-9][0-9]{2}\)?[ .-]?[2-9][0-9]{2}[ .-]?[0-9]{4}(?![0-9])")
 EXTENSION = r"(?: ?(?:x|ext\.?) ?[0-9]{1,5})?"
-EXTENDED = re.compile(EXTENSION + r"(?![0-9])")
+EXTENDED = re.compile(r",? ?(?i:x|ext(?:ension|n)?\.?|durchwahl) ?[0-9]{1,5}(?![0-9])")
 GROUPED = re.compile(r"[2-9][0-9]{2} [2-9][0-9]{2} [0-9]{4}(?![0-9])")
 INSIDE = re.compile(r"[02-9](?<![0-9].)(?:(?<=0)[0-9]|[0-9]{2} [2-9][0-9]{2} [0-9]{4})")
-ZERO = re.compile(r"0[0-9]+(?:[ /-][0-9]+)*")
+ZERO = re.compile(r"0[0-9]+(?:(?:[ /-]| / )[0-9]+)*")
 """What may be one by its plan where something stands close to it."""
 FRENCH = re.compile(r"0[1-9](?: [0-9]{2}){4}")
 COUNTED = re.compile(r"(?<![0-9:.,])[0-9]{2} {1,2}\Z")
@@ -56,7 +56,7 @@ FORM = re.compile(
     r"(?:1[-. ])?(?:\([0-9]{3}\)[-. ]{0,2}[0-9]{3}[-. ]|[0-9]{3}([-.])[0-9]{3}\1)[0-9]{4}" + EXTENSION +
     r"|\(0?[0-9]{1,5}\)(?:[-/ ]{1,2}[0-9]{2,8}){1,4}"
     r"|0[1-9](?: [0-9]{2}){4}"
-    r"|0[1-9][0-9]{0,3}[-/ ](?=(?:[-/ ]?[0-9]){6,9}\Z)[0-9]{2,8}(?:[-/ ][0-9]{2,4}){0,4}"
+    r"|0[1-9][0-9]{0,3}(?:[-/ ]| / )(?=(?:[-/ ]?[0-9]){6,9}\Z)[0-9]{2,8}(?:[-/ ][0-9]{2,4}){0,4}"
     r"|0-[0-9]{4}-[0-9]{4}"
 )  # fmt: skip
 """Forms of numbers in the country's own style: North America's, an area in brackets, a 0 before groups."""
@@ -115,8 +115,7 @@ def plain(text: str, low: str) -> Iterator[tuple[int, int]]:
             start, end = match.span()
             sure = shape is PLUS_ONE or (shape is BRACKETED and match[1] in "-.")
             if sure or _meant(low, start, end) is not False:
-                extended = EXTENDED.match(text, end)
-                yield start, extended.end() if extended else end
+                yield start, _extended(text, end)
 
 
 def phones(text: str, low: str, regions: Sequence[str], plans: "Plans") -> Iterator[tuple[int, int]]:
@@ -130,6 +129,7 @@ def phones(text: str, low: str, regions: Sequence[str], plans: "Plans") -> Itera
     while shape := SHAPE.search(text, at):
         start = shape.start()
         if end := numbers.end(start, numbers.closeness(start, group)):
+            end = _extended(text, end)
             yield start + (text[start] == "(" and ")" not in text[start:end]), end
             at, group = end, -1
         elif text[start] == "(":
@@ -235,6 +235,12 @@ class Numbers(NamedTuple):
 
     def _called(self, start: int) -> bool:
         return _said(self.low[max(0, start - BEFORE) : start]) is True
+
+
+def _extended(text: str, end: int) -> int:
+    """Where a number that ends at `end` ends with its extension, if it has one."""
+    extension = EXTENDED.match(text, end)
+    return extension.end() if extension else end
 
 
 def _group_end(text: str, start: int) -> int:

@@ -1,8 +1,9 @@
 """Finds personal data: what has a structure by patterns with checksums, names and addresses by the house encoder.
 
 Kinds: EMAIL PHONE CARD IBAN IP URL_CREDENTIALS URL US_SSN CRYPTO and the national numbers of national.toml; of the
-encoder PERSON and ADDRESS, and PLACE and ORGANIZATION where somebody is named or reached in the same text. Precision
-comes first: a checksum, a numbering plan or a word nearby must speak for a run of digits before it is called personal.
+encoder PERSON and ADDRESS, and PLACE and ORGANIZATION where somebody is named or reached in the same text; and, where
+names are looked for, BIRTH_DATE. Precision comes first: a checksum, a numbering plan or a word nearby must speak for a
+run of digits before it is called personal.
 """
 
 import asyncio
@@ -15,9 +16,9 @@ from typing import Any
 import msgspec
 
 from trimtab.errors import ConfigError
-from trimtab.guard._cards import cards
-from trimtab.guard._digits import ESCAPED, ascii_digits, near
-from trimtab.guard._emails import emails
+from trimtab.guard._cards import CODES, cards, codes
+from trimtab.guard._digits import ESCAPED, ascii_digits, near, small
+from trimtab.guard._emails import emails, may_have_one
 from trimtab.guard._names import KNOWN, TAGS, tagged
 from trimtab.guard._national import national
 from trimtab.guard._phones import Plans, phones, plain
@@ -41,7 +42,7 @@ LOGIN = re.compile(
 LINK = re.compile(r"(?<![\w@./-])(?:https?://|ftp://|www\.)[^\s\"'<>)\]]{2,2000}[^\s\"'<>)\].,;:!?]")
 # A regex that begins with a character class is searched fast: so the look at what stands before comes second.
 IBAN = re.compile(
-    r"[A-Za-z](?<![A-Za-z].)[A-Za-z][0-9]{2}(?: ?[A-Za-z0-9]{4}){2,7}(?: ?[A-Za-z0-9]{1,3})?(?![A-Za-z0-9])"
+    r"[A-Za-z](?<![A-Za-z].)[A-Za-z][0-9]{2}(?:[ -]?[A-Za-z0-9]{4}){2,7}(?:[ -]?[A-Za-z0-9]{1,3})?(?![A-Za-z0-9])"
 )
 IPV4 = re.compile(
     r"[0-9](?<![A-Za-z0-9].)(?<![A-Za-z0-9]\..)[0-9]{0,2}\.(?:[0-9]{1,3}\.){2}[0-9]{1,3}(?![A-Za-z0-9]|\.[0-9])"
@@ -67,9 +68,9 @@ LONGEST = 2_500
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`regions`: countries whose national phone format counts without a `+`; `urls`: plain links count too.
 
-    `kinds` empty means all; else only these are findings. `tags` are the encoder's kinds: not given, the mask
-    before a remote model has PERSON, ADDRESS, PLACE and ORGANIZATION, and this guard, which judges every request, none;
-    what is given holds for both.
+    `kinds` empty means all; else only these are findings. `tags` are the encoder's kinds and BIRTH_DATE: not given,
+    the mask before a remote model has PERSON, ADDRESS, PLACE, ORGANIZATION and BIRTH_DATE, and this guard, which judges
+    every request, none; what is given holds for both.
     """
 
     regions: tuple[str, ...] = REGIONS
@@ -149,10 +150,10 @@ def _whole(text: str, find: Callable[[str], Found]) -> Found:
 
 def _found(text: str, regions: Sequence[str], urls: bool, plans: Plans) -> Found:
     """All finds, the most certain kind first; what was found is gone for the kinds after it."""
-    has_at = "@" in text or "＠" in text
+    has_at = may_have_one(text)
     if not text.isascii():
         text = ascii_digits(text)
-    digits = DIGIT.search(text) is not None and CANDIDATE.search(text) is not None
+    digits = DIGIT.search(text) is not None and (CANDIDATE.search(text) or CODES.search(text)) is not None
     links = urls and ("://" in text or "www." in text)
     if not (has_at or digits or links):
         return
@@ -160,7 +161,7 @@ def _found(text: str, regions: Sequence[str], urls: bool, plans: Plans) -> Found
     if digits:
         text = _without_blocks(text)
         text = ESCAPED.sub("  ", text) if "\\" in text else text
-        yield from _in_turn(text, _numbers(_lower(text), regions, plans))
+        yield from _in_turn(text, _numbers(small(text), regions, plans))
 
 
 def _in_turn(text: str, finders: Iterable[Callable[[str], Found]]) -> Generator[tuple[str, int, int], None, str]:
@@ -188,16 +189,10 @@ def _numbers(low: str, regions: Sequence[str], plans: Plans) -> Iterator[Callabl
     yield _wallets
     yield lambda text: _ssns(text, low)
     yield lambda text: (("PHONE", start, end) for start, end in plain(text, low))
-    yield lambda text: (("CARD", start, end) for start, end in cards(text, low))
+    yield lambda text: (("CARD", start, end) for start, end in (*codes(text), *cards(text, low)))
     yield lambda text: national(text, low)
     yield lambda text: _ips(text, low)
     yield lambda text: (("PHONE", start, end) for start, end in phones(text, low, regions, plans))
-
-
-def _lower(text: str) -> str:
-    """`text` in lower case, as long as it was."""
-    low = text.lower()
-    return low if len(low) == len(text) else "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
 
 
 def _without_blocks(text: str) -> str:
@@ -222,7 +217,7 @@ def _iban_end(run: str) -> int:
     """Where the IBAN at the start of `run` ends, 0 where none is: a word may follow it and look like its last group."""
     from stdnum import iban
 
-    ends = [len(run), *(i for i in range(len(run) - 1, 14, -1) if run[i] == " ")]
+    ends = [len(run), *(i for i in range(len(run) - 1, 14, -1) if run[i] in " -")]
     return next((end for end in ends if _valid(lambda end=end: iban.validate(run[:end], check_country=False))), 0)
 
 
