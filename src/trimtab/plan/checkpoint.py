@@ -10,7 +10,7 @@ import msgspec
 from trimtab.errors import ConfigError
 from trimtab.plan import _gguf, _hub
 from trimtab.plan.architecture import Architecture
-from trimtab.plan.tensors import Tensor, tensors
+from trimtab.plan.tensors import Tensor, counted
 
 HEADER = 100 * 2**20
 """Bytes; safetensors' own limit on a header."""
@@ -27,11 +27,7 @@ def read(path: Path) -> tuple[Architecture, tuple[Tensor, ...]]:
         ConfigError: not such a file, cut short, or of an architecture that is not known.
     """
     shape, found = _read(path)
-    listed = tensors(shape)
-    whole = sum(tensor.count for tensor in listed)
-    used = sum(tensor.count * (tensor.read if "_exps" in tensor.name else 1.0) for tensor in listed)
-    params = shape.params or float(whole)
-    return msgspec.structs.replace(shape, params=params, active=params * used / whole), found
+    return counted(msgspec.structs.replace(shape, active=0.0)), found
 
 
 def _read(path: Path) -> tuple[Architecture, tuple[Tensor, ...]]:

@@ -5,9 +5,11 @@ multiplies for every sequence, exchanges between devices, and gives a share of i
 """
 
 import math
+import re
 
 import msgspec
 
+from trimtab.errors import ConfigError
 from trimtab.plan.architecture import Architecture
 from trimtab.plan.cache import Session, states
 from trimtab.plan.devices import Device
@@ -16,6 +18,10 @@ from trimtab.plan.speed import Coefficients
 from trimtab.plan.tensors import tensors
 
 ALIASES = {"fp4": "nvfp4", "int4": "w4a16", "": "bf16", "bfloat16": "bf16", "float16": "fp16", "int8": "w8a8"}
+WRITTEN = (("nvfp4", "nvfp4"), ("mxfp4", "mxfp4"), ("fp4|e2m1", "nvfp4"), ("awq", "awq"), ("gptq", "gptq"),
+           ("w4a|int4|4.?bit", "w4a16"), ("fp8|float8|e4m3", "fp8"), ("w8a8|int8|8.?bit", "w8a8"),
+           ("bf16|bfloat", "bf16"), ("fp16|float16|half", "fp16"))  # fmt: skip
+"""What is found in names of precisions, the first that is: `FP8-block`, `compressed-tensors w4a16`."""
 ENGINES = ("vllm", "sglang", "trtllm")
 
 
@@ -79,8 +85,17 @@ def split(shape: Architecture, precision: str) -> Split:
 
 
 def canonical(precision: str) -> str:
-    """The name this package uses for an engine's precision."""
-    return ALIASES.get(precision.lower(), precision.lower())
+    """The name this package uses for an engine's precision, as checkpoints and logs write it.
+
+    Raises:
+        ConfigError: none that is known.
+    """
+    word = precision.strip().lower()
+    word = ALIASES.get(word, word)
+    found = word if word in ENGINE_BITS else next((name for words, name in WRITTEN if re.search(words, word)), None)
+    if not found:
+        raise ConfigError(f"No precision {precision!r} of an engine.", f"Known: {', '.join(ENGINE_BITS)}.")
+    return found
 
 
 def load(

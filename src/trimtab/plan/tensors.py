@@ -52,6 +52,17 @@ def tensors(shape: Architecture) -> tuple[Tensor, ...]:
     return tuple(found)
 
 
+def counted(shape: Architecture) -> Architecture:
+    """The shape with the parameters that its tensors have, and those that a token uses, where its maker counts none."""
+    if shape.params and (shape.active or not shape.experts):
+        return shape
+    listed = tensors(shape)
+    whole = sum(tensor.count for tensor in listed)
+    used = sum(tensor.count * (tensor.read if "_exps" in tensor.name else 1.0) for tensor in listed)
+    params = shape.params or float(whole)
+    return msgspec.structs.replace(shape, params=params, active=params * used / whole)
+
+
 def error(shape: Architecture) -> float:
     """How far the tensors' sum is from what the maker counts, as a share; 0 where nobody counted."""
     known = sum(tensor.count for tensor in tensors(shape) if tensor.name != "other.weight")
