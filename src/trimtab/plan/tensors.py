@@ -9,6 +9,7 @@ from math import prod
 
 import msgspec
 
+from trimtab.plan import _config
 from trimtab.plan.architecture import Architecture, Layer
 
 LOOKED_UP = ("token_embd.weight", "per_layer_token_embd.weight")
@@ -153,7 +154,7 @@ MIXERS = {
     "attention": _attention, "mla": _latent, "mamba2": _mamba2, "delta": _delta, "conv": _conv, "both": _both,
     "none": _none,
 }  # fmt: skip
-UNGATED = ("nemotron-h",)
+UNGATED = ("nemotron-h", *_config.UNGATED)
 """Families whose feed-forwards have no gate."""
 
 
