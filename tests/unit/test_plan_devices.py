@@ -1,9 +1,9 @@
-"""Devices by the names that drivers, hubs and logs give them; tables that people made."""
+"""Devices and models by the names that drivers, hubs and logs give them; tables that people made."""
 
 import pytest
 
 from trimtab.errors import ConfigError
-from trimtab.plan import devices, energy, rates, serving, speed, table
+from trimtab.plan import devices, energy, models, naming, rates, serving, speed, table
 from trimtab.plan.devices import catalog, find, match
 from trimtab.plan.models import find as model
 
@@ -117,3 +117,37 @@ def test_cells_are_read_as_people_write_them(cell, value):
 def test_cells_that_are_no_number_are_named(cell):
     with pytest.raises(ConfigError, match=r"x\.csv, line 2: a is"):
         table.Line({"a": cell}, "x.csv, line 2").number("a")
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("llama3.1:8b-instruct-q4_K_M", "llama-3.1-8b"),  # Ollama's
+        ("bartowski/Meta-Llama-3.1-8B-Instruct-GGUF", "llama-3.1-8b"),
+        ("unsloth/gemma-3-27b-it-qat-q4_0-gguf", "gemma-3-27b"),
+        ("amd/Llama-3.3-70B-Instruct-FP8-KV", "llama-3.1-70b"),
+        ("Qwen/Qwen2.5-Coder-32B-Instruct", "qwen2.5-32b"),
+        ("deepseek-ai/DeepSeek-R1-Distill-Llama-70B", "llama-3.1-70b"),
+        ("zai-org/GLM-4.6-FP8", "glm-4.5"),
+        ("ggml-org/glm-4.7-flash-gguf", "glm-4.7-flash"),
+        ("meta/llama2-70b-chat", "llama-2-70b"),
+        ("mistralai/Mixtral-8x22B-Instruct-v0.1", "mixtral-8x22b"),
+    ],
+)
+def test_a_model_is_found_by_the_names_it_goes_by(name, key):
+    found = naming.match(name, models.catalog())
+    assert found
+    assert found.shape.name == key
+
+
+@pytest.mark.parametrize("name", ["llama-3.2-11b-vision", "gpt-oss", "Qwen/Qwen3-4B-Coder-X", "codellama-34b", ""])
+def test_other_models_are_not_taken_for_those_of_the_catalog(name):
+    assert naming.match(name, models.catalog()) is None
+
+
+def test_sizes_of_experts_are_read_from_a_name():
+    found = naming.sketch("somebody/Mix-8x22B")
+    assert found
+    assert found.params / 1e9 == pytest.approx(140.6, rel=0.03)  # Mixtral's
+    assert found.active / 1e9 == pytest.approx(39.2, rel=0.03)
+    assert not found.known
