@@ -37,6 +37,7 @@ NEEDED = {
     "memory_gguf_sizes.csv": ("model_key", "quant", "tensor_mib"), "speculative.csv": ("speedup",),
 }  # fmt: skip
 """Columns without which nothing is predicted or compared; any other may be missing."""
+STATED = "the size that was stated"
 YES = ("1", "1.0", "true", "yes", "on")
 
 
@@ -248,7 +249,9 @@ def _local(row: Line, known: dict[str, Listed], owned: dict[str, Device]) -> Sam
         prompts=row.count("batch", 1), gpus=gpus, flash=row["flash_attn"].lower() in YES or ollama, ollama=ollama,
         on_cpu=row["backend"].lower() == "cpu", micro=2048 if "llama.cpp benches" in row["source"] else speed.MICRO,
     )  # fmt: skip
-    return _sample(run, 1 / row.measured("tok_s"), shape)
+    found = _sample(run, 1 / row.measured("tok_s"), shape)
+    stated = weights.held.why == STATED  # of such a mixture the kernels are not known: it is scored and teaches nothing
+    return msgspec.structs.replace(found, weight=0.0) if stated else found
 
 
 def _sample(run: Any, value: float, shape: Architecture) -> Sample[Any]:
@@ -278,7 +281,7 @@ def _weighing(row: Line, shape: Architecture) -> Weights | None:
         _unknown(row, f"nothing says how large {shape.name} is at {row['quant']!r}")
         return None
     read = row.amount("decode_read_mib") or held * (shape.active or shape.params) / shape.params
-    return Weights(Figure(held, held, held, "MiB", "extrapolated", "the size that was stated"), read)
+    return Weights(Figure(held, held, held, "MiB", "extrapolated", STATED), read)
 
 
 @cache
@@ -290,12 +293,13 @@ def _weights(shape: Architecture, precision: str) -> Weights | None:
 
 
 def _weighed(samples: list[Sample[Any]]) -> list[Sample[Any]]:
-    devices_seen = Counter(sample.device for sample in samples)
-    alike = Counter((sample.device, sample.model, sample.run.gpus) for sample in samples)
+    teach = [sample for sample in samples if sample.weight]
+    devices_seen = Counter(sample.device for sample in teach)
+    alike = Counter((sample.device, sample.model, sample.run.gpus) for sample in teach)
     return [
         msgspec.structs.replace(sample, weight=4 / (
             devices_seen[sample.device] * alike[sample.device, sample.model, sample.run.gpus]) ** 0.5)
-        for sample in samples
+        if sample.weight else sample for sample in samples
     ]  # fmt: skip
 
 

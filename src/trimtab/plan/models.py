@@ -46,8 +46,8 @@ def find(name: str, path: Path = CATALOG) -> Listed:
         if wanted in (key, row.hf_id.lower()) or _squeezed(wanted) == _squeezed(key):
             return row
     near = get_close_matches(wanted, list(rows), 3, 0.4)
-    fix = f"Nearest: {', '.join(near)}. " if near else ""
-    raise ConfigError(f"No model {name!r} in the catalog.", f"{fix}Or give a config.json, .safetensors or .gguf file.")
+    fix = f"Nearest: {', '.join(near)}. Or give" if near else "Give"
+    raise ConfigError(f"No model {name!r} in the catalog.", f"{fix} a config.json, .safetensors or .gguf file.")
 
 
 @cache
