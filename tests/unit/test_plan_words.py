@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from trimtab.errors import ConfigError
-from trimtab.plan import choose, devices, fits, models, needs, rejected
+from trimtab.plan import choose, devices, fits, models, needs, page, rejected
 from trimtab.plan.option import Option
 
 
@@ -60,6 +60,14 @@ def test_what_does_not_fit_is_read_from_the_host_or_the_disk():
         assert found.figures[name].high < found.figures["decode"].high
     most = found.figures["memory"].central - devices.find("m2").usable
     assert found.figures["decode, disk"].high < fits.DISK[2] / (most / 1024)  # a token reads what is on the disk
+
+
+def test_a_page_says_that_a_cost_is_not_known():
+    shown = page.page(choose.plan(needs.made({"device": "m4-max", "private": True})), {})
+    assert shown.count("no price of m4-max is listed") == 2
+    assert "Nothing is paid" not in shown
+    assert "this plan</text>" not in shown
+    assert "gpt-5.4</text>" in shown
 
 
 def test_called_as_a_module_it_names_itself_so():
