@@ -1,9 +1,11 @@
 """config.json files as makers publish them: parameters and caches against sums made by hand."""
 
+import math
+
 import pytest
 
 from trimtab.errors import ConfigError
-from trimtab.plan import _hub, cache
+from trimtab.plan import _hub, cache, devices, models, rates, serving
 from trimtab.plan.cache import Session
 from trimtab.plan.tensors import counted
 
@@ -123,6 +125,24 @@ def test_windows_and_heads_are_read_layer_by_layer():
     assert cache.keys_values(mimo, Session(context=32768)) == pytest.approx((full + ring) / 2**20)
     exaone = COHERE | {"model_type": "exaone4", "sliding_window_pattern": "LLLG", "tie_word_embeddings": False}
     assert [bool(layer.window) for layer in _hub.shape(exaone, "x").layers[:5]] == [True, True, True, False, True]
+
+
+def test_a_servers_step_reads_no_more_of_a_layer_than_its_window():
+    shape, device = models.find("gpt-oss-120b").shape, devices.find("h200-sxm")
+    each = 18 * 2 * 8 * 64 * 2 / 1e9  # half of 36 layers: keys and values of 8 heads x 64 at 16 bits
+
+    def load(prompt: int) -> serving.Load:
+        return serving.load(
+            shape, serving.split(shape, "mxfp4"), device, gpus=1, batch=64, prompt=prompt, answer=1000,
+            precision="mxfp4", apart=True,
+        )  # fmt: skip
+
+    assert load(1000).token == pytest.approx(each)
+    assert load(1000).windows == ((128, pytest.approx(each)),)
+    given = rates.given("step")
+    rate = device.bandwidth * math.exp(given["cached"])
+    more = 64 * 10_000 * each / rate * math.exp(given["engine:vllm"] + given["apart"])
+    assert rates.step_seconds(load(20_000)) - rates.step_seconds(load(10_000)) == pytest.approx(more)
 
 
 def test_lightning_attention_keeps_a_state_of_a_square_a_head():

@@ -75,3 +75,9 @@ def test_a_file_is_taken_at_its_own_precision_unless_another_is_asked_for(tmp_pa
     assert found["-q", "Q4_0"][1] * 2**20 == 2 * EACH * q4_0 + VOCAB * HIDDEN * q6_k + norms
     assert run(["plan", "fit", path, "--on", "m2"]) == 0
     assert " BF16 fits on m2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("model", "meant"), [("gpt-oss-20b", "MXFP4"), ("llama-3.2-1b", "Q4_K_M")])
+def test_a_model_is_taken_at_what_it_is_published_at(capsys, model, meant):
+    assert run(["plan", "fit", model, "--on", "m4-max"]) == 0
+    assert f"{model} {meant} fits on m4-max" in capsys.readouterr().out

@@ -23,7 +23,7 @@ PROBE = typer.Option(None, "--probe", help="What llama-bench, vllm bench serve o
 PROBED = typer.Option("", "--probed", help="The model that the probe ran, where it is another.")
 QUANT = typer.Option(
     "", "--precision", "-q",
-    help="A GGUF mixture for llama.cpp, or bf16, fp8, awq for vLLM; without it a file's own, or Q4_K_M.",
+    help="A GGUF mixture for llama.cpp, or bf16, fp8, awq for vLLM; without it its own, or Q4_K_M.",
 )  # fmt: skip
 GPUS = typer.Option(1, "--gpus", min=1, max=64, help="Devices the weights are split over.")
 PLANNED = typer.Option(..., "--file", "-f", help="The plan's constraints, or its --json output.")
@@ -332,16 +332,16 @@ def _asks() -> bool:
 
 
 def _at(name: str, precision: str) -> "tuple[Architecture, tuple[Tensor, ...], str]":
-    """A model's shape, the tensors of its file where they are at that precision, and the precision: a file's own where
+    """A model's shape, the tensors of its file where they are at that precision, and the precision: its own where
     none is asked for. Asked for another one, a file is taken as what is made anew of its shape."""
-    from trimtab.plan import checkpoint
+    from trimtab.plan import checkpoint, weights
     from trimtab.plan import memory as estimate
 
     shape, found = _model(name)
     own = checkpoint.precision(found)
     if precision and own and estimate.named(precision) != estimate.named(own):
         found = ()
-    return shape, found, precision or own or "Q4_K_M"
+    return shape, found, precision or own or weights.precisions(shape.family)[0][0]
 
 
 def _model(name: str) -> "tuple[Architecture, tuple[Tensor, ...]]":
