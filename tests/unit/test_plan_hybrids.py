@@ -151,6 +151,24 @@ def test_a_file_in_parts_is_read_whole(tmp_path: Path):
         checkpoint.read(tmp_path / "renamed.gguf")
 
 
+def test_a_layer_that_only_drafts_is_not_loaded(tmp_path: Path):
+    """llama.cpp skips the tensors of GLM 4.5's last block and gives it no cache."""
+    keys: dict[str, str | int] = {
+        "general.architecture": "glm4moe", "glm4moe.block_count": 3, "glm4moe.nextn_predict_layers": 1,
+        "glm4moe.embedding_length": 512, "glm4moe.attention.head_count": 8, "glm4moe.attention.head_count_kv": 2,
+        "glm4moe.feed_forward_length": 2048,
+    }  # fmt: skip
+    parts: dict[str, tuple[int, ...]] = {"token_embd.weight": (512, 1000), "output.weight": (512, 1000)}
+    for n in range(3):
+        parts |= {f"blk.{n}.attn_norm.weight": (512,), f"blk.{n}.attn_q.weight": (512, 512),
+                  f"blk.{n}.attn_v.weight": (512, 128), f"blk.{n}.ffn_down.weight": (2048, 512)}  # fmt: skip
+    gguf(tmp_path / "glm.gguf", keys, parts)
+    shape, found = checkpoint.read(tmp_path / "glm.gguf")
+    assert len(shape.layers) == 2
+    assert sum(tensor.count for tensor in found) == 2 * 512 * 1000 + 2 * 512 * (1 + 512 + 128 + 2048)
+    assert cache.keys_values(shape, Session(context=4096)) == 2 * 4096 * 2 * (2 * 64) * 2 / 2**20
+
+
 def test_a_key_of_another_type_is_refused(tmp_path: Path):
     for name in ("nemotron_h.block_count", "nemotron_h.attention.head_count", "nemotron_h.ssm.inner_size"):
         gguf(tmp_path / "odd.gguf", KEYS | {name: "many"}, LAYERS[0] | LAYERS[1])

@@ -1,5 +1,6 @@
 """What commands print: data on stdout, everything else on stderr, colour only on a terminal (rich minds NO_COLOR)."""
 
+import shlex
 import sys
 from pathlib import Path
 from shutil import which
@@ -27,11 +28,14 @@ def say(line: str) -> None:
 
 
 def program() -> str:
-    """How this program is called from here: by its name where that is on the path, else by its file."""
+    """How this program is called from here, for a shell: by its name where that is on the path, else by its file, or as
+    the module that it was called as."""
     name = Path(sys.argv[0])
+    if name.name == "__main__.py":
+        return f"{Path(sys.executable).name} -m trimtab"
     if which(name.name) == str(name.absolute()):
         return name.name
-    return str(name.relative_to(Path.cwd())) if name.is_relative_to(Path.cwd()) else str(name)
+    return shlex.quote(str(name.relative_to(Path.cwd())) if name.is_relative_to(Path.cwd()) else str(name))
 
 
 def console(*, error: bool = False) -> "Console":

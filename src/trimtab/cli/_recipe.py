@@ -28,7 +28,7 @@ def chosen(word: str, named: str) -> str:
 def hint(command: str, recipe: str) -> str:
     """A command of ours as it is typed from here, on that recipe."""
     there = "" if recipe == DEFAULT else f" -r {shlex.quote(recipe)}"
-    return f"{shlex.quote(_out.program())} {command}{there}"
+    return f"{_out.program()} {command}{there}"
 
 
 def of(settings: "Settings") -> str:

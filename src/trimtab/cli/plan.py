@@ -21,7 +21,10 @@ HTML = typer.Option(None, "--html", help="Write one self-contained page.")
 WRITE = typer.Option(None, "--write", help="Write a recipe.toml for trimtab serve.")
 PROBE = typer.Option(None, "--probe", help="What llama-bench, vllm bench serve or GuideLLM wrote on the device.")
 PROBED = typer.Option("", "--probed", help="The model that the probe ran, where it is another.")
-QUANT = typer.Option("Q4_K_M", "--precision", "-q", help="A GGUF mixture for llama.cpp, or bf16, fp8, awq for vLLM.")
+QUANT = typer.Option(
+    "", "--precision", "-q",
+    help="A GGUF mixture for llama.cpp, or bf16, fp8, awq for vLLM; without it its own, or Q4_K_M.",
+)  # fmt: skip
 GPUS = typer.Option(1, "--gpus", min=1, max=64, help="Devices the weights are split over.")
 PLANNED = typer.Option(..., "--file", "-f", help="The plan's constraints, or its --json output.")
 JSON = typer.Option(False, "--json", help="One JSON object on stdout.")
@@ -86,7 +89,7 @@ def plan(
         "batch": batch,
     }  # fmt: skip
     given = {key: value for key, value in flags.items() if value not in (None, "", ())}
-    _plan(given, file, _scales(device, probed or model, precision or "Q4_K_M", probe), explain, json, html, write)
+    _plan(given, file, _scales(device, probed or model, precision, probe), explain, json, html, write)
 
 
 def memory(
@@ -110,7 +113,7 @@ def memory(
     from trimtab.plan import memory as estimate
     from trimtab.plan.cache import checked
 
-    shape, found = _model(model)
+    shape, found, precision = _at(model, precision)
     device = devices.find(on) if on else None
     session = checked(
         context=context, sequences=sequences, micro=micro, keys=keys, values=values, whole_window=whole_window,
@@ -159,7 +162,7 @@ def fit(
 ) -> None:
     from trimtab.plan import devices, fits, report
 
-    shape, found = _model(model)
+    shape, found, precision = _at(model, precision)
     device = devices.find(on)
     asked = fits.Asked(
         precision=precision, context=context, depth=depth, gpus=gpus, batch=batch, prompt=prompt, answer=answer
@@ -318,7 +321,7 @@ def _scales(on: str, model: str, precision: str, probe: Path | None, gpus: int =
         return refit.NONE
     if not on or not model:
         raise ConfigError("A probe is of one model on one device.", "Name them: --device and --probed (or --model).")
-    shape, found = _model(model)
+    shape, found, precision = _at(model, precision)
     return refit.scales(probe, shape, devices.find(on), precision, gpus, found)
 
 
@@ -326,6 +329,19 @@ def _asks() -> bool:
     import sys
 
     return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _at(name: str, precision: str) -> "tuple[Architecture, tuple[Tensor, ...], str]":
+    """A model's shape, the tensors of its file where they are at that precision, and the precision: its own where
+    none is asked for. Asked for another one, a file is taken as what is made anew of its shape."""
+    from trimtab.plan import checkpoint, weights
+    from trimtab.plan import memory as estimate
+
+    shape, found = _model(name)
+    own = checkpoint.precision(found)
+    if precision and own and estimate.named(precision) != estimate.named(own):
+        found = ()
+    return shape, found, precision or own or weights.precisions(shape.family)[0][0]
 
 
 def _model(name: str) -> "tuple[Architecture, tuple[Tensor, ...]]":

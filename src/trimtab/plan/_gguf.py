@@ -30,6 +30,10 @@ FAMILIES = {"llama": "llama", "qwen2": "qwen2", "phi3": "phi3", "gpt-oss": "gpt-
             "nemotron_h": "nemotron-h", "nemotron_h_moe": "nemotron-h"}  # fmt: skip
 
 
+DRAFTING = ("glm4moe",)
+"""Architectures whose last layers, that predict a token further, llama.cpp neither loads nor gives a cache."""
+
+
 class Header(msgspec.Struct, frozen=True):
     """Keys of a file (long lists by their first entries only) and its tensors."""
 
@@ -48,7 +52,12 @@ def header(path: Path) -> Header:
     parts = [_part(each) for each in _parts(path, count)] if isinstance(count, int) and count > 1 else [first]
     keys = {word: value for part in reversed(parts) for word, value in part.keys.items()}
     rows = [row for part in parts for row in part.tensors]
-    arch, tied = keys.get("general.architecture"), all(row.name != "output.weight" for row in rows)
+    arch = keys.get("general.architecture")
+    if arch in DRAFTING and isinstance(drafts := keys.get(f"{arch}.nextn_predict_layers"), int):
+        last = int(keys.get(f"{arch}.block_count", 0)) - drafts
+        rows = [row for row in rows if not ((block := re.match(r"blk\.(\d+)\.", row.name)) and int(block[1]) >= last)]
+        keys = keys | {f"{arch}.block_count": last}
+    tied = all(row.name != "output.weight" for row in rows)
     used, of = (keys.get(f"{arch}.expert{end}") for end in ("_used_count", "_count"))
     share = used / of if isinstance(used, int) and isinstance(of, int) and used and of else 1.0
 

@@ -14,6 +14,8 @@ WATTS: dict[str, tuple[float, float]] = {
 """Start and stiffness of the log-odds of the share of its rated power that a device draws."""
 LOCAL = (0.35, 0.62, 0.9)
 """Share of rated power that one sequence draws on a local device (energy_edge.csv, whole machines)."""
+FULL = 0.25
+"""Share of its memory that weights take (GB by MiB), where nobody says how much it has."""
 IDLE = 0.1
 """Share of rated power that a device draws while it waits, where nobody says it."""
 SUSTAINED = {"phone": (0.4, 0.55, 0.85), "sbc": (0.7, 0.9, 1.0), "edge": (0.8, 0.95, 1.0)}
@@ -26,7 +28,8 @@ def watts(given: Coefficients, load: Load) -> float:
     held = (load.split.routed + load.split.other) / load.gpus
     odds = given["full"] + given["batch"] * math.log(max(1.0, load.batch) / 64) + given["gpus"] * math.log(load.gpus)
     odds += given["active"] * math.log(load.active / load.gpus / 10) + given["fp8"] * (load.precision == "fp8")
-    odds += given["held"] * math.log(max(1e-3, held * 1e3 / load.device.memory))
+    full = held * 1e3 / load.device.memory if load.device.memory else FULL
+    odds += given["held"] * math.log(max(1e-3, full))
     return (load.device.watts or 300.0) / (1 + math.exp(-odds))
 
 

@@ -42,6 +42,8 @@ class Sample(msgspec.Struct, Generic[Row], frozen=True):
     device: str
     model: str
     weight: float = 1.0
+    known: bool = True
+    """False where the model's layers are a guess."""
 
 
 class Quantity(msgspec.Struct, frozen=True, kw_only=True):
@@ -185,6 +187,9 @@ def doubts(quantity: Quantity, errors: Errors, kept: Callable[[Sample[Any]], boo
     edges: dict[New, doubt.Edges] = dict(found.edges)
     trust: dict[New, float] = {}
     for new in PROBED:
+        if not doubt.paired(alike(samples, new)):  # no row beside another: a probe says nothing
+            trust[new], edges[new] = 0.0, found.edges["device"]
+            continue
         trust[new], edges[new] = doubt.probed(ways["device"], alike(samples, new), found.size, new == "same")
     return msgspec.structs.replace(found, edges=edges, trust=trust)
 

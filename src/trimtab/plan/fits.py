@@ -15,6 +15,9 @@ from trimtab.plan.tensors import Tensor
 HOST = (25.0, 45.0, 90.0)
 """GB/s that the host's memory gives to layers that are not on the device: two channels of DDR4 to fast DDR5."""
 
+DISK = (0.08, 0.5, 5.0)
+"""GB/s of what does not fit a device whose memory is all there is: cards and hard disks to fast NVMe."""
+
 
 class Fits(msgspec.Struct, frozen=True):
     """The answer: does it fit, and the figures by name."""
@@ -70,8 +73,9 @@ def fits(
     if gpus > 1:
         figures["fullest"] = max((one["total"] for one in each), key=lambda figure: figure.central)
     room, wanted = device.usable, max(one["total"].central for one in each)
-    if wanted > room and device.kind in ("gpu", "dc"):
-        figures["decode, split"] = _split(run, figures["decode"], max(0.0, room / wanted))
+    if wanted > room:
+        name, rest = ("decode, split", HOST) if device.kind in ("gpu", "dc") else ("decode, disk", DISK)
+        figures[name] = _split(run, figures["decode"], max(0.0, room / wanted), rest)
     return Fits(wanted <= room, figures, _terms(run, reading, probed))
 
 
@@ -111,10 +115,11 @@ def _served(shape: Architecture, device: Device, asked: Asked, probed: Scales) -
     return Fits(parts["tokens"].central >= asked.batch * (asked.prompt + asked.answer), figures)
 
 
-def _split(run: speed.Run, whole: Figure, share: float) -> Figure:
-    """Decode with the layers that do not fit left to the host (`-ngl`), at what desktops and servers read."""
+def _split(run: speed.Run, whole: Figure, share: float, rest: tuple[float, float, float]) -> Figure:
+    """Decode with what does not fit left to the host (`-ngl`) or, where that is all there is, to the disk (mmap), at
+    the GB/s of `rest`."""
     slow, likely, fast = (
         1 / speed.offloaded(1 / rate, run, share, host)
-        for rate, host in zip((whole.low, whole.central, whole.high), HOST, strict=True)
+        for rate, host in zip((whole.low, whole.central, whole.high), rest, strict=True)
     )
-    return Figure(slow, likely, fast, "tok/s", "extrapolated", f"{share:.0%} of the layers on the device")
+    return Figure(slow, likely, fast, "tok/s", "extrapolated", f"{share:.0%} of it in the device's memory")

@@ -7,7 +7,7 @@ import msgspec
 
 from trimtab.errors import ConfigError
 from trimtab.plan import cache, compute, quantize
-from trimtab.plan.architecture import MIB, Architecture
+from trimtab.plan.architecture import MIB, Architecture, Layer
 from trimtab.plan.cache import Session
 from trimtab.plan.figure import Figure, exact, total
 from trimtab.plan.tensors import LOOKED_UP, Tensor, error, tensors
@@ -115,13 +115,13 @@ def paged(shape: Architecture, precision: str, *, device: float, gpus: int = 1, 
     }  # fmt: skip
 
 
-def per_token(shape: Architecture, session: Session) -> float:
-    """MiB that one more token of context adds where no window is full yet; what decode reads again for each token."""
+def per_token(shape: Architecture, session: Session, layers: Iterable[Layer] | None = None) -> float:
+    """MiB that one more token of context adds to `layers`, or to all, where no window is full yet."""
     bits = cache.BYTES
     return sum(
         (shape.latent.kv + shape.latent.rope) * bits[session.keys] if layer.mixer == "mla"
         else layer.kv_heads * (layer.head_k * bits[session.keys] + layer.head_v * bits[session.values])
-        for layer in shape.layers if layer.caches
+        for layer in (shape.layers if layers is None else layers) if layer.caches
     ) / MIB  # fmt: skip
 
 

@@ -1,6 +1,5 @@
 """Models by name: rows of `catalog/models.csv`, or of a file like it, read as shapes."""
 
-import csv
 import re
 from difflib import get_close_matches
 from functools import cache
@@ -9,9 +8,11 @@ from pathlib import Path
 import msgspec
 
 from trimtab.errors import ConfigError
+from trimtab.plan import table, tensors
 from trimtab.plan.architecture import ATTENDS, PATTERN, Architecture, Latent, Layer, State
 
 CATALOG = Path(__file__).parent / "catalog" / "models.csv"
+NEEDED = ("key", "layers", "hidden", "vocab")
 FAMILIES = (
     ("gemma-4", "gemma4"), ("gemma-3n", "gemma3n"), ("gemma", "gemma"), ("phi-3", "phi3"), ("phi-4", "phi3"),
     ("gpt-oss", "gpt-oss"), ("deepseek-r1-distill-llama", "llama"), ("deepseek-r1-distill", "qwen2"),
@@ -45,39 +46,60 @@ def find(name: str, path: Path = CATALOG) -> Listed:
         if wanted in (key, row.hf_id.lower()) or _squeezed(wanted) == _squeezed(key):
             return row
     near = get_close_matches(wanted, list(rows), 3, 0.4)
-    fix = f"Nearest: {', '.join(near)}. " if near else ""
-    raise ConfigError(f"No model {name!r} in the catalog.", f"{fix}Or give a config.json, .safetensors or .gguf file.")
+    fix = f"Nearest: {', '.join(near)}. Or give" if near else "Give"
+    raise ConfigError(f"No model {name!r} in the catalog.", f"{fix} a config.json, .safetensors or .gguf file.")
 
 
 @cache
 def catalog(path: Path = CATALOG) -> dict[str, Listed]:
-    """All rows by key."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return {row["key"]: _listed(row) for row in csv.DictReader(file)}
+    """All rows by key.
+
+    Raises:
+        ConfigError: a row's cells make no shape; it is said.
+    """
+    return {row["key"]: read(row) for row in table.rows(path, NEEDED)}
 
 
-def _listed(row: dict[str, str]) -> Listed:
-    scores = {name: _float(row[name]) for name in ("mmlu", "mmlu_pro", "gsm8k", "humaneval", "ifeval")}
+def read(row: table.Line) -> Listed:
+    """A row of the schema.
+
+    Raises:
+        ConfigError: it has no key, layers, width or vocabulary, or a cell that says nothing that is known.
+    """
+    scores = {name: row.amount(name) for name in ("mmlu", "mmlu_pro", "gsm8k", "humaneval", "ifeval")}
     return Listed(
-        shape=shape(row), hf_id=row["hf_id"], licence=row["licence"], released=row["released"],
+        shape=tensors.counted(shape(row)), hf_id=row["hf_id"], licence=row["licence"], released=row["released"],
         source=row["config_source"], quality={name: value for name, value in scores.items() if value},
-        train_tokens=_float(row["train_tokens_t"]) or None,
+        train_tokens=row.amount("train_tokens_t") or None,
     )  # fmt: skip
 
 
-def shape(row: dict[str, str]) -> Architecture:
-    """The shape of a row of the models' schema."""
+def shape(row: table.Line) -> Architecture:
+    """The shape of a row of the models' schema.
+
+    Raises:
+        ConfigError: it has no key, layers, width or vocabulary, or a cell that says nothing that is known.
+    """
+    if missing := [name for name in NEEDED if not (row[name] if name == "key" else _int(row[name]))]:
+        raise ConfigError(f"{row.place}: no {', '.join(missing)}.", "A shape follows from those.")
+    try:
+        return _shape(row)
+    except (AttributeError, KeyError, IndexError, ValueError, ZeroDivisionError) as error:
+        raise ConfigError(f"{row.place}: {row['key']} has a cell that says no shape ({error}).", "See models.csv.") \
+            from error  # fmt: skip
+
+
+def _shape(row: table.Line) -> Architecture:
     text = row["attention"]
-    family = next((family for start, family in FAMILIES if row["key"].startswith(start)), "llama")
-    if family == "phi3" and not row["key"].startswith(("phi-3", "phi-4")):
-        family = "llama"
+    names = row["key"].lower(), row["hf_id"].rsplit("/", 1)[-1].lower()
+    family = next((family for name in names for start, family in FAMILIES if name.startswith(start)), "llama")
     count = _int(row["layers"])
     kinds = _mixers(count, text, row["linear_state"])
     layers = tuple(_layer(row, index, mixer) for index, mixer in enumerate(kinds))
     return Architecture(
         name=row["key"], family=family, hidden=_int(row["hidden"]), vocab=_int(row["vocab"]),
-        tied=row["tied_embeddings"] == "1", layers=layers, context=_int(row["context"]),
-        params=_float(row["params_total"]), active=_float(row["params_active"]), latent=_latent(row["mla"]),
+        tied=row["tied_embeddings"].lower() in ("1", "1.0", "true", "yes"), layers=layers, context=_int(row["context"]),
+        params=row.amount("params_total"), active=row.amount("params_active"), latent=_latent(row["mla"]),
         state=_state(row, kinds), per_layer=256 if "KV-share" in text and family in ("gemma3n", "gemma4") else 0,
         known=bool(count and _int(row["kv_heads"])) and "(est)" not in row["kv_heads"],
     )  # fmt: skip
@@ -205,8 +227,5 @@ def _numbers(text: str) -> list[int]:
 
 
 def _int(text: str) -> int:
-    return next(iter(_numbers(text.split(".", maxsplit=1)[0])), 0)
-
-
-def _float(text: str) -> float:
-    return float(text) if text else 0.0
+    plain = re.sub(r"(?<=\d),(?=\d{3}\b)", "", text)
+    return next(iter(_numbers(plain.split(".", maxsplit=1)[0])), 0)

@@ -1,6 +1,7 @@
 """Names as people, hubs and logs write them, matched to rows; and a rough shape where only sizes can be read."""
 
 import re
+from functools import cache
 
 import msgspec
 
@@ -8,8 +9,9 @@ from trimtab.plan.architecture import Architecture, Layer, State
 from trimtab.plan.models import Listed
 
 SUFFIXES = re.compile(
-    r"-(instruct|it|chat|hf|fp8|fp4|nvfp4|mxfp4|bf16|awq|gptq|int4|int8|w4a16|w8a8|base|\d{4}|v\d(\.\d)?"
-    r"|thinking|preview|quantized|dynamic|0528|0324)$"
+    r"[-_.](instruct|it|chat|hf|fp8|fp4|nvfp4|mxfp4|bf16|f16|awq|gptq|int4|int8|w4a16|w8a8|w8a16|base|\d{4}|v\d(\.\d)?"
+    r"|thinking|preview|quantized|dynamic|0528|0324|gguf|mlx|bnb|[468]bit|i?q\d(_[a-z0-9]+)*|ud|kv|qat|latest|text"
+    r"|reasoning|safeguard|terminus|speciale|exp|tput|turbo)$"
 )
 SAME = {
     "deepseek-r1": "deepseek-v3", "deepseek-v3.1": "deepseek-v3", "deepseek-v3.2": "deepseek-v3",
@@ -26,6 +28,17 @@ SAME = {
     "llama-4-scout-17b-16e": "llama-4-scout", "llama-4-maverick-17b-128e": "llama-4-maverick",
 }  # fmt: skip
 """Models that have the shape of another one."""
+ALIKE = tuple((re.compile(words), same) for words, same in (
+    (r"^qwen2\.5-(coder|math|vl)-(.+)", r"qwen2.5-\2"), (r"^qwen3-vl-(.+)", r"qwen3-\1"), (r"^qwq-32b", "qwen2.5-32b"),
+    (r"^qwen3-coder-next", "qwen3-next-80b-a3b"), (r"^deepseek-r1-distill-qwen-(7|14|32)b", r"qwen2.5-\1b"),
+    (r"^deepseek-r1-distill-llama-", "llama-3.1-"), (r"^hermes-[34].*-(8|70|405)b", r"llama-3.1-\1b"),
+    (r"^llama-guard-3-8b", "llama-3.1-8b"), (r"^tulu-3-", "llama-3.1-"), (r"^code-?llama-(7|13)b.*", r"llama-2-\1b"),
+    (r"^vicuna-(7|13)b.*", r"llama-2-\1b"), (r"^(zephyr|openhermes|mistral)-7b.*", "mistral-7b-v0.3"),
+    (r"^(devstral|magistral)-small.*", "mistral-small-24b"), (r"^mistral-small-3[.\d]*-24b", "mistral-small-24b"),
+    (r"^medgemma-(4|27)b", r"gemma-3-\1b"), (r"^glm-4\.[67]$", "glm-4.5"), (r"^mistral-large$", "mistral-large-2411"),
+    (r"^deepseek-coder-v2-lite", "deepseek-v2-lite"), (r"^deepseek-(coder-v2|v2\.5)$", "deepseek-v2"),
+))  # fmt: skip
+"""Models that were made from another one, and have its shape (vocabularies may differ by some tokens)."""
 HYBRIDS = (
     r"nemotron.*(nano|-h|cascade|super)|jamba|bamba|zamba|falcon-?h1|granite-4.*-h|lfm-?2|qwen3[-_.]?next|qwen3\.[5-9]"
     r"|kimi-linear|minimax-text|mamba|ring-.*linear|ornith|plamo-?[23]"
@@ -43,13 +56,28 @@ def match(name: str, rows: dict[str, Listed]) -> Listed | None:
         if key in (known, row.hf_id.lower()):
             return row
     key = key.rsplit("/", 1)[-1]
+    plain = _plain(tuple(rows))
     while True:
         if (same := SAME.get(key, key)) in rows:
             return rows[same]
+        if known := plain.get(_squeezed(key)):
+            return rows[known]
+        for pattern, like in ALIKE:
+            if (same := pattern.sub(like, key)) != key and same in rows:
+                return rows[same]
         short = SUFFIXES.sub("", key)
         if short == key:
             return None
         key = short
+
+
+@cache
+def _plain(keys: tuple[str, ...]) -> dict[str, str]:
+    return {_squeezed(key): key for key in keys}
+
+
+def _squeezed(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name)
 
 
 def sketch(name: str) -> Architecture | None:
@@ -58,11 +86,9 @@ def sketch(name: str) -> Architecture | None:
 
     It is marked as not known: whatever is made of it is extrapolated.
     """
-    found = re.search(r"(?<![a-z0-9.])(\d+(?:\.\d+)?)b(?:[-_ .]a(\d+(?:\.\d+)?)b)?", name.lower())
-    if not found or not 0.01 <= float(found[1]) <= 5000:
+    total, active = _sizes(name.lower())
+    if not 0.01 <= total <= 5000:
         return None
-    total = float(found[1])
-    active = float(found[2] or total)
     count, hidden = next((layers, width) for limit, layers, width in TYPICAL if total <= limit)
     attention = 2 * hidden * (hidden + 8 * 128)
     each = max(64, int((total * 1e9 / count - attention) / (3 * hidden)))
@@ -78,3 +104,12 @@ def sketch(name: str) -> Architecture | None:
         state=State(2 * hidden, 128, 8, 4, hidden // 32) if hybrid else State(),
         params=total * 1e9, active=active * 1e9, known=False,
     )  # fmt: skip
+
+
+def _sizes(name: str) -> tuple[float, float]:
+    """1e9 parameters in all, and those that a token uses; 0 where a name says none. Of `8x22b` experts share all but
+    their feed-forwards: Mixtral's have five sixths of the product, and a token nine tenths of two of them."""
+    if found := re.search(r"(?<![a-z0-9.])(\d+)x(\d+(?:\.\d+)?)b", name):
+        return int(found[1]) * float(found[2]) * 0.82, 2 * float(found[2]) * 0.9
+    found = re.search(r"(?<![a-z0-9.])(\d+(?:\.\d+)?)b(?:[-_ .]a(\d+(?:\.\d+)?)b)?", name)
+    return (float(found[1]), float(found[2] or found[1])) if found else (0.0, 0.0)

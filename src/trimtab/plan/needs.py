@@ -111,7 +111,7 @@ def read(path: Path, given: dict[str, Any]) -> Needs:
         ConfigError: no such file, no TOML, an unknown or absurd constraint.
     """
     try:
-        found = tomllib.loads(path.read_text("utf-8"))
+        found = tomllib.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError as error:
         raise ConfigError(f"No file {str(path)!r}.", "Give a TOML file of constraints.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -148,10 +148,17 @@ def made(given: dict[str, Any]) -> Needs:
             raise ConfigError(
                 f"There is no constraint {name!r}.", f"Known: {', '.join(Needs.__struct_fields__)}.", param=name
             )
+    if isinstance(where := given.get("where"), str):
+        given = given | {"where": [word.strip() for word in where.split(",")]}
     try:
         needs = msgspec.convert(given, Needs, strict=False)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"A constraint is wrong: {error}.", "See trimtab plan --help.") from error
+        wrong, _, place = str(error).partition(" - at ")
+        name = place.strip("`$.").split("[")[0]
+        raise ConfigError(
+            f"{name or 'A constraint'} is wrong: {wrong[:1].lower()}{wrong[1:].replace('`', '')}.",
+            "See trimtab plan --help.", param=name or None,
+        ) from error  # fmt: skip
     _check(needs)
     return needs
 

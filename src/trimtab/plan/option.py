@@ -86,9 +86,8 @@ def judged(needs: Needs, option: Option) -> Option:
     if needs.slowest and option.pace < needs.slowest:
         fails["pace"] = f"{option.pace:.1f} tok/s < {needs.slowest:.3g}"
     if needs.budget and (option.cost is None or option.cost > needs.budget):
-        fails["budget"] = (
-            f"USD {'unknown' if option.cost is None else f'{option.cost:,.0f}'} a month > {needs.budget:,.0f}"
-        )
+        limit = f"{needs.budget:,.0f}" if needs.budget >= 100 else f"{needs.budget:g}"
+        fails["budget"] = f"USD {'unknown' if option.cost is None else f'{option.cost:,.0f}'} a month > {limit}"
     if needs.watts and (option.watts or 0) > needs.watts:
         fails["watts"] = f"{option.watts:,.0f} W > {needs.watts:g} W"
     return option

@@ -66,7 +66,13 @@ def _models(needs: Needs) -> dict[str, Listed]:
     rows = models.catalog()
     if not needs.model:
         return {name: row for name, row in rows.items() if "API only" not in row.licence}
-    row = naming.match(needs.model, rows) or models.find(needs.model)
+    row = naming.match(needs.model, rows)
+    if not row and prices.find(needs.model):
+        raise ConfigError(
+            f"{needs.model} is a provider's model: what may be planned as one's own is asked for here.",
+            f"Name it as the one that hard requests go to: --large {needs.model}.", param="model",
+        )  # fmt: skip
+    row = row or models.find(needs.model)
     return {row.shape.name: row}
 
 

@@ -60,11 +60,16 @@ def _figures(found: Mapping[str, Figure]) -> str:
 def _staircase(plan: Plan) -> str:
     """USD a month of the plan and of the provider, from a tenth to a hundred times the volume."""
     needs, factors = plan.held, [10 ** (n / 20) for n in range(-20, 41)]
-    own = [crossing.cost_at(plan.best, needs, plan.house, factor) or 0.0 for factor in factors]
-    lines = [("this plan", own)]
+    own = [crossing.cost_at(plan.best, needs, plan.house, factor) for factor in factors]
+    lines = [("this plan", [value or 0.0 for value in own])] if None not in own else []
     if listed := prices.find(needs.large):
         lines.append((needs.large, [cost.api(listed, needs.use.times(factor)) for factor in factors]))
-    return _chart([factor * needs.requests for factor in factors], lines, "requests a month", "USD a month")
+    unpriced = "" if lines and lines[0][0] == "this plan" else _unpriced(plan)
+    return unpriced + _chart([factor * needs.requests for factor in factors], lines, "requests a month", "USD a month")
+
+
+def _unpriced(plan: Plan) -> str:
+    return f"<p>What this plan costs is not known: no price of {escape(plan.best.device)} is listed.</p>"
 
 
 def _latency(plan: Plan) -> str:
@@ -96,7 +101,9 @@ def _stack(stack: Mapping[str, Figure]) -> str:
 
 def _tornado(plan: Plan) -> str:
     """How the month's cost moves when one assumption moves to its low and high."""
-    base, needs, house = plan.best.cost or 0.0, plan.held, plan.house
+    if plan.best.cost is None:
+        return _unpriced(plan)
+    base, needs, house = plan.best.cost, plan.held, plan.house
     moved = {"volume x 0.5 to 2": [crossing.cost_at(plan.best, needs, house, factor) or 0.0 for factor in (0.5, 2.0)]}
     if figure := plan.figures.get("cost"):
         moved["price of hardware"] = [figure.low, figure.high]

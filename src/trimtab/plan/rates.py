@@ -14,6 +14,8 @@ from trimtab.plan.figure import Figure, Tag, around
 
 CATALOG = Path(__file__).parent / "catalog" / "coefficients.json"
 Spread = tuple[float, float, Tag]
+UNRATED, UNCOUNTED = (0.003, 2.0), (0.08, 4.0)
+"""Of seconds at `devices.GUESS`, and at operations reckoned from the bandwidth: where devices of the catalog lie."""
 Probed = tuple[float, New] | None
 """Seconds measured over predicted, as far as they count, and what the probe ran: the same model or another."""
 
@@ -44,36 +46,36 @@ def calibration(name: str) -> Calibration:
 
 def decode(run: speed.Run, *, known: bool = True, probed: Probed = None) -> Figure:
     """Tokens a second of one sequence; `probed`: seconds measured over predicted, and of what."""
-    seconds = _seconds("decode", run, speed.decode(given("decode"), run), known and _seen(run), probed)
+    seconds = _seconds("decode", run, speed.decode(given("decode"), run), known, probed)
     return seconds.inverse(1.0, "tok/s")
 
 
 def prefill(run: speed.Run, *, known: bool = True, probed: Probed = None) -> Figure:
     """Tokens of a prompt a second."""
-    seconds = _seconds("prefill", run, speed.prefill(given("prefill"), run), known and _seen(run), probed)
+    seconds = _seconds("prefill", run, speed.prefill(given("prefill"), run), known, probed)
     return seconds.inverse(1.0, "tok/s")
 
 
 def step(load: serving.Load, *, known: bool = True, probed: Probed = None) -> Figure:
     """Seconds a token of a server's sequences (TPOT)."""
-    return _seconds("step", load, serving.step(given("step"), load), known and served(load.device), probed)
+    return _seconds("step", load, serving.step(given("step"), load), known, probed)
 
 
 def first(load: serving.Load, *, known: bool = True, probed: Probed = None) -> Figure:
     """Seconds to the first token with a steady number of sequences (TTFT)."""
-    return _seconds("first", load, serving.first(given("first"), load), known and served(load.device), probed)
+    return _seconds("first", load, serving.first(given("first"), load), known, probed)
 
 
 def watts(load: serving.Load, *, known: bool = True) -> Figure:
     """Watts of one device of a server."""
-    low, high, tag = spread("watts", load, known=known and served(load.device))
+    low, high, tag = spread("watts", load, known=known)
     return around(energy.watts(given("watts"), load), low, high, "W", tag)
 
 
 def joules(load: serving.Load, *, known: bool = True) -> Figure:
     """Joules a token that a full server writes: its watts over all it writes, prompts and host included."""
     value = energy.watts(given("watts"), load) * serving.step(given("written"), load) * load.gpus / load.batch
-    low, high, tag = spread("joules", load, known=known and served(load.device))
+    low, high, tag = spread("joules", load, known=known)
     return around(value, low, high, "J/token", tag)
 
 
@@ -110,7 +112,9 @@ def read_seconds(load: serving.Load) -> float:
 def spread(name: str, on: speed.Run | serving.Load, *, known: bool = True, probed: New | None = None) -> Spread:
     """Factors below and above a prediction in seconds that hold four in five, and what they rest on; `probed`: what
     was, of the same device."""
-    found = calibration(name)
+    if not probed and (guess := _guessed(name, on)):
+        return *guess, "unknown"
+    found, known = calibration(name), known and _like(name, on)
     new: New = probed or ("model" if on.device.id in found.devices else "device")
     facts = speed.facts(on) if isinstance(on, speed.Run) else serving.facts(on)
     tag: Tag = "probed" if probed else "calibrated" if known else "extrapolated"
@@ -131,6 +135,22 @@ def _seconds(name: str, on: speed.Run | serving.Load, seconds: float, known: boo
 def served(device: Device) -> bool:
     """Whether servers were fitted on devices like it: all of them have stacked memory."""
     return speed.stacked(device)
+
+
+def _guessed(name: str, on: speed.Run | serving.Load) -> tuple[float, float] | None:
+    """Factors of seconds where nobody says the bandwidth, or operations that count, of a device; None where known."""
+    if name == "watts":
+        return None
+    if not on.device.rated:
+        return UNRATED
+    return None if on.device.counted or name == "decode" else UNCOUNTED
+
+
+def _like(name: str, on: speed.Run | serving.Load) -> bool:
+    """Whether devices like it were fitted, and its rated power is known where that counts."""
+    if isinstance(on, speed.Run):
+        return _seen(on)
+    return served(on.device) and (on.device.watts is not None or name not in ("watts", "joules"))
 
 
 def _seen(run: speed.Run) -> bool:

@@ -16,7 +16,7 @@ def reasons(every: list[Option]) -> dict[str, tuple[int, str]]:
     found: dict[str, tuple[int, str]] = {}
     for name, count in Counter(key for one in every for key in one.fails).most_common():
         broken = [one for one in every if name in one.fails]
-        nearest = min(broken, key=lambda one, name=name: (len(one.fails), _distance(one, name)))
+        nearest = min(broken, key=lambda one, name=name: (_barred(one, name), len(one.fails), _distance(one, name)))
         found[name] = (count, f"{nearest.name}: {nearest.fails[name]}")
     return found
 
@@ -47,6 +47,11 @@ def _told(pool: list[Option], some: tuple[str, ...]) -> ConfigError:
     if some == ("memory",):
         fix = "Take a larger device, a smaller model or a shorter context."
     return ConfigError(f"{what}. Nearest: {'; '.join(shown)}.", fix, param=some[0])
+
+
+def _barred(one: Option, name: str) -> int:
+    """How many facts, that no looser limit would change, stand against it beside the constraint."""
+    return sum(key in FACTS for key in one.fails if key != name)
 
 
 def _distance(one: Option, name: str) -> float:

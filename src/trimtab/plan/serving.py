@@ -5,10 +5,12 @@ multiplies for every sequence, exchanges between devices, and gives a share of i
 """
 
 import math
+import re
 
 import msgspec
 
-from trimtab.plan.architecture import Architecture
+from trimtab.errors import ConfigError
+from trimtab.plan.architecture import MIB, Architecture
 from trimtab.plan.cache import Session, states
 from trimtab.plan.devices import Device
 from trimtab.plan.memory import ENGINE_BITS, per_token
@@ -16,6 +18,10 @@ from trimtab.plan.speed import Coefficients
 from trimtab.plan.tensors import tensors
 
 ALIASES = {"fp4": "nvfp4", "int4": "w4a16", "": "bf16", "bfloat16": "bf16", "float16": "fp16", "int8": "w8a8"}
+WRITTEN = (("nvfp4", "nvfp4"), ("mxfp4", "mxfp4"), ("fp4|e2m1", "nvfp4"), ("awq", "awq"), ("gptq", "gptq"),
+           ("w4a|int4|4.?bit", "w4a16"), ("fp8|float8|e4m3", "fp8"), ("w8a8|int8|8.?bit", "w8a8"),
+           ("bf16|bfloat", "bf16"), ("fp16|float16|half", "fp16"))  # fmt: skip
+"""What is found in names of precisions, the first that is: `FP8-block`, `compressed-tensors w4a16`."""
 ENGINES = ("vllm", "sglang", "trtllm")
 
 
@@ -40,7 +46,9 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     layers: int
     hidden: int
     token: float
-    """GB of cache that one token of context takes."""
+    """GB of cache that one token of context takes in the layers that see all of it."""
+    windows: tuple[tuple[int, float], ...] = ()
+    """Tokens that others see at the most, and the GB that each takes there."""
     state: float = 0.0
     """GB of recurrent states of one sequence: each token reads and writes them."""
     spread: int = 1
@@ -79,8 +87,17 @@ def split(shape: Architecture, precision: str) -> Split:
 
 
 def canonical(precision: str) -> str:
-    """The name this package uses for an engine's precision."""
-    return ALIASES.get(precision.lower(), precision.lower())
+    """The name this package uses for an engine's precision, as checkpoints and logs write it.
+
+    Raises:
+        ConfigError: none that is known.
+    """
+    word = precision.strip().lower()
+    word = ALIASES.get(word, word)
+    found = word if word in ENGINE_BITS else next((name for words, name in WRITTEN if re.search(words, word)), None)
+    if not found:
+        raise ConfigError(f"No precision {precision!r} of an engine.", f"Known: {', '.join(ENGINE_BITS)}.")
+    return found
 
 
 def load(
@@ -91,10 +108,14 @@ def load(
     """The load of a model; `whole_cache`: each device keeps whole sequences (attention is data-parallel)."""
     latent = any(layer.mixer == "mla" for layer in shape.layers)
     kv = max(layer.kv_heads for layer in shape.layers)
+    seen = {
+        window: per_token(shape, Session(context=1), [one for one in shape.layers if one.window == window]) * MIB / 1e9
+        for window in sorted({layer.window for layer in shape.layers})
+    }
     return Load(
         device=device, gpus=gpus, batch=batch, prompt=prompt, answer=max(1, answer), split=parts,
         active=(shape.active or shape.params) / 1e9, layers=shape.depth, hidden=shape.hidden,
-        token=per_token(shape, Session(context=1)) * 2**20 / 1e9, state=2 * states(shape, 1) * 2**20 / 1e9,
+        token=seen.pop(0, 0.0), windows=tuple(seen.items()), state=2 * states(shape, 1) * 2**20 / 1e9,
         spread=gpus if whole_cache else 1 if latent else max(1, min(gpus, kv)), precision=canonical(precision),
         engine=engine, apart=apart, readers=readers, reader_gpus=reader_gpus or gpus, total=total or batch,
         counted=counted, expert_parallel=expert_parallel, replicated=whole_cache,
@@ -149,7 +170,8 @@ def _decoding(given: Coefficients, load: Load) -> float:
     touched = 1 - (1 - load.split.used) ** batch
     weights = (load.split.routed * touched + load.split.other) / gpus / bytes_a_second
     context = load.prompt + load.answer / 2
-    kept = context * load.token / load.spread + load.state / gpus
+    kept = context * load.token + sum(min(context, window) * each for window, each in load.windows)
+    kept = kept / load.spread + load.state / gpus
     cached = batch * kept / (device.bandwidth * math.exp(given["cached"]))
     rate = _rate(load) * 1e3 * gpus * math.exp(given["operations"])
     multiplied = 2 * load.active * batch / rate

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from trimtab.plan import cache
+from trimtab.plan import cache, devices
 from trimtab.plan.architecture import ATTENDS, Architecture
 from trimtab.plan.devices import Device
 from trimtab.plan.memory import Weights
@@ -19,9 +19,11 @@ CLASSES = ("gpu", "dc", "hbm", "apple", "cpu", "sbc", "edge", "phone", "apu", "b
 PRECISIONS = (("F16", "f16"), ("BF16", "f16"), ("FP16", "f16"), ("Q8", "q8"), ("MXFP4", "mx"), ("Q4_0", "q4"))
 HBM = 1500.0
 """GB/s; data-centre devices above have stacked memory, whose numbers llama.cpp reaches less of."""
-WARP_GROUPS = ("h100", "h200", "h20", "h800", "b200", "b300", "gb200", "gb300")
+WARP_GROUPS = r"\b(g?h[128]00|gh200|h20|g?b[23]00)\b"
 """Devices whose peak needs instructions that llama.cpp does not use: it gets the rate of the older ones."""
 OLDER_RATE = 0.6
+LARGE = 100.0
+"""TFLOPS; edge devices above (GB10, Thor) have the cores of a card."""
 MICRO = 512
 
 
@@ -107,7 +109,7 @@ def terms(given: Coefficients, run: Run) -> dict[str, float]:
 def prefill(given: Coefficients, run: Run) -> float:
     """Seconds a token of a prompt of `run.tokens`; several GPUs hold layers each and work as a pipeline."""
     kind, device = device_class(run), run.device
-    rate = device.tflops * (OLDER_RATE if device.id.startswith(WARP_GROUPS) else 1.0)
+    rate = device.tflops * (OLDER_RATE if devices.named(device, WARP_GROUPS) else 1.0)
     tilt = given["tilt"] * math.log(rate / 100)
     share = given["share"] + given.get(f"share:{kind}", 0.0) + _precision(given, run) + tilt
     if precision_class(run.precision) == "f16" and kind == "apple":
@@ -148,14 +150,14 @@ def device_class(run: Run) -> str:
     device = run.device
     if run.on_cpu and device.kind != "sbc":
         return "cpu"
-    if device.id in ("gb10", "thor-128"):
+    if device.kind == "edge" and device.tflops > LARGE:
         return "gpu"
     return "hbm" if stacked(device) else device.kind
 
 
 def stacked(device: Device) -> bool:
     """Whether it is of a data centre and has stacked memory."""
-    return device.kind == "dc" and device.bandwidth > HBM and "pro" not in device.id
+    return device.kind == "dc" and device.bandwidth > HBM and not devices.named(device, r"\bpro\b")
 
 
 def precision_class(precision: str) -> str:

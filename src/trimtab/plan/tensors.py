@@ -9,6 +9,7 @@ from math import prod
 
 import msgspec
 
+from trimtab.plan import _config
 from trimtab.plan.architecture import Architecture, Layer
 
 LOOKED_UP = ("token_embd.weight", "per_layer_token_embd.weight")
@@ -50,6 +51,17 @@ def tensors(shape: Architecture) -> tuple[Tensor, ...]:
     if missing > 0.0005 * shape.params:
         found.append(Tensor("other.weight", (256, missing // 256)))
     return tuple(found)
+
+
+def counted(shape: Architecture) -> Architecture:
+    """The shape with the parameters that its tensors have, and those that a token uses, where its maker counts none."""
+    if shape.params and (shape.active or not shape.experts):
+        return shape
+    listed = tensors(shape)
+    whole = sum(tensor.count for tensor in listed)
+    used = sum(tensor.count * (tensor.read if "_exps" in tensor.name else 1.0) for tensor in listed)
+    params = shape.params or float(whole)
+    return msgspec.structs.replace(shape, params=params, active=params * used / whole)
 
 
 def error(shape: Architecture) -> float:
@@ -142,7 +154,7 @@ MIXERS = {
     "attention": _attention, "mla": _latent, "mamba2": _mamba2, "delta": _delta, "conv": _conv, "both": _both,
     "none": _none,
 }  # fmt: skip
-UNGATED = ("nemotron-h",)
+UNGATED = ("nemotron-h", *_config.UNGATED)
 """Families whose feed-forwards have no gate."""
 
 
