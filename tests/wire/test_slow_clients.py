@@ -2,6 +2,7 @@
 
 import json
 import socket
+import threading
 import time
 
 import pytest
@@ -243,3 +244,22 @@ def test_nobody_makes_the_gateway_hold_more_than_one_response_that_is_not_read(l
         assert len(begun) < 50, "what the kernel holds, and one more"
         said = rest(opened)
     assert said.count(b"HTTP/1.1 200 OK\r\n") == len(begun) == 100
+
+
+def test_a_client_that_stops_reading_is_cut(tmp_path):
+    left = threading.Event()
+
+    async def app(scope, receive, send):
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(100):
+            await send({"type": "http.response.body", "body": b"x" * 1_000_000, "more_body": True})
+        if (await receive())["type"] == "http.disconnect":
+            left.set()
+
+    with served(app, settings(tmp_path, {"stall_timeout": 0.5})) as url:
+        host, _, port = url.removeprefix("http://").partition(":")
+        with connected((host, int(port))) as opened:
+            opened.sendall(get())
+            assert left.wait(20)
+            assert len(rest(opened)) < 50_000_000

@@ -85,7 +85,6 @@ class Connection(asyncio.Protocol):
         "_head",
         "_queue",
         "_size",
-        "_unread",
         "_url",
         "_weight",
         "app",
@@ -98,6 +97,7 @@ class Connection(asyncio.Protocol):
         "server",
         "state",
         "transport",
+        "unread",
         "watch",
         "writable",
     )  # fmt: skip
@@ -115,7 +115,7 @@ class Connection(asyncio.Protocol):
         self._arriving: Turn | None = None
         self._queue: deque[Turn] = deque()
         self._head: list[tuple[bytes, bytes]] | None = None
-        self._size = self._weight = self._unread = 0
+        self._size = self._weight = self.unread = 0
         self._url = b""
 
     # What the transport calls.
@@ -161,7 +161,7 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         if not self.writable:
             self.writable = self.loop.create_future()
-            self._unread = self.transport.get_write_buffer_size()
+            self.unread = self.transport.get_write_buffer_size()
             self.deadline = self.loop.time() + self.deadlines.stall
 
     def resume_writing(self) -> None:
@@ -185,8 +185,8 @@ class Connection(asyncio.Protocol):
 
     def expired(self) -> None:
         """The phase took too long: say so where nothing was said yet. A reader who gets on has not stalled."""
-        if self.writable and (unread := self.transport.get_write_buffer_size()) != self._unread:
-            self._unread, self.deadline = unread, self.loop.time() + self.deadlines.stall
+        if self.writable and (unread := self.transport.get_write_buffer_size()) < self.unread:
+            self.unread, self.deadline = unread, self.loop.time() + self.deadlines.stall
             return
         self.deadline = FOREVER
         if self.writable or (self._current and (self._current.begun or self._current.arrived)):
