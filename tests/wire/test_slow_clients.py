@@ -2,9 +2,11 @@
 
 import json
 import socket
+import threading
 import time
 
 import pytest
+from _gateway import served, settings, until
 
 from trimtab.server import serving
 from trimtab.settings import parse
@@ -45,13 +47,13 @@ def connected(address) -> socket.socket:
 
 def rest(opened: socket.socket) -> bytes:
     """All that comes until the other end closes."""
-    found = b""
+    found = bytearray()
     try:
         while piece := opened.recv(65536):
             found += piece
     except ConnectionResetError:
         pass
-    return found
+    return bytes(found)
 
 
 def request(close: bool = True) -> bytes:
@@ -203,3 +205,61 @@ def test_a_client_that_leaves_in_the_middle_of_its_body_is_forgotten(address):
     with connected(address) as good:
         good.sendall(request())
         assert b"36" in rest(good)
+
+
+def get(*more: bytes) -> bytes:
+    return b"\r\n".join((b"GET / HTTP/1.1", b"Host: localhost", *more, b"", b""))
+
+
+@pytest.fixture
+def large(tmp_path):
+    """A gateway whose responses have a megabyte each; its address, and the requests that have begun."""
+    begun, body = [], b"x" * 1_000_000
+
+    async def app(scope, receive, send):
+        begun.append(scope)
+        head = [(b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": 200, "headers": head})
+        await send({"type": "http.response.body", "body": body})
+
+    with served(app, settings(tmp_path, {"idle_timeout": 0.3})) as url:
+        host, _, port = url.removeprefix("http://").partition(":")
+        yield (host, int(port)), begun
+
+
+def test_who_reads_slowly_has_not_idled_and_gets_all_that_was_asked_for(large):
+    with connected(large[0]) as opened:
+        opened.sendall(get() * 30)
+        time.sleep(1.5)  # longer than an idle connection lasts
+        said = rest(opened)  # it idles at the end
+    assert (said.count(b"HTTP/1.1 200 OK\r\n"), said.count(b"x") // 1_000_000) == (30, 30)
+
+
+def test_nobody_makes_the_gateway_hold_more_than_one_response_that_is_not_read(large):
+    address, begun = large
+    with connected(address) as opened:
+        opened.sendall(get() * 99 + get(b"Connection: close"))
+        assert until(lambda: begun)
+        until(lambda: len(begun) == 100, 1.0)
+        assert len(begun) < 50, "what the kernel holds, and one more"
+        said = rest(opened)
+    assert said.count(b"HTTP/1.1 200 OK\r\n") == len(begun) == 100
+
+
+def test_a_client_that_stops_reading_is_cut(tmp_path):
+    left = threading.Event()
+
+    async def app(scope, receive, send):
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(100):
+            await send({"type": "http.response.body", "body": b"x" * 1_000_000, "more_body": True})
+        if (await receive())["type"] == "http.disconnect":
+            left.set()
+
+    with served(app, settings(tmp_path, {"stall_timeout": 0.5})) as url:
+        host, _, port = url.removeprefix("http://").partition(":")
+        with connected((host, int(port))) as opened:
+            opened.sendall(get())
+            assert left.wait(20)
+            assert len(rest(opened)) < 50_000_000

@@ -256,6 +256,7 @@ class Line:
         self.loop, self.transport, self.state = asyncio.get_running_loop(), self, SimpleNamespace(default_headers=[])
         self.writable: asyncio.Future[None] | None = None
         self.sent: list[bytes] = []
+        self.unread = 0
 
     def write(self, data: bytes) -> None:
         self.sent.append(data)

@@ -97,6 +97,7 @@ class Connection(asyncio.Protocol):
         "server",
         "state",
         "transport",
+        "unread",
         "watch",
         "writable",
     )  # fmt: skip
@@ -114,7 +115,7 @@ class Connection(asyncio.Protocol):
         self._arriving: Turn | None = None
         self._queue: deque[Turn] = deque()
         self._head: list[tuple[bytes, bytes]] | None = None
-        self._size = self._weight = 0
+        self._size = self._weight = self.unread = 0
         self._url = b""
 
     # What the transport calls.
@@ -146,7 +147,9 @@ class Connection(asyncio.Protocol):
         self.deadline, self.parser = FOREVER, None
         self.state.connections.discard(self)
         self.watch.discard(self)
-        self.resume_writing()
+        if self.writable:
+            self.writable.set_result(None)
+            self.writable = None
         for turn in (self._current, *self._queue):
             if turn:
                 turn.lost()
@@ -158,13 +161,18 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         if not self.writable:
             self.writable = self.loop.create_future()
+            self.unread = self.transport.get_write_buffer_size()
             self.deadline = self.loop.time() + self.deadlines.stall
 
     def resume_writing(self) -> None:
-        if self.writable:
-            self.writable.set_result(None)
-            self.writable = None
+        if not self.writable:
+            return
+        self.writable.set_result(None)
+        self.writable = None
+        if self._current or self.transport.is_closing():
             self.deadline = FOREVER
+        elif self._queue or not self._arriving:  # else the rest of a body that was answered is awaited, not for long
+            self._next()
 
     # What the server and the watch call.
 
@@ -176,7 +184,10 @@ class Connection(asyncio.Protocol):
             self.transport.close()
 
     def expired(self) -> None:
-        """The phase took too long: say so where nothing was said yet."""
+        """The phase took too long: say so where nothing was said yet. A reader who gets on has not stalled."""
+        if self.writable and (unread := self.transport.get_write_buffer_size()) < self.unread:
+            self.unread, self.deadline = unread, self.loop.time() + self.deadlines.stall
+            return
         self.deadline = FOREVER
         if self.writable or (self._current and (self._current.begun or self._current.arrived)):
             self.transport.abort()
@@ -189,7 +200,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         self._head, self._size, self._weight, self._url = [], 0, 0, b""
-        if not self._current:
+        if not (self._current or self.writable):
             self.deadline = self.loop.time() + self.deadlines.head
 
     def on_url(self, url: bytes) -> None:
@@ -221,7 +232,7 @@ class Connection(asyncio.Protocol):
             "method": parser.get_method().decode("latin-1"), "path": path, "raw_path": raw, "query_string": query,
         }  # fmt: skip
         self._arriving = turn = Turn(self, scope, keep and version == "1.1")
-        if self._current:
+        if self._current or self.writable:
             self._queue.append(turn)
             if len(self._queue) >= PIPELINED:
                 self.hold()
@@ -270,11 +281,17 @@ class Connection(asyncio.Protocol):
             self.deadline = self.loop.time() + LINGER
         elif not turn.keep or not self.parser:
             self.transport.close()
-        elif self._queue:
+        elif not self.writable:  # else the next request waits until this response is read: nobody makes us hold many
+            self._next()
+        if len(self._queue) < PIPELINED:
+            self.release()
+
+    def _next(self) -> None:
+        """The next request's turn, or the wait for one."""
+        if self._queue:
             self._start(self._queue.popleft())
         else:
             self.deadline = self.loop.time() + self.deadlines.idle
-        self.release()
 
     def _start(self, turn: "Turn") -> None:
         self._current = turn
@@ -285,7 +302,7 @@ class Connection(asyncio.Protocol):
     def arrived(self, turn: "Turn") -> None:
         """All of a request is here."""
         if turn is self._current:
-            self.deadline = FOREVER
+            self.deadline = self.deadline if self.writable else FOREVER
         elif not self._current and not self._queue:  # it was answered long ago, and its rest was thrown away
             self.transport.close()
 
@@ -295,8 +312,9 @@ class Connection(asyncio.Protocol):
         turn, self._arriving, self._head = self._arriving, None, None
         if turn:
             turn.lost()
-        if self._current and (self._current is not turn or self._current.begun):
-            self._current.keep = False
+        before = self._current or (self._queue[0] if self._queue else None)
+        if before and (before is not turn or before.begun):
+            before.keep = False
             return
         status, fields, body = faults.response(FAULTS[status])
         fields += [(b"connection", b"close"), (b"content-length", b"%d" % len(body))]

@@ -100,6 +100,8 @@ class Turn:
             body = b""
         if not self.begun:
             self.begun, body, self._head = True, self._head + body, b""
+        if self._connection.writable:
+            self._connection.unread += len(body)
         self._connection.transport.write(body)
         if not more:
             self._over = True
