@@ -212,6 +212,16 @@ def test_a_part_of_a_word_or_of_a_fraction_is_none(text):
     ("text", "found"),
     [
         ("IBAN: ES91-2100-0418-4502-0005-1332.", ("IBAN", "ES91-2100-0418-4502-0005-1332")),
+        ("IBAN DE 89 3704 0044 0532 0130 00", ("IBAN", "DE 89 3704 0044 0532 0130 00")),
+        ("card: 4111.1111.1111.1111", ("CARD", "4111.1111.1111.1111")),
+        ("DNI 12.345.678-Z", ("ES_DNI", "12.345.678-Z")),
+        ("my account number is 55779911", ("BANK_ACCOUNT", "55779911")),
+        ("Kontonummer 532013000", ("BANK_ACCOUNT", "532013000")),
+        ("sort code 20-00-00", ("SORT_CODE", "20-00-00")),
+        ("Patient, MRN 00482913", ("MEDICAL_RECORD", "00482913")),
+        ("Medicare 1EG4-TE5-MK73", ("US_MBI", "1EG4-TE5-MK73")),
+        ("Medicare 2123 45670 1", ("AU_MEDICARE", "2123 45670 1")),
+        ("VIN 1HGCM82633A004352", ("VIN", "1HGCM82633A004352")),
         ("passport number C01X00T47", ("PASSPORT", "C01X00T47")),
         ("card code: cvv 123", ("CARD", "123")),
         ('{"cvc": "1234"}', ("CARD", "1234")),
@@ -231,7 +241,8 @@ def test_what_is_written_otherwise_is_found(text, found):
     [
         "Meet (at) noon.today and look [at] this.thing", "50%40 a", "error code 123", "security code 2024-05",
         "the cvv field has 3 digits, 12345 is none", "passport photos of 35x45mm", "1/2 / 3/4 / 5/6 / 7/8",
-        "the years 1990 / 1995 / 2000",
+        "the years 1990 / 1995 / 2000", "an account number has 8 to 12 digits", "12.345.678-A", "20-00-00",
+        "The commit 1HGCM82633A004352", "on account of 12345678 reasons", "4111.1111.1111.1112",
     ],
 )  # fmt: skip
 def test_what_only_looks_like_that_is_none(text):

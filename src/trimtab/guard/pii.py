@@ -33,7 +33,7 @@ REGIONS = ("US", "GB", "AU")
 DIGIT = re.compile(r"[0-9]")
 CANDIDATE = re.compile(
     r"[0-9](?:[0-9]|[ .\-()/:A-Za-z][0-9 (]){4}|[0-9]\.[0-9]{1,3}\.[0-9]|[A-Za-z]{5}[0-9]{2}"
-    r"|(?:0x|bc1|[13])[A-Za-z0-9]{25}|[0-9a-fA-F]{1,4}:[0-9a-fA-F]{0,4}:"
+    r"|[1-9][A-Z][A-Z0-9][0-9]-?[A-Z]|(?:0x|bc1|[13])[A-Za-z0-9]{25}|[0-9a-fA-F]{1,4}:[0-9a-fA-F]{0,4}:"
 )
 """Where no such run stands and no `@`, nothing below can match."""
 LOGIN = re.compile(
@@ -42,7 +42,7 @@ LOGIN = re.compile(
 LINK = re.compile(r"(?<![\w@./-])(?:https?://|ftp://|www\.)[^\s\"'<>)\]]{2,2000}[^\s\"'<>)\].,;:!?]")
 # A regex that begins with a character class is searched fast: so the look at what stands before comes second.
 IBAN = re.compile(
-    r"[A-Za-z](?<![A-Za-z].)[A-Za-z][0-9]{2}(?:[ -]?[A-Za-z0-9]{4}){2,7}(?:[ -]?[A-Za-z0-9]{1,3})?(?![A-Za-z0-9])"
+    r"[A-Za-z](?<![A-Za-z].)[A-Za-z] ?[0-9]{2}(?:[ -]?[A-Za-z0-9]{4}){2,7}(?:[ -]?[A-Za-z0-9]{1,3})?(?![A-Za-z0-9])"
 )
 IPV4 = re.compile(
     r"[0-9](?<![A-Za-z0-9].)(?<![A-Za-z0-9]\..)[0-9]{0,2}\.(?:[0-9]{1,3}\.){2}[0-9]{1,3}(?![A-Za-z0-9]|\.[0-9])"
