@@ -282,3 +282,34 @@ def test_a_date_of_birth_is_one_by_a_word_beside_it(text, date):
 )  # fmt: skip
 def test_another_date_is_none(text):
     assert not list(births(small(ascii_digits(text))))
+
+
+ROWS = ("2125550123", "2125550124", "2125550125", "2125550126")
+TABLES = {
+    "CSV": "name,phone,order\n" + "".join(f"A,{one},10020030\n" for one in ROWS),
+    "CSV with quotes": 'phone;name\r\n' + "".join(f'"{one}";"A; B"\r\n' for one in ROWS),
+    "CSV with empty cells": "name,phone,note\n" + "".join(f",{one},\n" for one in ROWS),
+    "tabs": "name\tphone_number\n" + "".join(f"A\t{one}\n" for one in ROWS),
+    "Markdown": "| name | phone |\n|:---|---:|\n" + "".join(f"| A | {one} |\n" for one in ROWS),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", TABLES.values(), ids=TABLES)
+def test_the_head_of_a_column_speaks_for_all_of_its_cells(text):
+    found = [number for kind, number in what(text) if kind == "PHONE"]
+    assert [one for one in found if one in ROWS] == [*ROWS]
+
+
+def test_a_column_with_another_head_is_no_telephone_s():
+    rows = "".join(f"A,{one},1\n" for one in ROWS)
+    assert what(f"name,amount_in_cents,n\n{rows}") == []
+
+
+def test_numbers_in_a_column_far_below_its_head_are_found():
+    text = "id,passport\n" + "".join(f"{n},5333{n:05}\n" for n in range(2000))
+    assert [kind for kind, _ in what(text)] == ["PASSPORT"] * 2000
+
+
+@pytest.mark.parametrize("text", ['{"account_number": "55779911"}', "accountNumber=55779911"])
+def test_a_word_may_be_written_as_programs_do(text):
+    assert what(text) == [("BANK_ACCOUNT", "55779911")]
