@@ -5,6 +5,8 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from trimtab.guard._pieces import SIZE
+
 CELLS = {
     sign: re.compile(rf'"(?:[^"]|"")*"|[^{sign}]+|(?<=[{sign}])(?=[{sign}]|\Z)|\A(?=[{sign}])') for sign in ",;\t|"
 }
@@ -17,6 +19,9 @@ WIDEST = 4_000
 """Characters of the longest line of a table."""
 FEWEST = 4
 """Digits of the shortest cell that anything can be found in."""
+DIGIT = re.compile(r"[0-9]|[^\x00-\x7f]")
+UNDER = 4
+"""Lines under a head of which one has so many digits."""
 
 
 class Column(NamedTuple):
@@ -40,24 +45,28 @@ def columns(text: str, telling: re.Pattern[str]) -> list[Column]:
     found: list[Column] = []
     if "\n" not in text or not any(sign in text for sign in ",;\t|"):
         return found
+    if len(text) <= SIZE and not DIGIT.search(text):
+        return found
     lines = text.split("\n")
     starts = [0]
     for line in lines:
         starts.append(starts[-1] + len(line) + 1)
     at = 0
     while at < len(lines) - 1:
-        heads = _may_head(lines[at], lines[at + 1]) and telling.search(_plain(lines[at]))
+        heads = _may_head(lines[at], lines[at + 1 : at + 1 + UNDER]) and telling.search(_plain(lines[at]))
         at = _table(lines, starts, at, telling, found) if heads else at + 1
     return found
 
 
-def _may_head(line: str, under: str) -> bool:
-    """Whether the line under it has as many cells, or a rule: cheap, for most texts are no tables."""
-    if len(line) > WIDEST or len(under) > WIDEST:
+def _may_head(line: str, under: Sequence[str]) -> bool:
+    """Whether the line under it has as many cells, and one of those under it digits: cheap, for most texts are none."""
+    if len(line) > WIDEST or len(under[0]) > WIDEST:
         return False
     sign = _parts(line)
     count = line.count(sign)
-    return count > 0 and under.count(sign) >= count and not LONG.search(line)
+    if not count or under[0].count(sign) < count or LONG.search(line):
+        return False
+    return any(sum(map(str.isdecimal, one[:WIDEST])) >= FEWEST for one in under)
 
 
 def _parts(line: str) -> str:
