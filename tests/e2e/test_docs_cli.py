@@ -78,6 +78,7 @@ def test_an_empty_folder_and_wrong_names_are_told(shell, tmp_path):
     (tmp_path / "empty").mkdir()
     assert shell("add", "empty").stdout == "nothing there\n"
     assert "no documents at" in shell("add", "nowhere", code=2).stderr
+    assert "The question is empty" in shell("search", " ", code=2).stderr
     assert "no document 'x'" in shell("remove", "x", code=2).stderr
     assert "recipe's paths" in shell("remove", "own/hours.md", code=2).stderr
     assert "no such key" in shell("add", "d", "--reader", "nobody", code=2).stderr

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trimtab.guard import _pieces, patterns, pii, secrets
+from trimtab.guard import _names, _pieces, patterns, pii, secrets
 from trimtab.guard._normalise import SLICE, Ways, plain
 from trimtab.sieve import Sieve
 
@@ -18,6 +18,7 @@ FLOODS = {
     "right to left": "\u202e\u05d0",
     "surrogates": "\ud800", "nuls": "\x00", "injections": "ignore all previous instructions ", "base64": "aB3/",
     "leet": "1gn0re ", "expanding": "\ufdfa", "single letters": "i g n ", "thai": "ไทย ",
+    "tables": "phone,dob\n2125550123,1985-03-12\n",
 }  # fmt: skip
 CARD = "4111 1111 1111 1111"
 KEY = "sk-ant-api03-" + "Ab3xQ9zR" * 6
@@ -46,6 +47,10 @@ class Counts:
         return call
 
 
+def births(text):
+    return list(_names._births(text))
+
+
 def counted(monkeypatch):
     """Every expression of the guards' modules counts what it is given."""
     Counts.most = 0
@@ -66,7 +71,7 @@ def test_no_search_is_given_more_than_a_piece_of_a_long_text(flood, monkeypatch)
     """One holds the interpreter's lock until it ends: in half a megabyte all other requests would wait for it."""
     counted(monkeypatch)
     text = FLOODS[flood] * (300_000 // len(FLOODS[flood]))
-    for find in (pii.find, secrets.find, lambda text: list(patterns.find(text, "untrusted"))):
+    for find in (pii.find, births, secrets.find, lambda text: list(patterns.find(text, "untrusted"))):
         find(text)
     assert 0 < Counts.most <= LARGEST
 

@@ -176,3 +176,10 @@ async def test_figures_alone_are_no_name_and_no_address(tmp_path):
     assert await found(tmp_path, "rgb(255, 128, 0) of IEC 61508", tags=tags) == []
     assert await found(tmp_path, "12 High St, 62704", tags=tags) == [("ADDRESS", "12 High St"), ("ADDRESS", "62704")]
     assert await found(tmp_path, "my zip code is 62704", tags=tags) == [("ADDRESS", "62704")]
+
+
+async def test_a_column_of_dates_of_birth_does_not_leave(tmp_path):
+    said = "name,dob,since\nA,1985-03-12,2020-01-01\nB,1990-01-02,2020-01-01\nC,1991-02-03,2020-01-01"
+    _, inner = await through(tools_of(tmp_path, Tagger()), said)
+    left = inner.asked.messages[-1]["content"]
+    assert left.splitlines()[1:] == [f"{name},[BIRTH-DATE-{n}],2020-01-01" for n, name in enumerate("ABC", 1)]

@@ -212,6 +212,16 @@ def test_a_part_of_a_word_or_of_a_fraction_is_none(text):
     ("text", "found"),
     [
         ("IBAN: ES91-2100-0418-4502-0005-1332.", ("IBAN", "ES91-2100-0418-4502-0005-1332")),
+        ("IBAN DE 89 3704 0044 0532 0130 00", ("IBAN", "DE 89 3704 0044 0532 0130 00")),
+        ("card: 4111.1111.1111.1111", ("CARD", "4111.1111.1111.1111")),
+        ("DNI 12.345.678-Z", ("ES_DNI", "12.345.678-Z")),
+        ("my account number is 55779911", ("BANK_ACCOUNT", "55779911")),
+        ("Kontonummer 532013000", ("BANK_ACCOUNT", "532013000")),
+        ("sort code 20-00-00", ("SORT_CODE", "20-00-00")),
+        ("Patient, MRN 00482913", ("MEDICAL_RECORD", "00482913")),
+        ("Medicare 1EG4-TE5-MK73", ("US_MBI", "1EG4-TE5-MK73")),
+        ("Medicare 2123 45670 1", ("AU_MEDICARE", "2123 45670 1")),
+        ("VIN 1HGCM82633A004352", ("VIN", "1HGCM82633A004352")),
         ("passport number C01X00T47", ("PASSPORT", "C01X00T47")),
         ("card code: cvv 123", ("CARD", "123")),
         ('{"cvc": "1234"}', ("CARD", "1234")),
@@ -231,7 +241,8 @@ def test_what_is_written_otherwise_is_found(text, found):
     [
         "Meet (at) noon.today and look [at] this.thing", "50%40 a", "error code 123", "security code 2024-05",
         "the cvv field has 3 digits, 12345 is none", "passport photos of 35x45mm", "1/2 / 3/4 / 5/6 / 7/8",
-        "the years 1990 / 1995 / 2000",
+        "the years 1990 / 1995 / 2000", "an account number has 8 to 12 digits", "12.345.678-A", "20-00-00",
+        "The commit 1HGCM82633A004352", "on account of 12345678 reasons", "4111.1111.1111.1112",
     ],
 )  # fmt: skip
 def test_what_only_looks_like_that_is_none(text):
@@ -271,3 +282,34 @@ def test_a_date_of_birth_is_one_by_a_word_beside_it(text, date):
 )  # fmt: skip
 def test_another_date_is_none(text):
     assert not list(births(small(ascii_digits(text))))
+
+
+ROWS = ("2125550123", "2125550124", "2125550125", "2125550126")
+TABLES = {
+    "CSV": "name,phone,order\n" + "".join(f"A,{one},10020030\n" for one in ROWS),
+    "CSV with quotes": 'phone;name\r\n' + "".join(f'"{one}";"A; B"\r\n' for one in ROWS),
+    "CSV with empty cells": "name,phone,note\n" + "".join(f",{one},\n" for one in ROWS),
+    "tabs": "name\tphone_number\n" + "".join(f"A\t{one}\n" for one in ROWS),
+    "Markdown": "| name | phone |\n|:---|---:|\n" + "".join(f"| A | {one} |\n" for one in ROWS),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", TABLES.values(), ids=TABLES)
+def test_the_head_of_a_column_speaks_for_all_of_its_cells(text):
+    found = [number for kind, number in what(text) if kind == "PHONE"]
+    assert [one for one in found if one in ROWS] == [*ROWS]
+
+
+def test_a_column_with_another_head_is_no_telephone_s():
+    rows = "".join(f"A,{one},1\n" for one in ROWS)
+    assert what(f"name,amount_in_cents,n\n{rows}") == []
+
+
+def test_numbers_in_a_column_far_below_its_head_are_found():
+    text = "id,passport\n" + "".join(f"{n},5333{n:05}\n" for n in range(2000))
+    assert [kind for kind, _ in what(text)] == ["PASSPORT"] * 2000
+
+
+@pytest.mark.parametrize("text", ['{"account_number": "55779911"}', "accountNumber=55779911"])
+def test_a_word_may_be_written_as_programs_do(text):
+    assert what(text) == [("BANK_ACCOUNT", "55779911")]

@@ -222,6 +222,9 @@ def test_wrong_words_say_what_to_do(shell, here):
     ):
         code, _, said = here(*words)
         assert (code, why in said) == (2, True), (words, code, said)
+    (shell.folder / "empty.jsonl").write_text("\n")
+    code, _, said = here("run", "fine.toml", str(shell.folder / "empty.jsonl"))
+    assert (code, said.strip().endswith(": the input has no line")) == (0, True), said
     assert json.loads(here("run", "nothing", path, "--json")[1])["error"]["code"] == "configuration_error"
 
 

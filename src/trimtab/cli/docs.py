@@ -97,6 +97,8 @@ def search(
 ) -> None:
     import msgspec
 
+    if not question.strip():
+        raise typer.BadParameter("The question is empty.")
     found, ms = asyncio.run(_search(recipe, question, k, reader))
     if json:
         _out.emit({"passages": msgspec.to_builtins(found), "ms": ms})

@@ -128,7 +128,8 @@ def _counts(lines: "list[Json]") -> dict[str, int]:
 
 
 def _sum_up(done: "Run", counts: dict[str, Any], words: tuple[str, str], recipe: str, system: str) -> None:
-    _out.say(f"{done.id}: " + ", ".join(f"{many} {name}" for name, many in counts.items() if many))
+    came = ", ".join(f"{many} {name}" for name, many in counts.items() if many)
+    _out.say(f"{done.id}: {came or 'the input has no line'}")
     if not counts["waiting"] and not counts["todo"]:
         return
     import shlex

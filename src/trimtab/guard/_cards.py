@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from trimtab.guard._digits import near
 
-GAP = r"(?:[ -]{0,3}|\s{1,2})"
+GAP = r"(?:[ -]{0,3}|\s{1,2}|\.)"
 LAID = re.compile(
     rf"[0-9](?<![0-9].)(?=([0-9]{{3}}(?:{GAP}[0-9]{{4}}){{3}}|[0-9]{{3}}{GAP}[0-9]{{6}}{GAP}[0-9]{{4,5}}|[0-9]{{12,18}})"
     r"(?![0-9]))"

@@ -14,7 +14,8 @@ SPELT = re.compile(
     r"(?:\.| ?[\[({<] ?(?:dot|punkt|point|punto|ponto|\.) ?[\])}>] ?)([^\W\d_]{2,24})(?![\w-])",
     re.IGNORECASE,
 )
-WAYS = ("@", "＠", "%40", "(at", "[at", "{at", "<at", "( at", "[ at", "(arroba", "[arroba", "(ät", "[ät")
+SIGN = re.compile(r"[\[({<] ?(?:at|arroba|ät|@) ?[\])}>]", re.IGNORECASE)
+"""What every address spelt so has: cheap to look for."""
 LOCAL = re.compile(r"[\w.%+'-]*")
 LONGEST = 256
 """Characters before the @ that are looked at: RFC 5321 allows 64."""
@@ -28,7 +29,7 @@ COMMON = re.compile(
 
 def emails(text: str) -> Iterator[tuple[int, int]]:
     """(start, end) of the addresses in `text`; what sticks to the end (`com2`, Markdown's `_`) does not hide one."""
-    shapes = (HOST, *((IN_LINKS,) if "%40" in text else ()), *((SPELT,) if SPELT.search(text) else ()))
+    shapes = (HOST, *((IN_LINKS,) if "%40" in text else ()), *((SPELT,) if SIGN.search(text) else ()))
     for match in (match for shape in shapes for match in shape.finditer(text)):
         at, end = match.span()
         begin = text[max(0, at - LONGEST) : at][::-1]
@@ -42,4 +43,4 @@ def emails(text: str) -> Iterator[tuple[int, int]]:
 
 def may_have_one(text: str) -> bool:
     """Whether an address may stand in `text`."""
-    return any(way in text for way in WAYS) or any(way.upper() in text for way in WAYS[3:])
+    return "@" in text or "%40" in text or SIGN.search(text) is not None or (not text.isascii() and "＠" in text)

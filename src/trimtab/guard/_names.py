@@ -3,14 +3,17 @@
 Thai, which its vocabulary lacks, has a tagger of its own.
 """
 
+import asyncio
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from trimtab.guard import _readings
-from trimtab.guard._births import births
+from trimtab.guard._births import WORD, births
 from trimtab.guard._digits import ascii_digits, small
+from trimtab.guard._pieces import spans
 from trimtab.guard._spans import united
+from trimtab.guard._tables import columns
 from trimtab.ports import Tools
 from trimtab.types import Span
 
@@ -26,6 +29,8 @@ SHORTEST = 2
 SITED = ("ADDRESS", "PLACE")
 LETTER = re.compile(r"[^\W\d_]")
 CODED = re.compile(r"zip|post|plz|c[óo]digo|cap\b|pin\s?code|addr|lives?\b|郵便|邮编|〒", re.IGNORECASE)
+DATED = 100
+"""Characters of the longest date, and of the word behind it."""
 NEAR = 40
 """Characters between the parts of one address."""
 THAI = re.compile(r"[\u0e01-\u0e4e]")
@@ -41,12 +46,24 @@ async def tagged(
         return [() for _ in texts]
     heads = _readings.has_heads(tools.encoder())
     tags = [reading.tags for reading in await _readings.read(tools, texts)] if heads else [() for _ in texts]
-    every = zip(texts, tags, await _readings.thai(texts), structured, strict=True)
-    return [_of([*_read(text, read), *thai, *_births(text)], kinds, found) for text, read, thai, found in every]
+    born = await asyncio.to_thread(_all_births, texts) if BIRTH in kinds else [() for _ in texts]
+    every = zip(texts, tags, await _readings.thai(texts), born, structured, strict=True)
+    return [_of([*_read(text, read), *thai, *dates], kinds, found) for text, read, thai, dates, found in every]
+
+
+def _all_births(texts: Sequence[str]) -> list[tuple[tuple[str, int, int], ...]]:
+    return [tuple(_births(text)) for text in texts]
 
 
 def _births(text: str) -> Iterator[tuple[str, int, int]]:
-    return ((BIRTH, start, end) for start, end in births(small(ascii_digits(text))))
+    for column in columns(text, WORD):
+        yield from column.back(_born(column.text))
+    yield from _born(text)
+
+
+def _born(text: str) -> list[tuple[str, int, int]]:
+    found = spans(text, DATED, lambda piece: ((BIRTH, *place) for place in births(small(ascii_digits(piece)))))
+    return [(BIRTH, span.start, span.end) for span in found]
 
 
 def _read(text: str, tags: Sequence[Any]) -> Iterator[tuple[str, int, int]]:

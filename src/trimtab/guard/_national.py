@@ -78,7 +78,7 @@ def _is_one(one: National, low: str, match: re.Match[str]) -> bool:
 
 def _checks(module: str, number: str) -> bool:
     try:
-        importlib.import_module(f"stdnum.{module}").validate(number)
+        importlib.import_module(f"stdnum.{module}").validate(number.replace(".", ""))
     except (ValidationError, ValueError, LookupError):  # a table of places with gaps fails with KeyError
         return False
     return True

@@ -10,20 +10,22 @@ import asyncio
 import ipaddress
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import msgspec
 
 from trimtab.errors import ConfigError
-from trimtab.guard._cards import CODES, cards, codes
-from trimtab.guard._digits import ESCAPED, ascii_digits, near, small
+from trimtab.guard._births import WORD
+from trimtab.guard._cards import CODES, NAMES, cards, codes
+from trimtab.guard._digits import ESCAPED, ascii_digits, is_short, near, small
 from trimtab.guard._emails import emails, may_have_one
 from trimtab.guard._names import KNOWN, TAGS, tagged
-from trimtab.guard._national import national
-from trimtab.guard._phones import Plans, phones, plain
+from trimtab.guard._national import national, table
+from trimtab.guard._phones import MEANT, Plans, phones, plain
 from trimtab.guard._pieces import Found, spans
-from trimtab.guard._spans import united
+from trimtab.guard._spans import apart, united
+from trimtab.guard._tables import columns
 from trimtab.guard._threads import are_long, are_numbers
 from trimtab.guard._unseen import Unseen
 from trimtab.ports import Guard, Tools
@@ -33,7 +35,7 @@ REGIONS = ("US", "GB", "AU")
 DIGIT = re.compile(r"[0-9]")
 CANDIDATE = re.compile(
     r"[0-9](?:[0-9]|[ .\-()/:A-Za-z][0-9 (]){4}|[0-9]\.[0-9]{1,3}\.[0-9]|[A-Za-z]{5}[0-9]{2}"
-    r"|(?:0x|bc1|[13])[A-Za-z0-9]{25}|[0-9a-fA-F]{1,4}:[0-9a-fA-F]{0,4}:"
+    r"|[1-9][A-Z][A-Z0-9][0-9]-?[A-Z]|(?:0x|bc1|[13])[A-Za-z0-9]{25}|[0-9a-fA-F]{1,4}:[0-9a-fA-F]{0,4}:"
 )
 """Where no such run stands and no `@`, nothing below can match."""
 LOGIN = re.compile(
@@ -42,7 +44,7 @@ LOGIN = re.compile(
 LINK = re.compile(r"(?<![\w@./-])(?:https?://|ftp://|www\.)[^\s\"'<>)\]]{2,2000}[^\s\"'<>)\].,;:!?]")
 # A regex that begins with a character class is searched fast: so the look at what stands before comes second.
 IBAN = re.compile(
-    r"[A-Za-z](?<![A-Za-z].)[A-Za-z][0-9]{2}(?:[ -]?[A-Za-z0-9]{4}){2,7}(?:[ -]?[A-Za-z0-9]{1,3})?(?![A-Za-z0-9])"
+    r"[A-Za-z](?<![A-Za-z].)[A-Za-z] ?[0-9]{2}(?:[ -]?[A-Za-z0-9]{4}){2,7}(?:[ -]?[A-Za-z0-9]{1,3})?(?![A-Za-z0-9])"
 )
 IPV4 = re.compile(
     r"[0-9](?<![A-Za-z0-9].)(?<![A-Za-z0-9]\..)[0-9]{0,2}\.(?:[0-9]{1,3}\.){2}[0-9]{1,3}(?![A-Za-z0-9]|\.[0-9])"
@@ -138,7 +140,28 @@ def find(text: str, regions: Sequence[str] = REGIONS, urls: bool = False) -> tup
     """
     plans = Plans()
 
-    return spans(text, LONGEST, lambda piece: _whole(piece, partial(_found, regions=regions, urls=urls, plans=plans)))
+    def looked(said: str) -> tuple[Span, ...]:
+        return spans(
+            said, LONGEST, lambda piece: _whole(piece, partial(_found, regions=regions, urls=urls, plans=plans))
+        )
+
+    found = looked(text)
+    if not (headed := columns(text, telling())):
+        return found
+    inside = [one for column in headed for one in column.back(map(_placed, looked(column.text)))]
+    return apart((*inside, *map(_placed, found)), len(text))
+
+
+@cache
+def telling() -> re.Pattern[str]:
+    """What the head of a column says, in small letters, where its cells are telephone or other personal numbers."""
+    words = sorted({word for kind in table().kinds for word in kind.words} | {*SSN_WORDS, *NAMES})
+    alone = (rf"(?<![a-z]){re.escape(word)}(?![a-z])" if is_short(word) else re.escape(word) for word in words)
+    return re.compile("|".join((MEANT.pattern, WORD.pattern, *alone)))
+
+
+def _placed(span: Span) -> tuple[str, int, int]:
+    return span.kind, span.start, span.end
 
 
 def _whole(text: str, find: Callable[[str], Found]) -> Found:
@@ -187,10 +210,11 @@ def _numbers(low: str, regions: Sequence[str], plans: Plans) -> Iterator[Callabl
     """What finds numbers; `low` is the text in lower case, for the words beside them."""
     yield _ibans
     yield _wallets
-    yield lambda text: _ssns(text, low)
+    words = low.replace("_", " ")
+    yield lambda text: _ssns(text, words)
     yield lambda text: (("PHONE", start, end) for start, end in plain(text, low))
-    yield lambda text: (("CARD", start, end) for start, end in (*codes(text), *cards(text, low)))
-    yield lambda text: national(text, low)
+    yield lambda text: (("CARD", start, end) for start, end in (*codes(text), *cards(text, words)))
+    yield lambda text: national(text, words)
     yield lambda text: _ips(text, low)
     yield lambda text: (("PHONE", start, end) for start, end in phones(text, low, regions, plans))
 
