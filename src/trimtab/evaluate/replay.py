@@ -95,7 +95,7 @@ def replay(policy: Policy, outcomes: Sequence[Outcome], large: str, confidence: 
     value, chance = _quality(policy.walks, outcomes)
     worth = _estimate.effective(value, chance)
     why = _lacking(policy.walks, outcomes, worth)
-    quality, kept = (None, None) if why else _told(value, chance, covariates, outcomes, large, confidence)
+    quality, kept = (None, None) if why else _told(policy.walks, outcomes, covariates, large, confidence)
     answered = [walk.answered for walk in policy.walks]
     return Replayed(
         policy=policy.name, large=large, status="insufficient_data" if why else "ok", why=why, rows=len(outcomes),
@@ -139,16 +139,18 @@ def _lacking(walks: Sequence[Walked], outcomes: Sequence[Outcome], worth: float)
 
 
 def _told(
-    value: Values, chance: Values, covariates: Values, outcomes: Sequence[Outcome], large: str, confidence: float
+    walks: Sequence[Walked], outcomes: Sequence[Outcome], covariates: Values, large: str, confidence: float
 ) -> tuple[Interval, Interval | None]:
+    value, chance = _quality(walks, outcomes)
     parts, worth = _estimate.influence(value, chance, covariates), _estimate.effective(value, chance)
+    alike = all(walk.answered == large for walk in walks)  # no row can differ
     quality = _estimate.share(parts, confidence, worth)
     always = (Walked(answered=large, called=(large,)),) * len(outcomes)
     base, seen = _quality(always, outcomes)
     if _lacking(always, outcomes, known := _estimate.effective(base, seen)):
         return quality, None
     against = _estimate.influence(base, seen, covariates)
-    return quality, _estimate.ratio(parts, against, confidence, min(worth, known))
+    return quality, _estimate.ratio(parts, against, confidence, math.inf if alike else min(worth, known))
 
 
 def _spent(policy: Policy, outcomes: Sequence[Outcome], covariates: Values, confidence: float) -> Interval | None:
