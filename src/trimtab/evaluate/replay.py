@@ -12,7 +12,7 @@ from trimtab.errors import ConfigError
 from trimtab.evaluate import _estimate, _walk
 from trimtab.evaluate._estimate import Interval, Values
 from trimtab.evaluate._walk import Walked
-from trimtab.odds import question
+from trimtab.odds import calibration, question
 from trimtab.odds.outcomes import Outcome
 from trimtab.types import Price, Usage
 from trimtab.wiring import open_system
@@ -74,6 +74,23 @@ async def walked(policy: str, outcomes: Sequence[Outcome], say: Callable[[str], 
         walks = await _walk.walk(system.desk, outcomes)
         prices = {name: spec.price for name, spec in system.desk.specs.items()}
     return Policy(name=policy, walks=walks, prices=prices, left_out=lost)
+
+
+def unseen(policies: Sequence[str], outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+    """The outcomes on which no policy's odds were trained: on others a policy shows what it has learnt by heart.
+
+    Raises `ConfigError` where none is left, and for odds that cannot be read.
+    """
+    from trimtab import settings
+
+    for policy in policies:
+        if policy.startswith(ALWAYS):
+            continue
+        loaded = settings.load(policy)
+        for part in (loaded.route, *loaded.verifiers):
+            if folder := part.options.get("odds"):
+                outcomes = calibration.unseen(outcomes, loaded.folder / str(folder))
+    return outcomes
 
 
 def names(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
