@@ -55,3 +55,24 @@ def test_what_cannot_be_shown_is_said(outcomes, capsys):
 ])  # fmt: skip
 def test_a_bad_argument_is_named(outcomes, capsys, more, said):
     assert said in calibrated(outcomes, capsys, *more, exit_code=2).err
+
+
+def test_the_threshold_that_is_printed_lets_no_answer_stay_that_was_not_shown(outcomes, capsys):
+    exact = json.loads(calibrated(outcomes, capsys, "--keep", "0.9", "--json").out)["threshold"]
+    lines = calibrated(outcomes, capsys, "--keep", "0.9").out.splitlines()
+    printed = next(float(line.split()[1]) for line in lines if line.startswith("threshold"))
+    assert exact <= printed < exact + 2e-6
+
+
+def test_a_preview_tells_the_odds_that_the_ladder_is_from(outcomes, capsys):
+    model = 'kind = "openai_http"\nurl = "http://127.0.0.1:9/v1"\nmodel = "m"\n'
+    recipe = outcomes.parent / "recipe.toml"
+    recipe.write_text(
+        '[route]\nkind = "learned"\nodds = "odds"\n[discover]\nenvironment = false\nloopback = false\n'
+        f'[[model]]\nname = "small"\n{model}[[model]]\nname = "large"\n{model}'
+    )
+    assert run(["route", "preview", "Which court heard case 7?", "-r", str(recipe), "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    (stays,) = [signal["value"] for signal in shown["signals"] if signal["name"] == "p_stays:small"]
+    assert stays < 0.3
+    assert shown["left_out"] == {"small": "unlikely_right"}

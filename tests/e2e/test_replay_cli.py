@@ -37,7 +37,7 @@ def folder(tmp_path_factory):
     """The small model is right about sums and wrong about courts."""
     folder = tmp_path_factory.mktemp("replay")
     rows = []
-    for at in range(260):
+    for at in range(400):
         asked, said = (
             (f"What is {at} + 2?", f"{at} + 2 = {at + 2}") if at % 2 else (f"Which court heard case {at}?", "?")
         )
@@ -45,7 +45,7 @@ def folder(tmp_path_factory):
                      "answers": {"small": said, "large": "Yes."},
                      "tokens": {"small": [20, 10], "large": [20, 10]}})  # fmt: skip
     (folder / "outcomes.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    assert run(["route", "train", str(folder / "outcomes.jsonl"), "--out", str(folder / "odds"), "--share", "1"]) == 0
+    assert run(["route", "train", str(folder / "outcomes.jsonl"), "--out", str(folder / "odds"), "--share", "0.5"]) == 0
     for name, least in (("lax", 0.0), ("strict", 0.5)):
         (folder / f"{name}.toml").write_text(RECIPE.format(least=least, odds=json.dumps(str(folder / "odds"))))
     return folder
@@ -59,9 +59,13 @@ def replayed(folder, capsys, *more, exit_code=0):
 def test_policies_stand_side_by_side(folder, capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("TRIMTAB_HOME", str(tmp_path))
     names = [str(folder / "lax.toml"), str(folder / "strict.toml"), "always:large"]
-    out = replayed(folder, capsys, *(word for name in names for word in ("--policy", name)), "--json").out
-    lax, strict, always = map(json.loads, out.splitlines())
-    assert (lax["kept"]["value"], lax["share"]) == (0.5, 0.0)
+    told = replayed(folder, capsys, *(word for name in names for word in ("--policy", name)), "--json")
+    lax, strict, always = map(json.loads, told.out.splitlines())
+    assert (lax["kept"]["value"], lax["share"]) == (pytest.approx(0.5, abs=0.1), 0.0)
+    left_out = 400 - lax["rows"]
+    assert 150 < left_out < 250, "what the odds were trained on"
+    assert always["rows"] == lax["rows"]
+    assert f"{left_out} of 400 rows are left out" in told.err
     assert strict["kept"]["value"] > 0.95
     assert 0.4 < strict["share"] < 0.6
     assert lax["cost"]["value"] == pytest.approx(6e-6)

@@ -82,6 +82,16 @@ def test_failed_tries_are_paid():
     assert replay.replay(climbs, rows, "large").cost.value == pytest.approx(150 * 11e-6)
 
 
+def test_a_policy_keeps_all_of_its_own_quality_and_another_is_no_certainty():
+    rows = tuple(Outcome(question=f"{at}", right={"small": 1.0, "large": 1.0}) for at in range(200))
+    found = {
+        name: replay.replay(replay.Policy(name=name, prices={}, walks=(Walked(answered=name, called=(name,)),) * 200),
+                            rows, "large").kept for name in ("small", "large")
+    }  # fmt: skip
+    assert (found["large"].low, found["large"].high) == (1.0, 1.0)
+    assert 0.98 < found["small"].low < 0.99
+
+
 def test_what_the_rows_do_not_tell_is_said():
     rows, truth = logged()
     policy = by_length(truth)

@@ -1,6 +1,7 @@
 """`trimtab calibrate`: from labelled outcomes or shadow audits to the threshold that keeps a promise on quality."""
 
 import asyncio
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -138,11 +139,16 @@ def _show(found: "Calibrated", promise: "Contract", small: str, large: str) -> N
         print("threshold  none: send everything to the large model")
         return
     print(f"result     {'kept' if found.status == 'kept' else 'kept, but dearer than --max-cost'}")
-    print(f"threshold  {found.threshold:.4f} for {small}: an answer at or above it stays")
+    print(f"threshold  {_up(found.threshold):.6f} for {small}: an answer at or above it stays")
     sure = f"{promise.confidence:.3g} sure ({found.method}, p = {found.p_value:.3g})"
     print(f"promise    {promise.keep:.3g} of the large model's quality, {sure}")
     kept = "unknown, as the large model was never right" if found.kept is None else f"{found.kept:.3f}"
     print(f"kept       {kept} on these rows, with {found.large:.1%} of requests going to the large model")
     print(f"cost       {'unknown' if found.cost is None else f'{found.cost:.6f} USD a request'}")
     if found.allowed is not None:
-        print(f'watch      [[contract]] small = "{small}", large = "{large}", allowed = {found.allowed:.4f}')
+        print(f'watch      [[contract]] small = "{small}", large = "{large}", allowed = {found.allowed:.6f}')
+
+
+def _up(threshold: float) -> float:
+    """To six digits, never below what was shown: under it answers stay of which nothing was."""
+    return math.ceil(threshold * 1e6) / 1e6

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 HELP = """Show what policies would have cost and kept on recorded outcomes, before one is switched on.
 
 OUTCOMES is a JSONL file; a policy is a recipe, whose router, thresholds and prices are tried with no model called, or
-always:MODEL. With --ledger the shadow audits of a contract of -r take the file's place; a policy is then threshold:P, a
-recipe, whose threshold and prices are tried, or always:MODEL. Where the rows do not tell, that is the answer."""
+always:MODEL. Rows on which a policy's odds were trained are left out. With --ledger the shadow audits of a contract of
+-r take the file's place; a policy is then threshold:P, a recipe, whose threshold and prices are tried, or always:MODEL.
+Where the rows do not tell, that is the answer."""
 
 POLICY = typer.Option(..., "--policy", help="A recipe, always:MODEL or threshold:P; may be given again.")
 
@@ -55,7 +56,10 @@ async def _replayed(outcomes: str, policies: list[str], large: str, confidence: 
     from trimtab.evaluate import replay as replaying
     from trimtab.odds.outcomes import read
 
-    rows = read(Path(outcomes))
+    known = read(Path(outcomes))
+    rows = replaying.unseen(policies, known)
+    if lost := len(known) - len(rows):
+        _out.say(f"{lost} of {len(known)} rows are left out: odds of the policies were trained on their questions.")
     return [
         replaying.replay(await replaying.walked(policy, rows, _out.say), rows, large, confidence) for policy in policies
     ]

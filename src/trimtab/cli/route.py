@@ -169,12 +169,14 @@ def _shape(trace: Any, asked: Any, about: list[dict[str, Any]]) -> dict[str, Any
     from trimtab.route._signals import signals
 
     decision = msgspec.to_builtins(trace.decision) if trace.decision else {}
+    seen = [*msgspec.to_builtins(signals(asked, timed=True)), *about] if decision else []
+    told = [one for one in decision.get("signals", []) if one["name"] not in {found["name"] for found in seen}]
     guards = [step for step in msgspec.to_builtins(trace.steps) if step["stage"] == "guard"]
     return {
         "refused": {"code": trace.code, "why": trace.why} if trace.outcome == "refused" else None,
         "ladder": decision.get("ladder", []), "reasons": decision.get("reasons", []),
         "left_out": decision.get("left_out", {}), "impact": decision.get("impact", "low"),
-        "signals": [*msgspec.to_builtins(signals(asked, timed=True)), *about] if decision else [], "guards": guards,
+        "signals": [*seen, *told], "guards": guards,
     }  # fmt: skip
 
 
@@ -190,7 +192,8 @@ def _show(shown: dict[str, Any]) -> None:
     for name, reason in shown["left_out"].items():
         print(f"left out {name}: {reason}")
     for signal in shown["signals"]:
-        print(f"signal   {signal['name']} = {signal['value']}  {signal.get('us', 0):.1f} us")
+        took = f"  {signal['us']:.1f} us" if signal.get("us") else ""
+        print(f"signal   {signal['name']} = {signal['value']}{took}")
 
 
 async def _probe(recipe: str) -> list[dict[str, Any]]:

@@ -89,7 +89,7 @@ def share(parts: Values, confidence: float, worth: float) -> Interval:
 def ratio(parts: Values, base: Values, confidence: float, worth: float) -> Interval | None:
     """The mean of `parts` over that of `base`, row by row of the same requests (delta method); None over nothing.
 
-    `worth` as for a `share`.
+    `worth` as for a `share`, infinity where no row can differ.
     """
     below = float(base.mean())
     if below <= 0:

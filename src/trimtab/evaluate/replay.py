@@ -12,7 +12,7 @@ from trimtab.errors import ConfigError
 from trimtab.evaluate import _estimate, _walk
 from trimtab.evaluate._estimate import Interval, Values
 from trimtab.evaluate._walk import Walked
-from trimtab.odds import question
+from trimtab.odds import calibration, question
 from trimtab.odds.outcomes import Outcome
 from trimtab.types import Price, Usage
 from trimtab.wiring import open_system
@@ -76,6 +76,23 @@ async def walked(policy: str, outcomes: Sequence[Outcome], say: Callable[[str], 
     return Policy(name=policy, walks=walks, prices=prices, left_out=lost)
 
 
+def unseen(policies: Sequence[str], outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+    """The outcomes on which no policy's odds were trained: on others a policy shows what it has learnt by heart.
+
+    Raises `ConfigError` where none is left, and for odds that cannot be read.
+    """
+    from trimtab import settings
+
+    for policy in policies:
+        if policy.startswith(ALWAYS):
+            continue
+        loaded = settings.load(policy)
+        for part in (loaded.route, *loaded.verifiers):
+            if folder := part.options.get("odds"):
+                outcomes = calibration.unseen(outcomes, loaded.folder / str(folder))
+    return outcomes
+
+
 def names(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
     """The models of which a row has an outcome."""
     return tuple(sorted({name for one in outcomes for name in one.right}))
@@ -95,7 +112,7 @@ def replay(policy: Policy, outcomes: Sequence[Outcome], large: str, confidence: 
     value, chance = _quality(policy.walks, outcomes)
     worth = _estimate.effective(value, chance)
     why = _lacking(policy.walks, outcomes, worth)
-    quality, kept = (None, None) if why else _told(value, chance, covariates, outcomes, large, confidence)
+    quality, kept = (None, None) if why else _told(policy.walks, outcomes, covariates, large, confidence)
     answered = [walk.answered for walk in policy.walks]
     return Replayed(
         policy=policy.name, large=large, status="insufficient_data" if why else "ok", why=why, rows=len(outcomes),
@@ -139,16 +156,18 @@ def _lacking(walks: Sequence[Walked], outcomes: Sequence[Outcome], worth: float)
 
 
 def _told(
-    value: Values, chance: Values, covariates: Values, outcomes: Sequence[Outcome], large: str, confidence: float
+    walks: Sequence[Walked], outcomes: Sequence[Outcome], covariates: Values, large: str, confidence: float
 ) -> tuple[Interval, Interval | None]:
+    value, chance = _quality(walks, outcomes)
     parts, worth = _estimate.influence(value, chance, covariates), _estimate.effective(value, chance)
+    alike = all(walk.answered == large for walk in walks)  # no row can differ
     quality = _estimate.share(parts, confidence, worth)
     always = (Walked(answered=large, called=(large,)),) * len(outcomes)
     base, seen = _quality(always, outcomes)
     if _lacking(always, outcomes, known := _estimate.effective(base, seen)):
         return quality, None
     against = _estimate.influence(base, seen, covariates)
-    return quality, _estimate.ratio(parts, against, confidence, min(worth, known))
+    return quality, _estimate.ratio(parts, against, confidence, math.inf if alike else min(worth, known))
 
 
 def _spent(policy: Policy, outcomes: Sequence[Outcome], covariates: Values, confidence: float) -> Interval | None:
