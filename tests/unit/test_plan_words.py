@@ -74,5 +74,5 @@ def test_called_as_a_module_it_names_itself_so():
     done = subprocess.run(
         [sys.executable, "-m", "trimtab", "plan", "--nothing"], capture_output=True, text=True, check=False
     )
-    assert "-m trimtab --help" in done.stderr
+    assert "-m trimtab plan --help" in done.stderr
     assert "__main__" not in done.stderr

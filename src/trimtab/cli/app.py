@@ -76,12 +76,23 @@ def run(args: Sequence[str]) -> int:
         _out.fault(error.message, error.fix, code=error.code, type=place.type, param=error.param, json=json)
         return place.exit
     except click.ClickException as error:
-        fix = f"See {_out.program()} --help, or --help after a command."
-        _out.fault(error.format_message(), fix, code="usage", type="usage_error", json=json)
+        words = error.ctx.command_path.split()[1:] if isinstance(error, click.UsageError) and error.ctx else []
+        fix = f"See {' '.join((_out.program(), *words))} --help."
+        _out.fault(_once(error.format_message()), fix, code="usage", type="usage_error", json=json)
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()  # the reader went away (`| head`): nothing is left to tell, and no one to tell it
         return 0
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):  # click makes it a fault, and mutes both streams
+            return 0
+        raise
     return code if isinstance(code, int) else 0
+
+
+def _once(message: str) -> str:
+    """A message without what click and typer both add to it."""
+    first, ask, rest = message.partition(" Did you mean ")
+    return f"{first}{ask}{rest.split(ask)[0]}" if ask else message

@@ -30,7 +30,8 @@ def mock(
     try:
         options = msgspec.convert(given, Options)
     except msgspec.ValidationError as error:
-        raise typer.BadParameter(f"{error}. {_faults()}") from error
+        wrong = f"There is no fault {fault!r}" if "fault" in str(error) else str(error)
+        raise typer.BadParameter(f"{wrong}. {_faults()}") from error
     url = f"http://{host}:{port}/v1"
     if json:
         _out.emit({"url": url})
