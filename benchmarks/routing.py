@@ -4,11 +4,11 @@
 
 Needs pyarrow (the data is parquet), which is no dependency of Trimtab. Rows of `--train` are split in five by SHA-256
 of the question; each is scored by routers that saw the other four parts (of its own file). With another `--data DIR`
-its files are scored instead, without training on them: routing_apart.py. Of a file with more than `--rows` those of the
-lowest hash are taken. Results of cases that were not asked for stay in the file. APGR is the mean share of the quality
-gap between the models that is won, over all shares of large calls; CPT80 the share of large calls at which 80 % of the
-gap is won; +- is the standard deviation over 200 bootstrap samples. Costs are shares of what always asking the large
-model costs.
+its files are scored instead, by routers that all rows of `--train` teach: routing_apart.py. Of a file with more than
+`--rows` those of the lowest hash are scored. Results of cases that were not asked for stay in the file. APGR is the
+mean share of the quality gap between the models that is won, over all shares of large calls; CPT80 the share of large
+calls at which 80 % of the gap is won; +- is the standard deviation over 200 bootstrap samples, empty where one of them
+has no gap. Costs are shares of what always asking the large model costs.
 """
 
 import argparse
@@ -53,7 +53,8 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path(".trimtab/routing"), help="embeddings, between runs")
     parser.add_argument("--out", type=Path, default=RESULT)
     parser.add_argument("--only", default="", help="parts of the names of the cases to run, with commas")
-    parser.add_argument("--rows", type=int, default=1500, help="rows of one file, at most")
+    parser.add_argument("--rows", type=int, default=1500, help="rows of one file that are scored, at most")
+    parser.add_argument("--taught", type=int, default=8000, help="of one file that teach another --data, at most")
     asked = parser.parse_args()
     if not any(asked.data.glob("*.parquet")):
         print(f"Skipped, {RESULT.name} left as it was: no recorded outcomes in {asked.data} (give --data).")
@@ -85,10 +86,10 @@ def main() -> None:
 def apart(asked: argparse.Namespace) -> None:
     """Score other files, whose rows train nothing."""
     print(f"| case | router | {' | '.join(SHOWN)} |\n|---|---|{'---|' * len(SHOWN)}", flush=True)
-    table = read(asked.train, asked.cache, asked.rows, tuple(asked.only.split(",")))
+    table = read(asked.train, asked.cache, asked.taught, tuple(asked.only.split(",")))
     shown: dict[str, Any] = {}
     for name, tested in routing_apart.cases(asked.data, asked.cache, asked.rows, asked.pair).items():
-        case, (given, word) = tested.case, routing_apart.taught(tested, asked.train, asked.cache, asked.rows, table)
+        case, (given, word) = tested.case, routing_apart.taught(tested, asked, table)
         random_scores = np.random.default_rng(0).random(len(case["small"]))
         rows = {"random": figures.scored(case["small"], case["large"], random_scores, None)}
         for router, blocks in ROUTERS.items():

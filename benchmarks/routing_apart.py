@@ -122,16 +122,19 @@ def lacks(rows: list[Row], count: int, about: About) -> Iterable[str]:
             yield f"{silent} of {len(rows)} rows have nothing of {model}: no opinion there"
 
 
-def taught(tested: Tested, folder: Path, cache: Path, most: int, table: dict[str, Case]) -> tuple[list[Case], str]:
-    """The training cases of what is tested, and a word on them: of its own pair if there are some."""
+def taught(tested: Tested, asked: Any, table: dict[str, Case]) -> tuple[list[Case], str]:
+    """The training cases of what is tested, and a word on them: of its own pair if there are some.
+
+    Of all pairs together each gives at most `--rows`, so that none outvotes the others.
+    """
     if tested.kind in table:
         return [table[tested.kind]], ""
-    for path in sorted(folder.glob("*.parquet")):
-        rows = rows_of(path, most, lambda _: None)
+    for path in sorted(asked.train.glob("*.parquet")):
+        rows = rows_of(path, asked.taught, lambda _: None)
         two = [row for row in rows if None not in (of(row, tested.about["small"]), of(row, tested.about["large"]))]
         if len(two) >= LEAST:
-            return [case(two, tested.about, Embedded(cache))], f"taught by {path.name}"
-    return list(table.values()), "pair unseen"
+            return [case(two, tested.about, Embedded(asked.cache))], f"taught by {path.name}"
+    return [part(one, np.argsort(one["mark"])[: asked.rows]) for one in table.values()], "pair unseen"
 
 
 def scored(test: Case, given: list[Case], blocks: tuple[str, ...], fit: Fit, joined: Any) -> Any:
