@@ -1,10 +1,11 @@
 """Telephone and identity numbers as people write them: what speaks for one, and what against."""
 
+import re
 import unicodedata
 
 import pytest
 
-from trimtab.guard import pii
+from trimtab.guard import _tables, pii
 from trimtab.guard._births import births
 from trimtab.guard._digits import ascii_digits, small
 from trimtab.guard._national import table
@@ -308,6 +309,20 @@ def test_a_column_with_another_head_is_no_telephone_s():
 def test_numbers_in_a_column_far_below_its_head_are_found():
     text = "id,passport\n" + "".join(f"{n},5333{n:05}\n" for n in range(2000))
     assert [kind for kind, _ in what(text)] == ["PASSPORT"] * 2000
+
+
+def test_heads_that_have_no_rows_are_not_each_held_against_all_lines(monkeypatch):
+    lines = [f"phone{',' * (200 - 2 * at)}\n9999{',' * (201 + 2 * at)}" for at in range(100)]
+    read, cells = [], _tables._cells
+    monkeypatch.setattr(_tables, "_cells", lambda line, sign: read.append(line) or cells(line, sign))
+    assert _tables.columns("\n".join(lines), re.compile("phone")) == []
+    assert 100 < len(read) < 1000
+
+
+def test_a_sentence_is_no_head_and_is_not_repeated_for_each_cell():
+    text = f"phone {'x' * 60},n\n" + "12345678,1\n" * 50
+    assert _tables.columns(text, re.compile("phone")) == []
+    assert len(_tables.columns(text.replace("x" * 60, "x" * 50), re.compile("phone"))) == 1
 
 
 @pytest.mark.parametrize("text", ['{"account_number": "55779911"}', "accountNumber=55779911"])

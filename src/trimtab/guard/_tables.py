@@ -17,11 +17,13 @@ LONG = re.compile(r"[0-9]{5}")
 """What no head of a column has."""
 WIDEST = 4_000
 """Characters of the longest line of a table."""
+WORDY = 60
+"""Characters of the longest head that is repeated for its cells."""
 FEWEST = 4
 """Digits of the shortest cell that anything can be found in."""
 DIGIT = re.compile(r"[0-9]|[^\x00-\x7f]")
 UNDER = 4
-"""Lines under a head of which one has so many digits."""
+"""Lines under a head of which one has so many digits, and one as many cells."""
 
 
 class Column(NamedTuple):
@@ -83,15 +85,17 @@ def _table(lines: Sequence[str], starts: Sequence[int], at: int, telling: re.Pat
     sign = _parts(lines[at])
     heads = _cells(lines[at], sign)
     first = at + 2 if RULE.match(lines[at + 1]) else at + 1
+    if len(heads) < 2 or all(len(_cells(row[:WIDEST], sign)) != len(heads) for row in lines[first : first + UNDER]):
+        return at + 1  # before the rest is looked at, which many such heads would have read as often
     last = first
     while last < len(lines) and sign in lines[last]:
         last += 1
     short = (row for row in range(first, last) if len(lines[row]) <= WIDEST)
     rows = [(starts[row], cells) for row in short if len(cells := _cells(lines[row], sign)) == len(heads)]
-    if len(heads) < 2 or not rows:
+    if not rows:
         return at + 1
     for number, (_, head) in enumerate(heads):
-        if telling.search(_plain(head)):
+        if len(head) <= WORDY and telling.search(_plain(head)):
             mine = ((start + cells[number][0], cells[number][1]) for start, cells in rows)
             found.append(_column(head.strip(' "').replace("_", " "), mine))
     return last
