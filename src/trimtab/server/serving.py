@@ -182,7 +182,7 @@ def _noted(settings: Settings, fault: str) -> None:
     """How the last reload of this process went."""
     file = settings.home / f"reloaded.{os.getpid()}"
     with suppress(OSError):
-        part = file.with_suffix(".part")
+        part = file.with_name(f"reloading.{os.getpid()}")  # its own: workers reload at the same moment
         part.write_text(fault, "utf-8")
         part.replace(file)
 
