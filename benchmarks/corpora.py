@@ -8,7 +8,6 @@ wherever they stand there), or `impossible` where the document has no answer. Th
     python benchmarks/corpora.py DIR        # notes them in squad_seen.npz
 """
 
-import hashlib
 import json
 import re
 import sys
@@ -24,7 +23,7 @@ from given import Row
 from trimtab.encode.encoder import SPAN
 
 SEEN = Path(__file__).with_name("squad_seen.npz")
-"""The first four bytes of the SHA-256 of its questions, and of the paragraphs of the span head's articles, by part."""
+"""Its questions, and the paragraphs of the span head's articles by part."""
 
 
 class Corpus(NamedTuple):
@@ -85,12 +84,13 @@ def title(doc: Row) -> str:
 
 def looked_at(question: str) -> bool:
     """Whether it is one of SQuAD's."""
-    return _number(question) in _seen("questions")
+    return given.number(question) in given.seen(SEEN, "questions")
 
 
 def part(doc: Row) -> str:
     """What the span head has of it: `train`, `calibrate`, or nothing; by its article's title, or by its text."""
-    of = (part for part, titles in articles().items() if title(doc) in titles or _number(doc["text"]) in _seen(part))
+    known = given.number(doc["text"])
+    of = (part for part, titles in articles().items() if title(doc) in titles or known in given.seen(SEEN, part))
     return next(of, "")
 
 
@@ -124,21 +124,11 @@ def _corpus(file: Path, check: Callable[[Row, Row], str]) -> Corpus:
     return Corpus(file.name.removesuffix("_docs.jsonl"), docs, queries)
 
 
-@cache
-def _seen(what: str) -> frozenset[int]:
-    with np.load(SEEN) as kept:
-        return frozenset(kept[what].tolist())
-
-
-def _number(text: str) -> int:
-    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "replace")).digest()[:4])
-
-
 def main(argv: Sequence[str]) -> None:
     (squad,) = (corpus for corpus in corpora(Path(argv[0])) if corpus.name == "squad2")
     noted: dict[str, list[Any]] = {"questions": [query["q"] for query in squad.queries]}
     noted |= {part: [doc["text"] for doc in squad.docs if title(doc) in titles] for part, titles in articles().items()}
-    arrays = {what: np.array(sorted({*map(_number, texts)}), np.uint32) for what, texts in noted.items()}
+    arrays = {what: np.array(sorted({*map(given.number, texts)}), np.uint32) for what, texts in noted.items()}
     np.savez(SEEN, **arrays)  # pyright: ignore[reportArgumentType]
     print({what: len(numbers) for what, numbers in arrays.items()})
 

@@ -10,7 +10,6 @@ say, whatever file they come in: of the development sets the odd half is read, o
 import hashlib
 import sys
 from collections.abc import Iterable, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -101,7 +100,7 @@ def _harmless(row: Row) -> bool:
 
 
 def _is(what: str, row: Row) -> bool:
-    return _number(row) in _seen(what)
+    return _number(row) in given.seen(SEEN, what)
 
 
 def _half(row: Row) -> str:
@@ -109,15 +108,9 @@ def _half(row: Row) -> str:
     return row["text"] if row.get("template_id") is None else f"t{row['template_id']}"
 
 
-@cache
-def _seen(what: str) -> frozenset[int]:
-    with np.load(SEEN) as kept:
-        return frozenset(kept[what].tolist())
-
-
 def _number(row: Row) -> int:
     """What a row is known by: its text, or its template."""
-    return int.from_bytes(_digest(row.get("masked") or row["text"])[:4])
+    return given.number(row.get("masked") or row["text"])
 
 
 def _digest(key: str) -> bytes:

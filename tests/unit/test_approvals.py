@@ -34,13 +34,6 @@ ANSWER = Answer(text="It is 500 €.", model="small", confidence=0.4)
 CALL = {"id": "c1", "type": "function", "function": {"name": "pay", "arguments": '{"to": "x", "eur": 9}'}}
 
 
-@pytest.fixture
-async def store(tmp_path):
-    opened = Store.open(tmp_path / "trimtab.db")
-    yield opened
-    await opened.close()
-
-
 def tools(store, starting=lambda _: None):
     return Tools(
         name="policy", recipe=store.path.parent, home=store.path.parent, encoder=lambda: None, store=lambda: store,

@@ -1,19 +1,9 @@
 """Claims of requests with an Idempotency-Key, by clocks that are wrong."""
 
-import pytest
-
 from trimtab.server import claims
 from trimtab.server.idempotency import LEASE
-from trimtab.store.engine import Store
 
 NOW = 1_772_000_000.0
-
-
-@pytest.fixture
-async def store(tmp_path):
-    opened = Store.open(tmp_path / "trimtab.db")
-    yield opened
-    await opened.close()
 
 
 async def test_a_claim_of_a_clock_that_was_ahead_blocks_nobody_once_it_is_right(store):

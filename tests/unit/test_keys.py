@@ -27,13 +27,6 @@ BOUND = (Bound("key:a", "requests", 1000, "month"),)
 NOW = 1_772_000_000.0
 
 
-@pytest.fixture
-async def store(tmp_path):
-    opened = Store.open(tmp_path / "trimtab.db")
-    yield opened
-    await opened.close()
-
-
 def ring(store, **server):
     home = store.path.parent
     settings = parse({"server": server}, folder=home, home=home, name="x", secrets={})

@@ -1,22 +1,12 @@
 """The ledger as outcomes: what people said counts, what nobody spoke of or whose text is gone does not."""
 
-import pytest
-
 from trimtab import testing
 from trimtab.record import _feedback, _outcomes, ledger
 from trimtab.route import _watch
 from trimtab.settings import Contract
-from trimtab.store.engine import Store
 from trimtab.types import Answer, Trace
 
 PROMISE = Contract(small="small", large="large", allowed=0.1)
-
-
-@pytest.fixture
-async def store(tmp_path):
-    opened = Store.open(tmp_path / "trimtab.db")
-    yield opened
-    await opened.close()
 
 
 async def recorded(store, id, question, by, said, **changes):

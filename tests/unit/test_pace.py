@@ -15,7 +15,6 @@ from trimtab.errors import ConfigError
 from trimtab.odds.thresholds import Thresholds
 from trimtab.route import _paced, _purse
 from trimtab.settings import Pace
-from trimtab.store.engine import Store
 from trimtab.types import FREE, Answer, Decision, ModelSpec, Price, Signal, Usage, Wishes
 from trimtab.verify import confidence
 from trimtab.wiring import open_system
@@ -42,13 +41,6 @@ class Draws:
         await asyncio.sleep(0)
         usage = Usage(prompt=10, completion=self.dice.randint(40, 256))
         return Answer(text="Yes.", model=self.name, usage=usage, confidence=self.dice.random())
-
-
-@pytest.fixture
-async def store(tmp_path):
-    opened = Store.open(tmp_path / "trimtab.db")
-    yield opened
-    await opened.close()
 
 
 def house(store, clock, pace, price=FREE):

@@ -3,23 +3,14 @@
 import random
 
 import msgspec
-import pytest
 from sqlalchemy import select
 
 from trimtab import testing
 from trimtab.route import _audited, _recalibrate, _watch
 from trimtab.settings import Contract
-from trimtab.store.engine import Store
 from trimtab.store.tables import audit, monitors, shadows, thresholds
 
 PROMISE = Contract(small="small", large="large", allowed=0.3, share=1.0, keep=0.85)
-
-
-@pytest.fixture
-async def store(tmp_path):
-    opened = Store.open(tmp_path / "trimtab.db")
-    yield opened
-    await opened.close()
 
 
 def watching(store, contract=PROMISE, policy="p"):

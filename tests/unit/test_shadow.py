@@ -11,18 +11,10 @@ from trimtab import asking, flow, grade, shadow, testing
 from trimtab.errors import ConfigError
 from trimtab.route import _audited, _promised, _watch
 from trimtab.settings import Contract
-from trimtab.store.engine import Store
 from trimtab.store.tables import monitors, shadows
 from trimtab.types import Decision, Limits, Origin, Signal, Step, Text, Trace, Wishes
 
 PROMISE = Contract(small="small", large="large", allowed=0.1, share=1.0)
-
-
-@pytest.fixture
-async def store(tmp_path):
-    opened = Store.open(tmp_path / "trimtab.db")
-    yield opened
-    await opened.close()
 
 
 def house(store, contract=PROMISE, policy="p", **models):
